@@ -1,0 +1,1 @@
+"""Duebill: a marketplace for receivables that a company can host itself."""

@@ -1,0 +1,1 @@
+"""The programmable door: resources and webhooks."""

@@ -1,0 +1,1 @@
+"""The commands of bin/market, one module per group."""

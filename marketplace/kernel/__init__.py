@@ -1,0 +1,1 @@
+"""What every room shares: money, time, ids, states, errors. Pure."""

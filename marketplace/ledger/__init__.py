@@ -1,0 +1,1 @@
+"""Double entry: who is owed which penny."""

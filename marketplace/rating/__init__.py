@@ -1,0 +1,1 @@
+"""What companies filed, and what it says about the chance that they pay."""

@@ -1,0 +1,1 @@
+"""Listing an invoice: reading, judging, confirming it."""

@@ -1,0 +1,1 @@
+"""From award to the last penny: settlement, collection, waterfall, default."""

@@ -1,0 +1,1 @@
+"""Who owns which unit of which receivable."""
