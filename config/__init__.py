@@ -1,0 +1,1 @@
+"""Settings of one installation. Imports nothing of ours."""

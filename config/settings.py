@@ -1,0 +1,120 @@
+"""Settings from the environment: frozen, complete, and naming the variable that is wrong."""
+
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CONFIG = Path(__file__).resolve().parent
+HOUSE = CONFIG.parent
+
+
+class SettingsError(ValueError):
+    """A variable of the environment cannot be used. The message names it and what it should be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one installation needs to know. Secrets do not show in its representation."""
+
+    home: Path
+    database_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    pepper: bytes = field(repr=False)
+    policy_table: Mapping[str, Any] = field(repr=False)
+    base_url: str = "http://127.0.0.1:8000"
+    stripe_api_key: str = field(default="sk_test_sandbox", repr=False)
+    stripe_webhook_secret: str = field(default="", repr=False)
+    stripe_api_base: str = "http://127.0.0.1:8001"
+    demo: bool = False
+    testing: bool = False
+
+    @property
+    def rating_dir(self) -> Path:
+        """Where the shipped rating model lies."""
+        return CONFIG / "rating"
+
+    @property
+    def chart_file(self) -> Path:
+        """The chart of accounts."""
+        return CONFIG / "chart_of_accounts.toml"
+
+
+def read_policy(path: Path | None = None) -> Mapping[str, Any]:
+    """Return the policy file as a table."""
+    return tomllib.loads((path or CONFIG / "policy.toml").read_text(encoding="utf-8"))
+
+
+def home_dir(environ: Mapping[str, str]) -> Path:
+    """Return the folder that holds this installation's data: DUEBILL_HOME, else `var` beside the code."""
+    return Path(environ.get("DUEBILL_HOME") or HOUSE / "var").expanduser().resolve()
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Raises: SettingsError naming the variable.
+    """
+    env = os.environ if environ is None else environ
+    home = home_dir(env)
+    url = env.get("DATABASE_URL", "")
+    if not url:
+        raise SettingsError("DATABASE_URL is not set: start with bin/run, or name a PostgreSQL of your own")
+    return Settings(
+        home=home,
+        database_url=sqlalchemy_url(url),
+        secret_key=env.get("DUEBILL_SECRET_KEY") or kept_secret(home, "web-session"),
+        pepper=(env.get("DUEBILL_PEPPER") or kept_secret(home, "title-pepper")).encode(),
+        policy_table=read_policy(Path(env["DUEBILL_POLICY"]) if env.get("DUEBILL_POLICY") else None),
+        base_url=_web_address(env, "DUEBILL_BASE_URL", "http://127.0.0.1:8000"),
+        stripe_api_key=env.get("STRIPE_API_KEY", "sk_test_sandbox"),
+        stripe_webhook_secret=env.get("STRIPE_WEBHOOK_SECRET") or kept_secret(home, "stripe-webhook"),
+        stripe_api_base=_web_address(env, "STRIPE_API_BASE", "http://127.0.0.1:8001"),
+        demo=_flag(env, "DUEBILL_DEMO"),
+    )
+
+
+def sqlalchemy_url(url: str) -> str:
+    """Return the URL with the psycopg 3 driver named.
+
+    Raises: SettingsError when it is not a PostgreSQL URL.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+        raise SettingsError("DATABASE_URL must begin with postgresql://")
+    return f"postgresql+psycopg://{rest}"
+
+
+def kept_secret(home: Path, name: str) -> str:
+    """Return a secret of this installation, made once and kept in a file only its owner may read."""
+    folder = home / "secrets"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / name
+    while not path.exists():
+        draft = folder / f".{name}.{os.getpid()}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="utf-8")
+
+
+def _web_address(env: Mapping[str, str], name: str, otherwise: str) -> str:
+    value = env.get(name) or otherwise
+    if not value.startswith(("http://", "https://")):
+        raise SettingsError(f"{name} must begin with http:// or https://")
+    return value.rstrip("/")
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "0")
+    if value not in {"0", "1"}:
+        raise SettingsError(f"{name} must be 0 or 1")
+    return value == "1"

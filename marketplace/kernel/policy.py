@@ -1,0 +1,130 @@
+"""The business numbers, as rules receive them. Read from `config/policy.toml` by the app and handed down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What may be listed."""
+
+    tenor_days_min: int
+    tenor_days_max: int
+    face_minor_min: int
+    face_minor_max: int
+    document_bytes_max: int
+    confirmation_days: int
+    link_days: int
+    debtor_share_bps_max: int
+
+
+@dataclass(frozen=True)
+class Auction:
+    """How lots are sold: the numbers behind UPM-1."""
+
+    open_minutes: int
+    lot_size_minor: int
+    bid_minor_min: int
+    group_cap_bps: int
+    single_financier_cap_bps: int
+    min_share_bps: int
+    reserve_bps: int
+    reserve_bps_max: int
+    reserve_over_indicative_bps: int
+    decision_minutes: int
+    price_rule: str
+
+
+@dataclass(frozen=True)
+class Fees:
+    """What the platform earns."""
+
+    platform_bps: int
+    late_bps_over_award: int
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Days from the due date to each step of collection."""
+
+    reminder_days_before: int
+    overdue_days: int
+    recourse_days: int
+    par_days: int
+    delinquent_days: int
+    recovery_days: int
+    default_days: int
+    write_off_days: int
+    lateness_days: int
+
+
+@dataclass(frozen=True)
+class Rating:
+    """From figures to PD, from PD to price. Assumptions are labelled so in the file."""
+
+    pd_prior_ppm: int
+    pd_stress_ppm: int
+    pd_floor_ppm: int
+    lgd_ppm: int
+    dilution_ppm: int
+    fraud_ppm: int
+    recourse_effect_ppm: int
+    correlation_ppm: int
+    base_rate_bps: int
+    risk_premium_bps: int
+    advance_bps_max: int
+    haircut_ppm_min: int
+    filing_months_max: int
+    grade_bounds_ppm: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """How long people stay signed in, and how often they may try."""
+
+    idle_minutes: int
+    absolute_hours: int
+    sign_in_attempts_max: int
+    posts_per_minute_max: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """All of it, with the version that deals store."""
+
+    version: str
+    zone: str
+    country: str
+    currencies: tuple[str, ...]
+    listing: Listing
+    auction: Auction
+    fees: Fees
+    collection: Collection
+    rating: Rating
+    session: Session
+
+
+def parse(table: Mapping[str, Any]) -> Policy:
+    """Build the policy from the parsed TOML.
+
+    Raises: ValueError naming the key that is missing, unknown or of the wrong kind.
+    """
+    return _build(Policy, table, "policy")
+
+
+def _build(kind: type, table: Mapping[str, Any], where: str) -> Any:
+    names = {f.name: f.type for f in fields(kind)}
+    for name in names.keys() ^ table.keys():
+        raise ValueError(f"{where}.{name} is {'missing' if name in names else 'not a known key'}")
+    return kind(**{name: _value(names[name], table[name], f"{where}.{name}") for name in names})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        return _build(kind, value, where)
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{where} must be {kind.__name__}")
+    return value

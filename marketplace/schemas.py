@@ -1,0 +1,36 @@
+"""Turn what came in into a command, or into problems that name the field and the rule."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError
+
+from marketplace.kernel.errors import InvalidInput, Problem
+from marketplace.kernel.words import N_
+
+
+def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
+    """Return the command that `schema` makes of the values; `known` adds what the door knows (ids, files).
+
+    Empty texts count as absent, as a browser sends them. Unknown fields are left out.
+
+    Raises: InvalidInput("invalid_fields") with one Problem a field.
+    """
+    given = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+    given = {name: value for name, value in given.items() if value not in ("", None)} | known
+    try:
+        return schema(unknown=EXCLUDE).load(given)
+    except ValidationError as error:
+        raise InvalidInput("invalid_fields", N_("Some fields need another look."),
+                           problems=list(_problems(error.normalized_messages()))) from error  # fmt: skip
+
+
+def _problems(messages: Mapping[str, Any], path: str = "") -> "list[Problem]":
+    found: list[Problem] = []
+    for name, said in messages.items():
+        where = f"{path}.{name}" if path else str(name)
+        if isinstance(said, Mapping):
+            found += _problems(said, where)
+        else:
+            found += [Problem(where, "form", str(words)) for words in said]
+    return found
