@@ -24,6 +24,7 @@ from marketplace.kernel.words import N_
 
 # Serialization failure and deadlock: the whole transaction may be tried again.
 RETRIED = {"40001", "40P01"}
+LOCK_NOT_AVAILABLE = "55P03"
 TRIES = 5
 STATEMENT_MS = 30_000
 LOCK_MS = 10_000
@@ -110,7 +111,10 @@ def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | No
 def _attempt(verb: Verb, command: Any, actor: Actor, key: str | None) -> Result:
     policy: Policy = current_app.extensions["duebill"].policy
     with Session(db.engine, expire_on_commit=False) as session, session.begin():
-        session.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_MS}; SET LOCAL lock_timeout = {LOCK_MS}"))
+        session.execute(
+            text("SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true)"),
+            {"statement": str(STATEMENT_MS), "lock": str(LOCK_MS)},
+        )
         if key is not None:
             earlier = _claim_key(session, verb, command, actor, key)
             if earlier is not None:
@@ -134,13 +138,18 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
     request_hash = hashlib.sha256(repr(command).encode()).digest()
     who = str(actor.user_id or actor.on_behalf_of or actor.role)
     session.execute(text("SET LOCAL lock_timeout = 2000"))
-    taken = session.execute(
-        text(
-            "INSERT INTO idempotency (actor, endpoint, key, request_hash) VALUES (:actor, :endpoint, :key, :hash) "
-            "ON CONFLICT DO NOTHING RETURNING key"
-        ),
-        {"actor": who, "endpoint": verb.name, "key": key, "hash": request_hash},
-    ).first()
+    try:
+        taken = session.execute(
+            text(
+                "INSERT INTO idempotency (actor, endpoint, key, request_hash) "
+                "VALUES (:actor, :endpoint, :key, :hash) ON CONFLICT DO NOTHING RETURNING key"
+            ),
+            {"actor": who, "endpoint": verb.name, "key": key, "hash": request_hash},
+        ).first()
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+            raise Conflict("request_in_flight", N_("The same request is still being worked on.")) from error
+        raise
     session.execute(text(f"SET LOCAL lock_timeout = {LOCK_MS}"))
     if taken:
         return None

@@ -1,0 +1,8 @@
+"""The room parties."""
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Filled by its room."""

@@ -1,0 +1,8 @@
+"""The room rating."""
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Filled by its room."""
