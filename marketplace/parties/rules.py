@@ -1,0 +1,126 @@
+"""Who may do what: one table for every verb of every room, and whose things are whose."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from marketplace.kernel.actors import Actor, Role
+from marketplace.kernel.errors import NotFound
+from marketplace.kernel.words import N_
+from marketplace.perform import Result, Tx, Verb
+
+SELLER = frozenset({Role.SELLER})
+INVESTOR = frozenset({Role.INVESTOR})
+OPERATOR = frozenset({Role.OPERATOR})
+REGULATOR = frozenset({Role.REGULATOR})
+DEBTOR = frozenset({Role.DEBTOR})
+SYSTEM = frozenset({Role.SYSTEM})
+DESK = OPERATOR | SYSTEM
+PEOPLE = SELLER | INVESTOR | OPERATOR | REGULATOR
+
+MAY: dict[str, frozenset[Role]] = {
+    # parties
+    "register_organisation": DESK,
+    "register_user": DESK,
+    "suspend_organisation": DESK,
+    "reinstate_organisation": DESK,
+    "suspend_user": DESK,
+    "set_bank_account": DESK,
+    "sign_in": SYSTEM,
+    "refuse_sign_in": SYSTEM,
+    "sign_out": PEOPLE | SYSTEM,
+    "choose_language": PEOPLE,
+    # receivables
+    "draft_receivable": SELLER,
+    "list_receivable": SELLER,
+    "withdraw_receivable": SELLER,
+    "upload_document": SELLER,
+    "issue_debtor_link": SELLER | DESK,
+    "open_debtor_link": DEBTOR | SYSTEM,
+    "confirm_receivable": DEBTOR,
+    "accept_evidence": OPERATOR,
+    "dispute_receivable": DEBTOR | OPERATOR,
+    "resolve_dispute": OPERATOR,
+    "acknowledge_notice": DEBTOR,
+    "promise_payment": DEBTOR | OPERATOR,
+    "release_review": OPERATOR,
+    "reject_receivable": DESK,
+    "expire_receivable": SYSTEM,
+    "expire_links": SYSTEM,
+    # rating
+    "file_accounts": SELLER | DESK,
+    "rate_receivable": DESK,
+    "rate_party": DESK,
+    "override_grade": OPERATOR,
+    # payments
+    "fund_account": INVESTOR,
+    "withdraw_cash": INVESTOR,
+    "start_debtor_payment": DEBTOR,
+    "receive_event": SYSTEM,
+    "settle_event": SYSTEM,
+    "confirm_call": SYSTEM,
+    "fail_call": SYSTEM,
+    "park_call": SYSTEM,
+    "retry_call": DESK,
+    "clear_suspense": OPERATOR,
+    "refund_suspense": OPERATOR,
+    "reconcile": DESK,
+    # trading
+    "open_lot": DESK,
+    "place_bid": INVESTOR,
+    "withdraw_bid": INVESTOR,
+    "close_lot": SYSTEM,
+    "cancel_lot": DESK,
+    "accept_award": SELLER | SYSTEM,
+    "refuse_award": SELLER | SYSTEM,
+    "expire_award": SYSTEM,
+    "set_mandate": INVESTOR,
+    "stop_mandate": INVESTOR,
+    # servicing
+    "settle_award": SYSTEM,
+    "apply_debtor_payment": SYSTEM,
+    "age_receivable": SYSTEM,
+    "default_receivable": DESK,
+    "write_off_receivable": OPERATOR,
+    "buy_back_receivable": SELLER | DESK,
+    "demand_recourse": DESK,
+    "note_action": OPERATOR,
+    # ledger and title, by hand
+    "post_manual_entry": OPERATOR,
+    "reverse_entry": OPERATOR,
+    # four eyes
+    "request_approval": OPERATOR,
+    "approve": OPERATOR,
+    "refuse_approval": OPERATOR,
+    # audit and supervision
+    "look_up": REGULATOR | OPERATOR,
+    "export_bundle": REGULATOR | DESK,
+    "replay_auction": REGULATOR | DESK,
+    # jobs
+    "record_job": SYSTEM,
+    "run_job": DESK,
+}
+
+
+def verb(name: str) -> Callable[[Callable[[Tx, Any], Result]], Verb]:
+    """Make a function a verb of this name, with the roles that MAY lists.
+
+    Raises: KeyError at import when the name is not in MAY.
+    """
+    roles = MAY[name]
+
+    def made(run: Callable[[Tx, Any], Result]) -> Verb:
+        return Verb(name=name, run=run, roles=roles)
+
+    return made
+
+
+def require_own(actor: Actor, organisation_id: UUID | None) -> None:
+    """Let the actor through to what belongs to an organisation: its own people, operators and the system.
+
+    Raises: NotFound("not_found"): from outside, another's thing and no thing look alike.
+    """
+    if actor.role in DESK:
+        return
+    if organisation_id is None or actor.organisation_id != organisation_id:
+        raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
