@@ -34,7 +34,7 @@ def _clock() -> None:
         CREATE TABLE clock_shift (
             one boolean PRIMARY KEY DEFAULT true CHECK (one), shift interval NOT NULL DEFAULT '0')""")
     run("INSERT INTO clock_shift DEFAULT VALUES")
-    grant("clock_shift")
+    grant("clock_shift", signer="SELECT")
     run("""
         CREATE FUNCTION market_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE AS
         $$ SELECT clock_timestamp() + (SELECT shift FROM clock_shift) $$""")
