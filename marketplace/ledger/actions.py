@@ -1,0 +1,175 @@
+"""Writing the ledger, inside the transaction of whoever calls. Set-based: one statement a kind of row."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from marketplace.kernel.errors import IntegrityBreach, RuleBroken
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.ledger.rules import Leg, chart, netted
+from marketplace.ledger.tables import Account, Entry, Hold, HoldResolution, Posting
+from marketplace.perform import Tx
+
+
+def account(tx: Tx, code: str, organisation_id: UUID | None, currency: str) -> UUID:
+    """Return the account's id, opening it if it is new. `organisation_id` is None for the platform's own.
+
+    Raises: IntegrityBreach when the chart has no such account.
+    """
+    kind = chart().get(code)
+    if kind is None or (kind.owner == "organisation") != (organisation_id is not None):
+        raise IntegrityBreach("no_such_account", f"The chart of accounts has no {code} for this owner.")
+    wanted = select(Account.id).where(
+        Account.code == code,
+        Account.organisation_id.is_not_distinct_from(organisation_id),
+        Account.currency == currency,
+    )
+    known = tx.session.execute(wanted).scalar_one_or_none()
+    if known is not None:
+        return known
+    tx.session.execute(
+        upsert(Account)
+        .values(id=new_id(), code=code, organisation_id=organisation_id, currency=currency,
+                pool=kind.pool, side=kind.side, guarded=kind.guarded)
+        .on_conflict_do_nothing()
+    )  # fmt: skip
+    return tx.session.execute(wanted).scalar_one()
+
+
+def post_entry(
+    tx: Tx,
+    kind: str,
+    subject_kind: str,
+    subject_id: UUID,
+    legs: Iterable[Leg],
+    *,
+    holds: Sequence[UUID] = (),
+    reverses_id: UUID | None = None,
+    reason: str | None = None,
+) -> UUID:
+    """Write one entry with its postings, turning `holds` into postings first, and record it.
+
+    Legs on one account are netted. The database refuses at commit what does not balance per currency and pool, and
+    at once what would take client money below zero.
+
+    Raises: RuleBroken("insufficient_cash").
+    """
+    entry_id = new_id()
+    tx.session.execute(
+        insert(Entry).values(id=entry_id, kind=kind, subject_kind=subject_kind, subject_id=subject_id,
+                             business_on=tx.today, reverses_id=reverses_id)
+    )  # fmt: skip
+    if holds:
+        resolve_holds(tx, holds, "posted", entry_id)
+    told = _write_postings(tx, entry_id, netted(legs))
+    tx.record(
+        "entry",
+        entry_id,
+        verb="post_entry",
+        reason=reason,
+        after={
+            "kind": kind,
+            "subject_kind": subject_kind,
+            "subject_id": subject_id,
+            "business_on": tx.today,
+            "reverses_id": reverses_id,
+            "postings": told,
+            "holds_posted": sorted(str(hold) for hold in holds),
+        },
+    )
+    return entry_id
+
+
+def _write_postings(tx: Tx, entry_id: UUID, legs: list[Leg]) -> list[dict[str, object]]:
+    ids, minors = [leg.account_id for leg in legs], [leg.minor for leg in legs]
+    try:
+        rows = tx.session.execute(
+            text(
+                "INSERT INTO posting (entry_id, account_id, currency, pool, side, minor) "
+                "SELECT :entry_id, account.id, account.currency, account.pool, account.side, leg.minor "
+                "FROM unnest(CAST(:ids AS uuid[]), CAST(:minors AS bigint[])) AS leg (id, minor) "
+                "JOIN account ON account.id = leg.id RETURNING account_id, currency, pool, minor"
+            ),
+            {"entry_id": entry_id, "ids": ids, "minors": minors},
+        ).all()
+    except DBAPIError as error:
+        raise refused_or(error) from error
+    if len(rows) != len(legs):
+        raise IntegrityBreach("no_such_account", "A leg names an account that does not exist.")
+    codes = dict(tx.session.execute(select(Account.id, Account.code).where(Account.id.in_(ids))).tuples())
+    owners = dict(tx.session.execute(select(Account.id, Account.organisation_id).where(Account.id.in_(ids))).tuples())
+    return [
+        {"account_id": row.account_id, "code": codes[row.account_id], "organisation_id": owners[row.account_id],
+         "currency": row.currency, "pool": row.pool, "minor": row.minor}
+        for row in sorted(rows, key=lambda row: row.account_id)
+    ]  # fmt: skip
+
+
+def place_hold(tx: Tx, account_id: UUID, minor: int, subject_kind: str, subject_id: UUID) -> UUID:
+    """Set aside `minor` > 0 of an account and return the hold's id.
+
+    Raises: RuleBroken("insufficient_cash") when less is free; nothing changes.
+    """
+    hold_id = new_id()
+    try:
+        with tx.session.begin_nested():
+            tx.session.execute(
+                insert(Hold).values(id=hold_id, account_id=account_id, minor=minor,
+                                    subject_kind=subject_kind, subject_id=subject_id)
+            )  # fmt: skip
+    except DBAPIError as error:
+        raise refused_or(error) from error
+    tx.record("hold", hold_id, verb="place_hold",
+              after={"account_id": account_id, "minor": minor, "subject_kind": subject_kind, "subject_id": subject_id})  # fmt: skip
+    return hold_id
+
+
+def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str, entry_id: UUID | None = None) -> None:
+    """End holds, each at most once: 'posted' (with its entry), 'voided' or 'expired'.
+
+    Raises: IntegrityBreach("hold_resolved") when one of them has ended before.
+    """
+    if not holds:
+        return
+    try:
+        with tx.session.begin_nested():
+            tx.session.execute(
+                insert(HoldResolution),
+                [{"hold_id": hold, "outcome": outcome, "entry_id": entry_id} for hold in holds],
+            )
+    except IntegrityError as error:
+        raise IntegrityBreach("hold_resolved", "A hold ends only once.") from error
+    if outcome != "posted":
+        tx.record("hold", holds[0], verb="resolve_holds",
+                  after={"outcome": outcome, "holds": sorted(str(hold) for hold in holds)})  # fmt: skip
+
+
+def reverse_entry(tx: Tx, entry_id: UUID, reason: str) -> UUID:
+    """Undo an entry by its mirror image; at most once, which the database keeps.
+
+    Raises: IntegrityBreach("already_reversed").
+    """
+    entry = tx.session.execute(select(Entry).where(Entry.id == entry_id)).scalar_one()
+    legs = [
+        Leg(account_id, -minor)
+        for account_id, minor in tx.session.execute(
+            select(Posting.account_id, Posting.minor).where(Posting.entry_id == entry_id)
+        )
+    ]
+    try:
+        return post_entry(tx, f"reverse_{entry.kind}", entry.subject_kind, entry.subject_id, legs,
+                          reverses_id=entry_id, reason=reason)  # fmt: skip
+    except IntegrityError as error:
+        raise IntegrityBreach("already_reversed", "An entry is reversed only once.") from error
+
+
+def refused_or(error: DBAPIError) -> Exception:
+    """Return the market's word for the database's refusal to overdraw, or the error itself."""
+    diag = getattr(error.orig, "diag", None)
+    if diag is not None and diag.constraint_name == "ck_balance_guarded":
+        return RuleBroken("insufficient_cash", N_("There is not enough free cash in the account."))
+    return error
