@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Integer, LargeBinary, String, Text, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace.db import Base, Created, Id, Instant
@@ -11,14 +11,18 @@ from marketplace.db import Base, Created, Id, Instant
 class Event(Base):
     """One thing that happened. `body` holds the canonical JSON bytes that are hashed; the other columns find it.
 
-    `xact` is the transaction that wrote it: triggers on title, ledger and roles look for it at commit.
+    `xact` is the transaction that wrote it: triggers on title, ledger and roles look for it at commit, and the
+    sequencer knows by it which events can no longer be late. `line` is the order of writing: where two events
+    depend on each other the later was written under the earlier one's locks, so `line` tells cause from effect.
     """
 
     __tablename__ = "event"
+    __table_args__ = (Index("ix_event_xact_number", text("(xact::xid8)")),)
 
     id: Mapped[Id]
+    line: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     xact: Mapped[str] = mapped_column(Text, server_default=text("pg_current_xact_id()::text"), index=True)
-    at: Mapped[Created]
+    at: Mapped[Created] = mapped_column(index=True)
     verb: Mapped[str] = mapped_column(Text)
     actor_role: Mapped[str] = mapped_column(Text)
     actor_user_id: Mapped[UUID | None]
@@ -41,7 +45,7 @@ class EventOrder(Base):
 
 
 class TreeNode(Base):
-    """A complete node of the RFC 9162 tree: level 0 holds the leaves."""
+    """A complete node of the RFC 9162 tree, from level 1 up; the leaves lie in `event_order`."""
 
     __tablename__ = "tree_node"
 
@@ -60,3 +64,36 @@ class Checkpoint(Base):
     note: Mapped[str] = mapped_column(Text)
     key_id: Mapped[str] = mapped_column(String(8))
     signed_at: Mapped[Instant] = mapped_column(server_default=text("market_now()"))
+
+
+class SigningKey(Base):
+    """A public key that has signed checkpoints, and the statement by which its predecessor handed over to it."""
+
+    __tablename__ = "signing_key"
+
+    key_id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    verifier_key: Mapped[str] = mapped_column(Text)
+    rotation: Mapped[str | None] = mapped_column(Text)
+    known_at: Mapped[Created]
+
+
+class Bundle(Base):
+    """A bundle that somebody asked for, from the request to the file."""
+
+    __tablename__ = "bundle"
+
+    id: Mapped[Id]
+    requested_by: Mapped[UUID | None]
+    from_at: Mapped[Instant | None]
+    to_at: Mapped[Instant | None]
+    previous_size: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(Text, server_default=text("'queued'"))
+    step: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    done_rows: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    all_rows: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    file_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    file_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    words: Mapped[str | None] = mapped_column(Text)
+    requested_at: Mapped[Created]
+    finished_at: Mapped[Instant | None]
