@@ -171,7 +171,8 @@ class EmbeddedPostgres:
 
     def create_database(self, name: str, template: str = "template0", owner: str = SUPERUSER) -> None:
         """Make a database, as a copy of `template` (to which nobody may be connected)."""
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
+        strategy: LiteralString = "FILE_COPY" if self.throw_away else "WAL_LOG"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY " + strategy)
         with self.connect() as connection:
             connection.execute(statement.format(*map(sql.Identifier, (name, template, owner))))
 
