@@ -1,0 +1,50 @@
+"""What selling an invoice costs, in money: the same arithmetic as the award, at a rate nobody has bid yet."""
+
+from dataclasses import dataclass
+
+from marketplace.kernel.money import bps_of
+
+YEAR_DAYS = 365
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The face split in four: now + discount + fee + later = face, to the penny. Rates in bp a year, ACT/365F."""
+
+    face_minor: int
+    now_minor: int
+    discount_minor: int
+    fee_minor: int
+    later_minor: int
+    rate_bps: int
+    days: int
+
+    @property
+    def cost_minor(self) -> int:
+        """What the seller gives up: the discount and the fee."""
+        return self.discount_minor + self.fee_minor
+
+    @property
+    def yearly_bps(self) -> int:
+        """The cost as a yearly rate on the money received now, rounded down to a basis point."""
+        if self.now_minor <= 0 or self.days <= 0:
+            return 0
+        return self.cost_minor * YEAR_DAYS * 10_000 // (self.now_minor * self.days)
+
+
+def quote(
+    face_minor: int, deal_type: str, rate_bps: int, advance_bps: int, days: int, fee_bps: int
+) -> Quote:
+    """Return what the seller would get now and later at `rate_bps` for `days` days.
+
+    An advance pays ⌊face × advance⌋ now and the rest, less discount and fee, when the debtor has paid.
+    Outright pays the face less discount and fee now, and nothing later. Discount and fee are rounded down.
+    """
+    fee = bps_of(face_minor, fee_bps)
+    if deal_type == "outright":
+        discount = face_minor * rate_bps * days // (10_000 * YEAR_DAYS)
+        now = max(face_minor - discount - fee, 0)
+        return Quote(face_minor, now, face_minor - fee - now, fee, 0, rate_bps, days)
+    now = bps_of(face_minor, advance_bps)
+    discount = min(now * rate_bps * days // (10_000 * YEAR_DAYS), face_minor - now - fee)
+    return Quote(face_minor, now, discount, fee, face_minor - now - discount - fee, rate_bps, days)
