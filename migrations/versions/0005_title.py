@@ -60,14 +60,15 @@ def _whole_at_commit() -> None:
     """
     run("""
         CREATE FUNCTION title_is_whole() RETURNS trigger LANGUAGE plpgsql AS $$
-        DECLARE claim title%ROWTYPE; held numeric; beyond integer;
+        DECLARE claim title%ROWTYPE; held numeric; due numeric; beyond integer;
         BEGIN
             SELECT * INTO claim FROM title WHERE receivable_id = NEW.receivable_id FOR UPDATE;
             SELECT coalesce(sum(upper(units) - lower(units)), 0), count(*) FILTER (WHERE upper(units) > claim.face_minor)
                 INTO held, beyond FROM holding
                 WHERE receivable_id = NEW.receivable_id AND upper_inf(held_during);
-            IF beyond > 0 OR held <> CASE WHEN claim.ended_at IS NULL THEN claim.face_minor ELSE 0 END THEN
-                RAISE EXCEPTION 'the units of % sum to % of %', NEW.receivable_id, held, claim.face_minor
+            due := CASE WHEN claim.ended_at IS NULL THEN claim.face_minor ELSE 0 END;
+            IF beyond > 0 OR held <> due THEN
+                RAISE EXCEPTION 'the units of % sum to % of %', NEW.receivable_id, held, due
                     USING ERRCODE = 'check_violation', CONSTRAINT = 'title_is_whole';
             END IF;
             RETURN NULL;
