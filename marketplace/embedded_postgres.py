@@ -56,6 +56,7 @@ THROW_AWAY_SETTINGS = {
     "max_wal_senders": "0",
     "max_connections": "200",
     "autovacuum": "off",
+    "dynamic_shared_memory_type": "mmap",  # nothing is left in /dev/shm by a server that was killed
 }
 
 
