@@ -100,10 +100,15 @@ def _write_postings(tx: Tx, entry_id: UUID, legs: list[Leg]) -> list[dict[str, o
         raise refused_or(error) from error
     if len(rows) != len(legs):
         raise IntegrityBreach("no_such_account", "A leg names an account that does not exist.")
-    codes = dict(tx.session.execute(select(Account.id, Account.code).where(Account.id.in_(ids))).tuples())
-    owners = dict(tx.session.execute(select(Account.id, Account.organisation_id).where(Account.id.in_(ids))).tuples())
+    named = {
+        row.id: row
+        for row in tx.session.execute(
+            select(Account.id, Account.code, Account.organisation_id).where(Account.id.in_(ids))
+        )
+    }
     return [
-        {"account_id": row.account_id, "code": codes[row.account_id], "organisation_id": owners[row.account_id],
+        {"account_id": row.account_id, "code": named[row.account_id].code,
+         "organisation_id": named[row.account_id].organisation_id,
          "currency": row.currency, "pool": row.pool, "minor": row.minor}
         for row in sorted(rows, key=lambda row: row.account_id)
     ]  # fmt: skip
