@@ -1,0 +1,263 @@
+"""Verbs of the parties: becoming known, signing in and out, losing good standing."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, Problem
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.parties import passwords, queries
+from marketplace.parties.rules import verb
+from marketplace.parties.schemas import (
+    LOCALES,
+    ChooseLanguage,
+    RefuseSignIn,
+    RegisterOrganisation,
+    RegisterUser,
+    SetBankAccount,
+    SignIn,
+    SignOut,
+    SuspendOrganisation,
+    SuspendUser,
+    plain_iban,
+    plain_number,
+)
+from marketplace.parties.tables import OrganisationRow, UserAccountRow, UserSecretRow, WebSessionRow
+from marketplace.perform import Result, Tx
+
+
+@verb("register_organisation")
+def register_organisation(tx: Tx, command: RegisterOrganisation) -> Result:
+    """Make an organisation known. A debtor already known by the same register number takes the new kind.
+
+    Raises: Conflict("organisation_known").
+    """
+    legal_id = plain_number(command.legal_id, command.country)
+    known = queries.find_by_legal_id(tx.session, command.country, legal_id) if legal_id else None
+    if known is not None and known.kind == "debtor" and command.kind != "debtor":
+        return _promote(tx, known, command)
+    if known is not None:
+        raise Conflict("organisation_known", N_("An organisation with this register number is already known."),
+                       problems=[Problem("legal_id", "unique", N_("This number is already known here."))])  # fmt: skip
+    row = OrganisationRow(
+        id=new_id(),
+        kind=command.kind,
+        legal_name=command.legal_name.strip(),
+        legal_id=legal_id,
+        vat_id=plain_number(command.vat_id),
+        country=command.country,
+        sector=command.sector,
+        group_id=command.group_id,
+        iban=plain_iban(command.iban) if command.iban else None,
+    )
+    tx.session.add(row)
+    _flush(tx, "organisation_known", N_("An organisation of this name is already known."))
+    tx.record("organisation", row.id, after=_facts(row))
+    return {"organisation_id": row.id}
+
+
+def ensure_debtor(tx: Tx, name: str, legal_id: str | None, vat_id: str | None, country: str) -> UUID:
+    """Return the organisation an invoice names as debtor; make it known if it is not.
+
+    Found by register number, else by a VAT number that only one organisation has, else by name where no number
+    is given. An organisation of another kind (a seller that owes another seller) is returned as it is.
+    """
+    number, vat = plain_number(legal_id, country), plain_number(vat_id)
+    known = None
+    if number:
+        known = queries.find_by_legal_id(tx.session, country, number)
+    elif vat:
+        known = queries.find_by_vat_id(tx.session, vat)
+    else:
+        known = queries.find_nameless(tx.session, country, name.strip())
+    if known is not None:
+        return known.id
+    made = register_organisation.run(tx, RegisterOrganisation("debtor", name, country, number, vat))
+    debtor_id: UUID = made["organisation_id"]
+    return debtor_id
+
+
+@verb("register_user")
+def register_user(tx: Tx, command: RegisterUser) -> Result:
+    """Give a person an account with the role of the organisation.
+
+    Raises: Conflict("email_taken"), InvalidInput("weak_password"), NotFound.
+    """
+    house = queries.organisation(tx.session, command.organisation_id)
+    passwords.check_new(command.password)
+    if command.locale not in LOCALES:
+        raise InvalidInput("unknown_locale", N_("This language is not offered."))
+    row = UserAccountRow(
+        id=new_id(),
+        email=command.email.strip().lower(),
+        display_name=command.display_name.strip(),
+        role=house.kind,
+        organisation_id=house.id,
+        locale=command.locale,
+    )
+    tx.session.add(row)
+    _flush(tx, "email_taken", N_("This e-mail address has an account already."), "email")
+    tx.session.add(UserSecretRow(user_id=row.id, password_hash=passwords.hashed(command.password)))
+    tx.record("user_account", row.id, after={"organisation_id": house.id, "role": house.kind, "active": True})
+    return {"user_id": row.id}
+
+
+@verb("sign_in")
+def sign_in(tx: Tx, command: SignIn) -> Result:
+    """Open a session for the right e-mail and password; end the browser's earlier one.
+
+    Takes the same work whether the user exists or not, and answers the same.
+
+    Raises: NotPermitted("wrong_credentials").
+    """
+    row = tx.session.scalars(
+        select(UserAccountRow).where(UserAccountRow.email == command.email.strip().lower())
+    ).one_or_none()
+    secret = tx.session.get(UserSecretRow, row.id if row else new_id())
+    right = passwords.matches(secret.password_hash if secret else None, command.password)
+    if not right or row is None or secret is None or not row.active:
+        raise NotPermitted("wrong_credentials", N_("The e-mail address or the password is not right."))
+    if passwords.outdated(secret.password_hash):
+        secret.password_hash = passwords.hashed(command.password)
+    if command.previous_hash is not None:
+        _end_session(tx, command.previous_hash)
+    opened = WebSessionRow(
+        id=new_id(),
+        user_id=row.id,
+        token_hash=command.token_hash,
+        expires_at=func.clock_timestamp() + timedelta(hours=tx.policy.session.absolute_hours),
+    )
+    tx.session.add(opened)
+    tx.record("user_account", row.id, after={"session_id": opened.id})
+    return {"user_id": row.id, "locale": row.locale, "role": row.role}
+
+
+@verb("refuse_sign_in")
+def refuse_sign_in(tx: Tx, command: RefuseSignIn) -> Result:
+    """Remember a failed attempt. The event names a known user by id and an unknown one not at all."""
+    known = queries.find_user(tx.session, command.email)
+    tx.record("user_account", known.id if known else new_id(), after={"known": known is not None}, reason=command.why)
+    return {}
+
+
+@verb("sign_out")
+def sign_out(tx: Tx, command: SignOut) -> Result:
+    """End a session on the server; its token opens nothing from now on."""
+    ended = _end_session(tx, command.token_hash)
+    tx.record("user_account", ended or tx.actor.user_id or new_id(), after={"ended": ended is not None})
+    return {}
+
+
+@verb("suspend_organisation")
+def suspend_organisation(tx: Tx, command: SuspendOrganisation) -> Result:
+    """Take an organisation out of good standing: it can list, bid and be financed no more."""
+    return _set_standing(tx, command, good=False)
+
+
+@verb("reinstate_organisation")
+def reinstate_organisation(tx: Tx, command: SuspendOrganisation) -> Result:
+    """Put an organisation back into good standing."""
+    return _set_standing(tx, command, good=True)
+
+
+@verb("suspend_user")
+def suspend_user(tx: Tx, command: SuspendUser) -> Result:
+    """Lock a person out and end all sessions at once.
+
+    Raises: NotFound("user_not_found").
+    """
+    row = tx.session.get(UserAccountRow, command.user_id, with_for_update=True)
+    if row is None:
+        raise NotFound("user_not_found", N_("There is no such person."))
+    row.active = False
+    tx.session.execute(
+        update(WebSessionRow)
+        .where(WebSessionRow.user_id == row.id, WebSessionRow.ended_at.is_(None))
+        .values(ended_at=func.clock_timestamp())
+    )
+    tx.record("user_account", row.id, before={"active": True}, after={"active": False}, reason=command.reason)
+    return {"user_id": row.id}
+
+
+@verb("set_bank_account")
+def set_bank_account(tx: Tx, command: SetBankAccount) -> Result:
+    """Change where an organisation is paid. The event shows only the last four places."""
+    row = _lock_organisation(tx, command.organisation_id)
+    before, row.iban = row.iban, plain_iban(command.iban)
+    tx.record("organisation", row.id, before={"iban_ends": (before or "")[-4:]}, after={"iban_ends": row.iban[-4:]})
+    return {"organisation_id": row.id}
+
+
+@verb("choose_language")
+def choose_language(tx: Tx, command: ChooseLanguage) -> Result:
+    """Keep the language a person chose."""
+    row = tx.session.get(UserAccountRow, tx.actor.user_id) if tx.actor.user_id else None
+    if row is None or command.locale not in LOCALES:
+        raise InvalidInput("unknown_locale", N_("This language is not offered."))
+    before, row.locale = row.locale, command.locale
+    tx.record("user_account", row.id, before={"locale": before}, after={"locale": row.locale})
+    return {"locale": row.locale}
+
+
+def _promote(tx: Tx, known: queries.Organisation, command: RegisterOrganisation) -> Result:
+    row = _lock_organisation(tx, known.id)
+    row.kind = command.kind
+    row.legal_name = command.legal_name.strip()
+    row.sector = command.sector or row.sector
+    row.group_id = command.group_id or row.group_id
+    row.vat_id = plain_number(command.vat_id) or row.vat_id
+    row.iban = plain_iban(command.iban) if command.iban else row.iban
+    tx.record("organisation", row.id, before={"kind": "debtor"}, after=_facts(row))
+    return {"organisation_id": row.id}
+
+
+def _set_standing(tx: Tx, command: SuspendOrganisation, *, good: bool) -> Result:
+    row = _lock_organisation(tx, command.organisation_id)
+    before, row.good_standing = row.good_standing, good
+    tx.record("organisation", row.id, before={"good_standing": before}, after={"good_standing": good},
+              reason=command.reason)  # fmt: skip
+    return {"organisation_id": row.id, "good_standing": good}
+
+
+def _lock_organisation(tx: Tx, organisation_id: UUID) -> OrganisationRow:
+    row = tx.session.get(OrganisationRow, organisation_id, with_for_update=True)
+    if row is None:
+        raise NotFound("organisation_not_found", N_("There is no such organisation."))
+    return row
+
+
+def _end_session(tx: Tx, token_hash: bytes) -> UUID | None:
+    return tx.session.execute(
+        update(WebSessionRow)
+        .where(WebSessionRow.token_hash == token_hash, WebSessionRow.ended_at.is_(None))
+        .values(ended_at=func.clock_timestamp())
+        .returning(WebSessionRow.user_id)
+    ).scalar_one_or_none()
+
+
+def _flush(tx: Tx, code: str, words: str, field: str = "legal_name") -> None:
+    """Write now, and turn a broken unique rule into a Conflict. The transaction is lost either way."""
+    try:
+        tx.session.flush()
+    except IntegrityError as error:
+        if getattr(error.orig, "sqlstate", None) == "23505":
+            raise Conflict(code, words, problems=[Problem(field, "unique", words)]) from error
+        raise
+
+
+def _facts(row: OrganisationRow) -> dict[str, object]:
+    """What the audit trail keeps of a company: public register facts, no account number."""
+    return {
+        "kind": row.kind,
+        "legal_name": row.legal_name,
+        "legal_id": row.legal_id,
+        "country": row.country,
+        "sector": row.sector,
+        "group_id": row.group_id,
+        "has_iban": row.iban is not None,
+    }
+
+

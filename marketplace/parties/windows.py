@@ -1,0 +1,44 @@
+"""Counting attempts in PostgreSQL, so that several web workers share one limit.
+
+A count must stand though the request it counts is refused and rolled back, so it has a statement of its own,
+outside `perform`. It is no change of the market and leaves no event.
+"""
+
+import hashlib
+
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
+
+HIT = text("""
+    INSERT INTO rate_window (key, window_start, hits)
+    VALUES (:key, date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00'), 1)
+    ON CONFLICT (key, window_start) DO UPDATE SET hits = rate_window.hits + 1
+    RETURNING hits, ceil(extract(epoch FROM window_start + make_interval(secs => :seconds) - clock_timestamp()))::int
+""")
+LOOK = text("""
+    SELECT hits, ceil(extract(epoch FROM window_start + make_interval(secs => :seconds) - clock_timestamp()))::int
+    FROM rate_window WHERE key = :key
+      AND window_start = date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00')
+""")
+SWEEP = text("DELETE FROM rate_window WHERE window_start < clock_timestamp() - interval '1 day'")
+
+
+def hit(engine: Engine, what: str, limit: int, seconds: int) -> int:
+    """Count one attempt at `what`; return 0 while the limit holds, else the seconds to wait."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        hits, wait = connection.execute(HIT, {"key": _key(what), "seconds": seconds}).one()
+        if hits == 1:
+            connection.execute(SWEEP)
+    return max(1, int(wait)) if hits > limit else 0
+
+
+def used_up(engine: Engine, what: str, limit: int, seconds: int) -> int:
+    """Return the seconds to wait if the limit for `what` is reached, else 0. Counts nothing."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        found = connection.execute(LOOK, {"key": _key(what), "seconds": seconds}).one_or_none()
+    return max(1, int(found[1])) if found and found[0] >= limit else 0
+
+
+def _key(what: str) -> bytes:
+    """Addresses are personal: only their hash is stored, and for a day at most."""
+    return hashlib.sha256(what.encode()).digest()
