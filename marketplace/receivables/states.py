@@ -25,7 +25,7 @@ class ReceivableState(StrEnum):
 
 
 class ReviewState(StrEnum):
-    """A review is open until two operators have said the same."""
+    """A review is open until two operators release it, or one rejects what it holds."""
 
     OPEN = "open"
     PROPOSED = "proposed"
@@ -66,8 +66,8 @@ REVIEW = Machine(
     "review",
     ReviewState,
     {
-        _R.OPEN: (_R.PROPOSED, _R.CLOSED),
-        _R.PROPOSED: (_R.RELEASED, _R.REJECTED, _R.OPEN, _R.CLOSED),
+        _R.OPEN: (_R.PROPOSED, _R.REJECTED, _R.CLOSED),
+        _R.PROPOSED: (_R.RELEASED, _R.REJECTED, _R.CLOSED),
     },
 )
 

@@ -226,7 +226,6 @@ class ReviewRow(Base):
     goes_to: Mapped[Words]
     opened_at: Mapped[Created]
     state: Mapped[str] = mapped_column(Text, server_default=text("'open'"))
-    proposal: Mapped[str | None] = mapped_column(Text)
     maker_id: Mapped[UUID | None]
     maker_reason: Mapped[str | None] = mapped_column(Text)
     proposed_at: Mapped[Instant | None]

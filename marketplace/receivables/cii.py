@@ -1,0 +1,263 @@
+"""Read a UN/CEFACT cross industry invoice (CII D16B: Factur-X, ZUGFeRD 2, XRechnung) into the neutral form.
+
+ZUGFeRD 1 is the same tree under older names: they are changed first. Source: CEN/TS 16931-3-3.
+"""
+
+import re
+
+from lxml import etree
+
+from marketplace.kernel.errors import Problem
+from marketplace.kernel.words import N_
+from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow
+from marketplace.receivables.xml_reading import Reading, content
+
+RSM = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
+RAM = "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100"
+UDT = "urn:un:unece:uncefact:data:standard:UnqualifiedDataType:100"
+QDT = "urn:un:unece:uncefact:data:standard:QualifiedDataType:100"
+NAMESPACES = {"rsm": RSM, "ram": RAM, "udt": UDT, "qdt": QDT}
+CII = f"{{{RSM}}}CrossIndustryInvoice"
+ZUGFERD_1 = "{urn:ferd:CrossIndustryDocument:invoice:1p0}CrossIndustryDocument"
+
+AGREEMENT = "rsm:SupplyChainTradeTransaction/ram:ApplicableHeaderTradeAgreement"
+DELIVERY = "rsm:SupplyChainTradeTransaction/ram:ApplicableHeaderTradeDelivery"
+SETTLEMENT = "rsm:SupplyChainTradeTransaction/ram:ApplicableHeaderTradeSettlement"
+SUMMATION = f"{SETTLEMENT}/ram:SpecifiedTradeSettlementHeaderMonetarySummation"
+HEADER = {
+    "BT-1": "rsm:ExchangedDocument/ram:ID", "BT-3": "rsm:ExchangedDocument/ram:TypeCode",
+    "BT-5": f"{SETTLEMENT}/ram:InvoiceCurrencyCode", "BT-6": f"{SETTLEMENT}/ram:TaxCurrencyCode",
+    "BT-8": f"{SETTLEMENT}/ram:ApplicableTradeTax/ram:DueDateTypeCode", "BT-10": f"{AGREEMENT}/ram:BuyerReference",
+    "BT-11": f"{AGREEMENT}/ram:SpecifiedProcuringProject/ram:ID",
+    "BT-12": f"{AGREEMENT}/ram:ContractReferencedDocument/ram:IssuerAssignedID",
+    "BT-13": f"{AGREEMENT}/ram:BuyerOrderReferencedDocument/ram:IssuerAssignedID",
+    "BT-14": f"{AGREEMENT}/ram:SellerOrderReferencedDocument/ram:IssuerAssignedID",
+    "BT-20": f"{SETTLEMENT}/ram:SpecifiedTradePaymentTerms/ram:Description",
+    "BT-23": "rsm:ExchangedDocumentContext/ram:BusinessProcessSpecifiedDocumentContextParameter/ram:ID",
+    "BT-24": "rsm:ExchangedDocumentContext/ram:GuidelineSpecifiedDocumentContextParameter/ram:ID",
+    "BT-81": f"{SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans/ram:TypeCode",
+    "BT-83": f"{SETTLEMENT}/ram:PaymentReference",
+    "BT-89": f"{SETTLEMENT}/ram:SpecifiedTradePaymentTerms/ram:DirectDebitMandateID",
+    "BT-106": f"{SUMMATION}/ram:LineTotalAmount", "BT-107": f"{SUMMATION}/ram:AllowanceTotalAmount",
+    "BT-108": f"{SUMMATION}/ram:ChargeTotalAmount", "BT-109": f"{SUMMATION}/ram:TaxBasisTotalAmount",
+    "BT-112": f"{SUMMATION}/ram:GrandTotalAmount", "BT-113": f"{SUMMATION}/ram:TotalPrepaidAmount",
+    "BT-114": f"{SUMMATION}/ram:RoundingAmount", "BT-115": f"{SUMMATION}/ram:DuePayableAmount",
+}  # fmt: skip
+DATES = {
+    "BT-2": "rsm:ExchangedDocument/ram:IssueDateTime/udt:DateTimeString",
+    "BT-7": f"{SETTLEMENT}/ram:ApplicableTradeTax/ram:TaxPointDate/udt:DateString",
+    "BT-9": f"{SETTLEMENT}/ram:SpecifiedTradePaymentTerms/ram:DueDateDateTime/udt:DateTimeString",
+    "BT-72": f"{DELIVERY}/ram:ActualDeliverySupplyChainEvent/ram:OccurrenceDateTime/udt:DateTimeString",
+}
+ONCE = {"BT-1", "BT-2", "BT-3", "BT-5", "BT-24", "BT-106", "BT-107", "BT-108", "BT-109", "BT-112", "BT-113", "BT-114",
+        "BT-115"}  # fmt: skip
+MODERN_NAMES = {
+    "CrossIndustryDocument": "CrossIndustryInvoice", "SpecifiedExchangedDocumentContext": "ExchangedDocumentContext",
+    "HeaderExchangedDocument": "ExchangedDocument", "SpecifiedSupplyChainTradeTransaction": "SupplyChainTradeTransaction",
+    "ApplicableSupplyChainTradeAgreement": "ApplicableHeaderTradeAgreement",
+    "ApplicableSupplyChainTradeDelivery": "ApplicableHeaderTradeDelivery",
+    "ApplicableSupplyChainTradeSettlement": "ApplicableHeaderTradeSettlement",
+    "SpecifiedSupplyChainTradeAgreement": "SpecifiedLineTradeAgreement",
+    "SpecifiedSupplyChainTradeDelivery": "SpecifiedLineTradeDelivery",
+    "SpecifiedSupplyChainTradeSettlement": "SpecifiedLineTradeSettlement", "ApplicablePercent": "RateApplicablePercent",
+}  # fmt: skip
+NO_CURRENCY = N_("Only the VAT total may name a currency; %(element)s does.")
+
+
+def modernise(root: etree._Element) -> None:
+    """Give a ZUGFeRD 1 tree the names of today, in place. A text under an unknown name stays where it is."""
+    spaces = {"urn:ferd:CrossIndustryDocument:invoice:1p0": RSM, RAM.replace(":100", ":12"): RAM,
+              UDT.replace(":100", ":15"): UDT, QDT.replace(":100", ":12"): QDT}  # fmt: skip
+    for element in root.iter("{*}*"):
+        name = etree.QName(element)
+        local = MODERN_NAMES.get(name.localname, name.localname)
+        if local == "SpecifiedTradeSettlementMonetarySummation":
+            parent = element.getparent()
+            line = parent is not None and etree.QName(parent).localname == "SpecifiedLineTradeSettlement"
+            local = f"SpecifiedTradeSettlement{'Line' if line else 'Header'}MonetarySummation"
+        element.tag = f"{{{spaces.get(name.namespace or '', name.namespace)}}}{local}"
+
+
+def read_cii(root: etree._Element) -> Invoice:
+    """Return the neutral form of a CII root, or of a ZUGFeRD 1 root (which is changed in place)."""
+    legacy = root.tag == ZUGFERD_1
+    if legacy:
+        modernise(root)
+    reading = Reading(NAMESPACES)
+    terms = _terms(reading, root)
+    seller = _party(reading, reading.only(root, f"{AGREEMENT}/ram:SellerTradeParty", "BT-27"), "BT-34")
+    buyer = _party(reading, reading.only(root, f"{AGREEMENT}/ram:BuyerTradeParty", "BT-44"), "BT-49")
+    payee_node = reading.first(root, f"{SETTLEMENT}/ram:PayeeTradeParty")
+    payee = _party(reading, payee_node, "BT-60") if payee_node is not None else None
+    tax_node = reading.first(root, f"{AGREEMENT}/ram:SellerTaxRepresentativeTradeParty")
+    ship_node = reading.first(root, f"{DELIVERY}/ram:ShipToTradeParty")
+    for term, said in _party_terms(seller, buyer, payee).items():
+        if said:
+            terms[term] = said
+    means, accounts = _means(reading, root)
+    if accounts:
+        terms["BT-84"] = accounts[0]
+    _document_faults(reading, root)
+    rows = reading.all(root, f"{SETTLEMENT}/ram:ApplicableTradeTax")
+    charges = reading.all(root, f"{SETTLEMENT}/ram:SpecifiedTradeAllowanceCharge")
+    lines = reading.all(root, "rsm:SupplyChainTradeTransaction/ram:IncludedSupplyChainTradeLineItem")
+    return Invoice(
+        syntax="zugferd1" if legacy else "cii", terms=terms, seller=seller, buyer=buyer, payee=payee,
+        tax_representative=_party(reading, tax_node, "BT-62") if tax_node is not None else None,
+        deliver_to=_party(reading, ship_node, "BT-71") if ship_node is not None else None,
+        lines=tuple(_line(reading, node) for node in lines), charges=tuple(_charge(reading, node) for node in charges),
+        vat_rows=tuple(_vat_row(reading, node) for node in rows), totals=_totals(reading, root, terms),
+        accounts=accounts, means=means,
+        period=_period(reading, reading.first(root, f"{SETTLEMENT}/ram:BillingSpecifiedPeriod")),
+        preceding=reading.texts(root, f"{SETTLEMENT}/ram:InvoiceReferencedDocument/ram:IssuerAssignedID"),
+        notes=reading.texts(root, "rsm:ExchangedDocument/ram:IncludedNote/ram:Content"),
+        codes=tuple(reading.codes), syntax_faults=tuple(reading.faults),
+    )  # fmt: skip
+
+
+def _iso(text: str | None) -> str | None:
+    if text and re.fullmatch(r"\d{8}", text, re.ASCII):
+        return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    return text
+
+
+def _terms(reading: Reading, root: etree._Element) -> dict[str, str]:
+    terms: dict[str, str] = {}
+    for term, path in (HEADER | DATES).items():
+        said = reading.only_text(root, path, term) if term in ONCE else reading.text(root, path)
+        said = _iso(said) if term in DATES else said
+        if said:
+            terms[term] = said
+    reading.code("BR-CL-01", "BT-3", terms.get("BT-3"))
+    reading.code("BR-CL-04", "BT-5", terms.get("BT-5"))
+    reading.code("BR-CL-05", "BT-6", terms.get("BT-6"))
+    reading.code("BR-CL-06", "BT-8", terms.get("BT-8"))
+    return terms
+
+
+def _party_terms(seller: Party, buyer: Party, payee: Party | None) -> dict[str, str | None]:
+    return {
+        "BT-27": seller.name, "BT-28": seller.trading_name, "BT-31": seller.vat_id, "BT-32": seller.tax_id,
+        "BT-30": seller.legal_id.text if seller.legal_id else None, "BT-40": seller.country,
+        "BT-44": buyer.name, "BT-47": buyer.legal_id.text if buyer.legal_id else None, "BT-48": buyer.vat_id,
+        "BT-55": buyer.country, "BT-59": payee.name if payee else None,
+        "BT-61": payee.legal_id.text if payee and payee.legal_id else None,
+    }  # fmt: skip
+
+
+def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> Party:
+    registrations: dict[str | None, str] = {}
+    for found in reading.all(node, "ram:SpecifiedTaxRegistration/ram:ID"):
+        said = content(found)
+        if said:
+            registrations.setdefault(found.get("schemeID"), said)
+    identifiers: list[Identifier] = []
+    for path, rule in (("ram:ID", "BR-CL-11"), ("ram:GlobalID", "BR-CL-10")):
+        for found in reading.all(node, path):
+            if said_id := reading.as_identifier(found, rule, "BT-29/BT-46"):
+                identifiers.append(said_id)
+    address = reading.first(node, "ram:PostalTradeAddress")
+    return Party(
+        name=reading.only_text(node, "ram:Name", "BT-27/BT-44"), identifiers=tuple(identifiers),
+        trading_name=reading.text(node, "ram:SpecifiedLegalOrganization/ram:TradingBusinessName"),
+        legal_id=reading.identifier(node, "ram:SpecifiedLegalOrganization/ram:ID", "BR-CL-11", "BT-30/BT-47"),
+        vat_id=registrations.get("VA"), tax_id=registrations.get("FC"),
+        endpoint=reading.identifier(node, "ram:URIUniversalCommunication/ram:URIID", "BR-CL-25", endpoint_term),
+        has_address=address is not None,
+        country=reading.code("BR-CL-14", "country", reading.text(address, "ram:CountryID")),
+        city=reading.text(address, "ram:CityName"), postcode=reading.text(address, "ram:PostcodeCode"),
+    )  # fmt: skip
+
+
+def _means(reading: Reading, root: etree._Element) -> tuple[tuple[tuple[str | None, bool], ...], tuple[str, ...]]:
+    means: list[tuple[str | None, bool]] = []
+    accounts: list[str] = []
+    for node in reading.all(root, f"{SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans"):
+        code = reading.code("BR-CL-16", "BT-81", reading.text(node, "ram:TypeCode"))
+        account = "ram:PayeePartyCreditorFinancialAccount"
+        said = reading.text(node, f"{account}/ram:IBANID") or reading.text(node, f"{account}/ram:ProprietaryID")
+        accounts += [said] if said else []
+        means.append((code, said is not None or reading.first(node, account) is None))
+    return tuple(means), tuple(accounts)
+
+
+def _charge(reading: Reading, node: etree._Element) -> Charge:
+    is_charge = reading.text(node, "ram:ChargeIndicator/udt:Indicator") in ("true", "1")
+    field = "BT-105/BT-145" if is_charge else "BT-98/BT-140"
+    code = reading.text(node, "ram:ReasonCode")
+    reading.code("BR-CL-20" if is_charge else "BR-CL-19", field, code)
+    return Charge(
+        is_charge=is_charge, amount=reading.text(node, "ram:ActualAmount"), base=reading.text(node, "ram:BasisAmount"),
+        percent=reading.text(node, "ram:CalculationPercent"), reason_code=code, reason=reading.text(node, "ram:Reason"),
+        category=reading.code("BR-CL-18", "BT-95/BT-102", reading.text(node, "ram:CategoryTradeTax/ram:CategoryCode")),
+        rate=reading.text(node, "ram:CategoryTradeTax/ram:RateApplicablePercent"),
+    )  # fmt: skip
+
+
+def _vat_row(reading: Reading, node: etree._Element) -> VatRow:
+    reason_code = reading.text(node, "ram:ExemptionReasonCode")
+    return VatRow(
+        category=reading.code("BR-CL-17", "BT-118", reading.text(node, "ram:CategoryCode")),
+        rate=reading.text(node, "ram:RateApplicablePercent"), basis=reading.text(node, "ram:BasisAmount"),
+        tax=reading.text(node, "ram:CalculatedAmount"), reason=reading.text(node, "ram:ExemptionReason"),
+        reason_code=reading.code("BR-CL-22", "BT-121", reason_code.upper() if reason_code else None),
+    )  # fmt: skip
+
+
+def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> Totals:
+    vat = []
+    for element in reading.all(root, f"{SUMMATION}/ram:TaxTotalAmount"):
+        if said := content(element):
+            vat.append(((element.get("currencyID") or "").strip() or None, said))
+    return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
+
+
+def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:
+    if node is None:
+        return None
+    start = reading.text(node, "ram:StartDateTime/udt:DateTimeString")
+    return _iso(start), _iso(reading.text(node, "ram:EndDateTime/udt:DateTimeString"))
+
+
+def _line(reading: Reading, node: etree._Element) -> Line:
+    product, settled = "ram:SpecifiedTradeProduct", "ram:SpecifiedLineTradeSettlement"
+    quantity = reading.first(node, "ram:SpecifiedLineTradeDelivery/ram:BilledQuantity")
+    unit = (quantity.get("unitCode") or "").strip() or None if quantity is not None else None
+    net_price = "ram:SpecifiedLineTradeAgreement/ram:NetPriceProductTradePrice"
+    gross_price = "ram:SpecifiedLineTradeAgreement/ram:GrossPriceProductTradePrice"
+    base = reading.first(node, f"{net_price}/ram:BasisQuantity")
+    if base is None:
+        base = reading.first(node, f"{gross_price}/ram:BasisQuantity")
+    if base is not None:
+        reading.code("BR-CL-23", "BT-150", base.get("unitCode"))
+    reading.identifier(node, f"{product}/ram:GlobalID", "BR-CL-21", "BT-157")
+    reading.code("BR-CL-15", "BT-159", reading.text(node, f"{product}/ram:OriginTradeCountry/ram:ID"))
+    for found in reading.all(node, f"{product}/ram:DesignatedProductClassification/ram:ClassCode"):
+        reading.code("BR-CL-13", "BT-158", found.get("listID"))
+    category = reading.text(node, f"{settled}/ram:ApplicableTradeTax/ram:CategoryCode")
+    summation = f"{settled}/ram:SpecifiedTradeSettlementLineMonetarySummation"
+    charges = reading.all(node, f"{settled}/ram:SpecifiedTradeAllowanceCharge")
+    return Line(
+        id=reading.text(node, "ram:AssociatedDocumentLineDocument/ram:LineID"),
+        name=reading.text(node, f"{product}/ram:Name"), quantity=content(quantity),
+        unit=reading.code("BR-CL-23", "BT-130", unit),
+        net=reading.text(node, f"{summation}/ram:LineTotalAmount"), price=reading.text(node, f"{net_price}/ram:ChargeAmount"),
+        price_base=content(base), gross_price=reading.text(node, f"{gross_price}/ram:ChargeAmount"),
+        category=reading.code("BR-CL-18", "BT-151", category),
+        rate=reading.text(node, f"{settled}/ram:ApplicableTradeTax/ram:RateApplicablePercent"),
+        seller_item=reading.text(node, f"{product}/ram:SellerAssignedID"),
+        charges=tuple(_charge(reading, found) for found in charges),
+        period=_period(reading, reading.first(node, f"{settled}/ram:BillingSpecifiedPeriod")),
+    )  # fmt: skip
+
+
+def _document_faults(reading: Reading, root: etree._Element) -> None:
+    for element in root.iter(f"{{{RAM}}}*"):
+        currency = element.get("currencyID")
+        if currency:
+            reading.code("BR-CL-03", "currencyID", currency)
+            name = etree.QName(element).localname
+            if name != "TaxTotalAmount":
+                reading.faults.append(Problem(name, "CII-DT-031", NO_CURRENCY, {"element": name}))
+        if mime := element.get("mimeCode"):
+            reading.code("BR-CL-24", "BT-125", mime)

@@ -1,0 +1,169 @@
+"""What every e-invoice says, whatever its syntax: the EN 16931 terms we use, as text, and what we make of them.
+
+Texts are as in the file (white space at the ends removed); dates are yyyy-mm-dd; amounts are decimal strings.
+Source: EN 16931-1:2017 §6, the semantic model (BG- groups, BT- terms).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+from marketplace.kernel.errors import Problem
+from marketplace.kernel.money import Money
+
+# The terms every reading reports, absent ones as None.
+REPORTED = ("BT-1", "BT-2", "BT-3", "BT-5", "BT-9", "BT-24", "BT-27", "BT-30", "BT-31", "BT-44", "BT-48", "BT-59",
+            "BT-81", "BT-84", "BT-112", "BT-113", "BT-114", "BT-115")  # fmt: skip
+
+Listable = Literal["yes", "review", "no"]
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """An identifier and the scheme it belongs to, when the file names one (ISO 6523 code)."""
+
+    text: str
+    scheme: str | None = None
+
+
+@dataclass(frozen=True)
+class Party:
+    """A party as the invoice names it: seller (BG-4), buyer (BG-7), payee (BG-10), tax representative (BG-11)."""
+
+    name: str | None = None
+    trading_name: str | None = None
+    identifiers: tuple[Identifier, ...] = ()
+    legal_id: Identifier | None = None
+    vat_id: str | None = None
+    tax_id: str | None = None
+    endpoint: Identifier | None = None
+    has_address: bool = False
+    country: str | None = None
+    city: str | None = None
+    postcode: str | None = None
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A charge or, when `is_charge` is false, an allowance; on the document (BG-20, BG-21) or a line (BG-27, BG-28)."""
+
+    is_charge: bool
+    amount: str | None
+    base: str | None = None
+    percent: str | None = None
+    category: str | None = None
+    rate: str | None = None
+    reason: str | None = None
+    reason_code: str | None = None
+
+
+@dataclass(frozen=True)
+class VatRow:
+    """One row of the VAT breakdown (BG-23)."""
+
+    category: str | None
+    rate: str | None
+    basis: str | None
+    tax: str | None
+    reason: str | None = None
+    reason_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """An invoice line (BG-25)."""
+
+    id: str | None
+    name: str | None
+    quantity: str | None
+    unit: str | None
+    net: str | None
+    price: str | None
+    price_base: str | None = None
+    gross_price: str | None = None
+    category: str | None = None
+    rate: str | None = None
+    seller_item: str | None = None
+    charges: tuple[Charge, ...] = ()
+    period: tuple[str | None, str | None] | None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Document totals (BG-22) beyond the reported ones."""
+
+    lines: str | None = None  # BT-106
+    allowances: str | None = None  # BT-107
+    charges: str | None = None  # BT-108
+    without_vat: str | None = None  # BT-109
+    vat: tuple[tuple[str | None, str], ...] = ()  # BT-110, BT-111: (currency, amount)
+
+
+@dataclass(frozen=True)
+class CodeUse:
+    """A coded value met in the file, with the code-list rule that governs it."""
+
+    rule: str
+    field: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """The neutral form that UBL, CII and FatturaPA are read into and that the rules judge."""
+
+    syntax: str
+    terms: Mapping[str, str]
+    seller: Party
+    buyer: Party
+    payee: Party | None = None
+    tax_representative: Party | None = None
+    deliver_to: Party | None = None
+    lines: tuple[Line, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    vat_rows: tuple[VatRow, ...] = ()
+    totals: Totals = field(default_factory=Totals)
+    accounts: tuple[str, ...] = ()
+    means: tuple[tuple[str | None, bool], ...] = ()  # BG-16: (code, has an account)
+    period: tuple[str | None, str | None] | None = None
+    preceding: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    codes: tuple[CodeUse, ...] = ()
+    syntax_faults: tuple[Problem, ...] = ()
+    bodies: int = 1
+
+
+@dataclass(frozen=True)
+class ReadInvoice:
+    """What the market knows of an uploaded e-invoice.
+
+    `listable`: yes, review (a person must decide) or no; `reasons` are stable codes, words for them are in
+    `invoice_policy.WORDS`; `notes` are codes that decide nothing. `amount_due` is what is sold (BT-115).
+    Money and dates are None where the file has none or the text is no amount or date (then a fault says so).
+    """
+
+    syntax: str
+    kind: str
+    fields: Mapping[str, str | None]
+    seller: Party
+    buyer: Party
+    payee: Party | None
+    lines: tuple[Line, ...]
+    purchase_order: str | None
+    contract: str | None
+    remittance: str | None
+    texts: tuple[str, ...]
+    accounts: tuple[str, ...]
+    preceding: tuple[str, ...]
+    issued_on: date | None
+    due_on: date | None
+    total: Money | None
+    prepaid: Money | None
+    amount_due: Money | None
+    listable: Listable
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    faults: tuple[Problem, ...]
+    embedded_name: str | None = None
+    invoice_xml: bytes = field(default=b"", repr=False)

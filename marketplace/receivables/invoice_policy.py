@@ -1,0 +1,216 @@
+"""May this e-invoice be listed for sale? Every reason, with the field it hangs on and words for people.
+
+`no`: it is no claim for payment, or its content contradicts itself. `review`: a person must decide. `yes`: neither.
+A reason is never dropped because a graver one was found.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from marketplace.kernel.errors import Problem
+from marketplace.kernel.words import N_
+from marketplace.receivables.en16931 import content_faults, form_faults
+from marketplace.receivables.exact_numbers import day, exact
+from marketplace.receivables.invoice_model import Invoice, Listable, Party
+
+# UNTDID 1001. Source: EN 16931-1 BT-3 and UN/CEFACT's descriptions of each code.
+CREDIT_NOTES = frozenset("81 83 261 262 296 308 381 396 420 458 502 503 532 TD04 TD08".split())
+NO_CLAIMS = frozenset("751 325 935".split())
+WITHOUT_LINES = ("minimum", "basicwl")
+CORE = ("BT-1", "BT-2", "BT-3", "BT-5", "BT-27", "BT-44", "BT-112", "BT-115")
+EN16931_SYNTAXES = ("ubl_invoice", "ubl_creditnote", "cii")
+DIRECT_DEBITS = frozenset(("49", "59"))
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a listing is refused or held: a stable code, how grave, and the field (BT-nn) it hangs on."""
+
+    code: str
+    verdict: Listable
+    field: str
+
+
+# Stem of a reason code → what to tell the seller.
+WORDS = {
+    "credit_note": N_("This is a credit note: it takes money back and cannot be sold."),
+    "already_factored_393": N_("This invoice was issued for a factor: it is already assigned."),
+    "not_a_payment_claim_type": N_("A document of this type asks nobody to pay."),
+    "nothing_due": N_("Nothing is left to be paid on this invoice."),
+    "missing": N_("A field without which nothing can be sold is missing."),
+    "unreadable": N_("A field that decides what is sold cannot be understood."),
+    "totals_inconsistent": N_("The amount due is not the total less what was prepaid, plus rounding."),
+    "en16931_rules_broken": N_("The invoice breaks rules of the European standard: see the list."),
+    "payee_is_not_seller": N_("Somebody other than the seller is to be paid: the invoice may already be assigned."),
+    "corrected_invoice_384": N_("This corrects an earlier invoice: which of the two stands must be looked at."),
+    "prepayment_386": N_("This asks for payment in advance: nothing has been delivered yet."),
+    "self_billed_389": N_("The buyer wrote this invoice himself: the seller's consent must be looked at."),
+    "consignment_395": N_("These goods are on consignment: the debt depends on their sale."),
+    "unusual_type_code": N_("This document type is unusual for a commercial invoice."),
+    "profile_without_lines": N_("This profile has no invoice lines: what was sold cannot be seen."),
+    "en16931_codelist_or_syntax_rules_broken": N_("The invoice uses codes or forms the standard does not allow."),
+    "legacy_syntax_zugferd1": N_("ZUGFeRD 1 is older than the European standard."),
+    "national_syntax_fatturapa": N_("FatturaPA is a national format outside the European standard."),
+    "lotto_of": N_("The file holds several invoices; only one can be listed at a time."),
+    "due_before_issue": N_("The due date lies before the issue date."),
+    "line_amounts_unexplained": N_("A line's amount is not its quantity times its price."),
+    "vat_number_malformed": N_("The seller's VAT number cannot be one of its country."),
+}
+TYPE_REVIEWS = {"384": "corrected_invoice_384", "386": "prepayment_386", "389": "self_billed_389",
+                "395": "consignment_395"}  # fmt: skip
+
+
+def words_for(code: str) -> str:
+    """Return the untranslated words for a reason code such as `unusual_type_code_387` or `missing_BT-3`."""
+    stem = next((stem for stem in sorted(WORDS, key=len, reverse=True) if code.startswith(stem)), None)
+    return WORDS[stem] if stem else code
+
+
+def judge(invoice: Invoice) -> tuple[Listable, tuple[Reason, ...], tuple[str, ...], tuple[Problem, ...]]:
+    """Return the verdict, its reasons sorted by code, notes that decide nothing, and every fault found.
+
+    The rules of EN 16931 decide for UBL and for CII in the profiles BASIC, EN 16931 and XRechnung; MINIMUM and
+    BASIC WL are too thin for them and EXTENDED goes beyond them, so there faults are told but do not decide.
+    """
+    faults: list[Problem] = []
+    reasons = [*_type(invoice), *_core(invoice), *_money(invoice), *_parties(invoice), *_form(invoice)]
+    notes = list(_notes(invoice))
+    if invoice.syntax in EN16931_SYNTAXES:
+        content, form = content_faults(invoice), form_faults(invoice)
+        faults = content + form
+        if _rules_decide(invoice):
+            if content:
+                reasons.append(Reason("en16931_rules_broken", "no", content[0].field))
+            elif form:
+                reasons.append(Reason("en16931_codelist_or_syntax_rules_broken", "review", form[0].field))
+            else:
+                reasons += _suspicious(invoice)
+        else:
+            notes.append("en16931_rules_do_not_decide_for_this_profile")
+    distinct = tuple(sorted({reason.code: reason for reason in reasons}.values(), key=lambda reason: reason.code))
+    verdicts = {reason.verdict for reason in distinct}
+    verdict: Listable = "no" if "no" in verdicts else "review" if "review" in verdicts else "yes"
+    faults += [Problem(r.field, r.code, words_for(r.code)) for r in distinct if not r.code.startswith("en16931_")]
+    return verdict, distinct, tuple(sorted(notes)), tuple(faults)
+
+
+def document_kind(invoice: Invoice) -> str:
+    """Return what the document is: credit_note, factored, no_claim, corrected, prepayment, self_billed, … invoice."""
+    code = invoice.terms.get("BT-3", "")
+    if invoice.syntax == "ubl_creditnote" or code in CREDIT_NOTES:
+        return "credit_note"
+    if code in NO_CLAIMS:
+        return "no_claim"
+    named = {"384": "corrected", "386": "prepayment", "389": "self_billed", "393": "factored", "395": "consignment"}
+    return named.get(code, "invoice" if code in ("380", "TD01") else "other")
+
+
+def _profile(invoice: Invoice) -> str:
+    return invoice.terms.get("BT-24", "").lower().rpartition(":")[2]
+
+
+def _rules_decide(invoice: Invoice) -> bool:
+    return _profile(invoice) not in (*WITHOUT_LINES, "extended")
+
+
+def _type(invoice: Invoice) -> Iterator[Reason]:
+    code = invoice.terms.get("BT-3")
+    if invoice.syntax == "ubl_creditnote" or code in CREDIT_NOTES:
+        yield Reason("credit_note", "no", "BT-3")
+    elif code == "393":
+        yield Reason("already_factored_393", "no", "BT-3")
+    elif code in NO_CLAIMS:
+        yield Reason(f"not_a_payment_claim_type_{code}", "no", "BT-3")
+    elif code in TYPE_REVIEWS:
+        yield Reason(TYPE_REVIEWS[code], "review", "BT-3")
+    elif code != "380" and invoice.syntax != "fatturapa":
+        yield Reason(f"unusual_type_code_{code[:8] if code else None}", "review", "BT-3")
+
+
+def _core(invoice: Invoice) -> Iterator[Reason]:
+    for field in CORE:
+        if invoice.syntax == "fatturapa" and field in ("BT-112", "BT-115"):
+            continue
+        if field not in invoice.terms:
+            yield Reason(f"missing_{field}", "no", field)
+    for field in ("BT-2", "BT-9"):
+        if field in invoice.terms and day(invoice.terms[field]) is None:
+            yield Reason(f"unreadable_{field}", "no", field)
+    for field in ("BT-112", "BT-113", "BT-114", "BT-115"):
+        if field in invoice.terms and exact(invoice.terms[field]) is None:
+            yield Reason(f"unreadable_{field}", "no", field)
+
+
+def _money(invoice: Invoice) -> Iterator[Reason]:
+    due = exact(invoice.terms.get("BT-115"))
+    if due is not None and due <= 0:
+        yield Reason("nothing_due", "no", "BT-115")
+    total = exact(invoice.terms.get("BT-112"))
+    # MINIMUM has no place for a prepaid amount, so its two totals may differ.
+    if due is not None and total is not None and _profile(invoice) != "minimum":
+        prepaid, rounding = exact(invoice.terms.get("BT-113")) or 0, exact(invoice.terms.get("BT-114")) or 0
+        if due != total - prepaid + rounding and (invoice.syntax == "zugferd1" or not _rules_decide(invoice)):
+            yield Reason("totals_inconsistent", "no", "BT-115")
+    issued, falls_due = day(invoice.terms.get("BT-2")), day(invoice.terms.get("BT-9"))
+    if issued and falls_due and falls_due < issued:
+        yield Reason("due_before_issue", "review", "BT-9")
+
+
+def _parties(invoice: Invoice) -> Iterator[Reason]:
+    payee = invoice.payee
+    if payee is not None and (payee.name or payee.legal_id or payee.identifiers):
+        if not _same_party(payee, invoice.seller):
+            yield Reason("payee_is_not_seller", "review", "BT-59")
+
+
+def _same_party(payee: Party, seller: Party) -> bool:
+    """Say whether the payee is the seller again: nothing it says differs, and its name is the seller's."""
+    names = {" ".join(name.casefold().split()) for name in (seller.name, seller.trading_name) if name}
+    if payee.name is None or " ".join(payee.name.casefold().split()) not in names:
+        return False
+    if payee.legal_id and seller.legal_id and payee.legal_id.text != seller.legal_id.text:
+        return False
+    known = {identifier.text for identifier in seller.identifiers}
+    return not payee.identifiers or not known or any(identifier.text in known for identifier in payee.identifiers)
+
+
+def _form(invoice: Invoice) -> Iterator[Reason]:
+    if invoice.syntax == "zugferd1":
+        yield Reason("legacy_syntax_zugferd1", "review", "BT-24")
+    if invoice.syntax == "fatturapa":
+        yield Reason("national_syntax_fatturapa", "review", "BT-24")
+    if invoice.bodies > 1:
+        yield Reason(f"lotto_of_{invoice.bodies}_invoices", "review", "BT-1")
+    if _profile(invoice) in WITHOUT_LINES:
+        yield Reason("profile_without_lines", "review", "BT-24")
+
+
+def _suspicious(invoice: Invoice) -> Iterator[Reason]:
+    """Yield what no rule of the standard forbids but an honest invoice does not show."""
+    for line in invoice.lines:
+        quantity, price, net = exact(line.quantity), exact(line.price), exact(line.net)
+        base = exact(line.price_base) if line.price_base else None
+        if quantity is None or price is None or net is None or base == 0:
+            continue
+        expected = quantity * price / (base or 1)
+        for charge in line.charges:
+            amount = exact(charge.amount) or 0
+            expected += amount if charge.is_charge else -amount
+        # Prices may be rounded to two decimals: half a penny per unit, and a penny for the sum.
+        if abs(expected - net) > abs(quantity / (base or 1)) / 200 + 1:
+            yield Reason("line_amounts_unexplained", "review", "BT-131")
+            return
+
+
+def _notes(invoice: Invoice) -> Iterator[str]:
+    if "BT-9" not in invoice.terms:
+        yield "no_due_date"
+    if invoice.terms.get("BT-81") in DIRECT_DEBITS:
+        yield "direct_debit"
+    if len(set(invoice.accounts)) > 1:
+        yield "several_bank_accounts"
+
+
+def without_faults(invoice: Invoice) -> Invoice:
+    """Return the invoice without what only the reader of its syntax noted (for comparing two syntaxes)."""
+    return replace(invoice, codes=(), syntax_faults=())

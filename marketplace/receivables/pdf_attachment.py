@@ -1,0 +1,107 @@
+"""Take the invoice out of a Factur-X / ZUGFeRD PDF. Runs inside `sandboxed`, never in a web worker.
+
+Only attachments under the names the standards give are looked at. Source: Factur-X 1.07 §6, ZUGFeRD 2.3 §6,
+XRechnung; ISO 32000-1 §7.11.4 (embedded files).
+"""
+
+import base64
+import zlib
+from typing import Any
+
+from marketplace.kernel.errors import InvalidInput
+from marketplace.kernel.words import N_
+from marketplace.receivables.xml_guard import XML_BYTES_MAX, refusal
+
+NAMES = frozenset(("factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml"))
+PAGES_MAX = 500
+OBJECTS_MAX = 200_000
+ATTACHMENTS_MAX = 100
+
+
+def attached_invoice(content: bytes) -> dict[str, str]:
+    """Return {"name", "xml" (base64)} of the one invoice attached to a PDF.
+
+    Raises: InvalidInput("broken_pdf" | "encrypted_pdf" | "too_many_pages" | "no_embedded_xml" |
+    "two_embedded_invoices" | "too_large" | "unusual_compression").
+    """
+    import pikepdf
+
+    try:
+        with pikepdf.open(_stream(content)) as pdf:
+            return _invoice_of(pdf)
+    except pikepdf.PasswordError:
+        raise _encrypted() from None
+    except InvalidInput:
+        raise
+    except MemoryError:
+        raise
+    except Exception:  # whatever a hostile file makes the library say, the answer is the same refusal
+        raise refusal("broken_pdf", N_("The PDF cannot be read.")) from None
+
+
+def _stream(content: bytes) -> Any:
+    import io
+
+    return io.BytesIO(content)
+
+
+def _encrypted() -> InvalidInput:
+    return refusal("encrypted_pdf", N_("The PDF is encrypted. Please save it without a password."))
+
+
+def _invoice_of(pdf: Any) -> dict[str, str]:
+    if pdf.is_encrypted:
+        raise _encrypted()
+    if len(pdf.objects) > OBJECTS_MAX or len(pdf.pages) > PAGES_MAX:
+        raise refusal("too_many_pages", N_("The PDF has more than %(most)s pages."), {"most": PAGES_MAX})
+    found: dict[bytes, str] = {}
+    for name, spec in _file_specs(pdf):
+        if name in NAMES:
+            found.setdefault(_bounded(spec), name)
+    if not found:
+        raise refusal("no_embedded_xml", N_("The PDF holds no e-invoice: no attachment has one of the standards' names."))
+    if len(found) > 1:
+        raise refusal("two_embedded_invoices", N_("The PDF holds two different e-invoices: %(names)s."),
+                      {"names": ", ".join(sorted(found.values())), "syntax": "cii"})  # fmt: skip
+    xml, name = next(iter(found.items()))
+    return {"name": name, "xml": base64.b64encode(xml).decode()}
+
+
+def _file_specs(pdf: Any) -> list[tuple[str, Any]]:
+    """List every (lower-case file name, file specification), from the name tree and from /AF."""
+    specs: list[tuple[str, Any]] = []
+    for count, (key, attached) in enumerate(pdf.attachments.items()):
+        if count >= ATTACHMENTS_MAX:
+            raise refusal("too_many_attachments", N_("The PDF has more attachments than an invoice needs."))
+        specs += _named(str(key), attached.obj)
+    for count, spec in enumerate(pdf.Root.get("/AF", [])):
+        if count >= ATTACHMENTS_MAX:
+            break
+        specs += _named("", spec)
+    return specs
+
+
+def _named(key: str, spec: Any) -> list[tuple[str, Any]]:
+    names = {key.strip().lower()}
+    names.update(str(spec[entry]).strip().lower() for entry in ("/F", "/UF") if entry in spec)
+    return [(name, spec) for name in names]
+
+
+def _bounded(spec: Any) -> bytes:
+    """Inflate one embedded file, never past the limit: a small stream may claim to be gigabytes."""
+    streams = spec["/EF"]
+    stream = streams["/F"] if "/F" in streams else streams["/UF"]
+    raw = bytes(stream.read_raw_bytes())
+    filters = stream.get("/Filter", None)
+    names = [] if filters is None else [str(filters)] if not hasattr(filters, "as_list") or str(filters).startswith("/") else [
+        str(one) for one in filters]  # fmt: skip
+    if not names:
+        data = raw
+    elif names in (["/FlateDecode"], ["/Fl"]) and stream.get("/DecodeParms", None) is None:
+        inflater = zlib.decompressobj()
+        data = inflater.decompress(raw, XML_BYTES_MAX + 1)
+    else:
+        raise refusal("unusual_compression", N_("The e-invoice in the PDF is packed in an unusual way."))
+    if len(data) > XML_BYTES_MAX:
+        raise refusal("too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20})
+    return data

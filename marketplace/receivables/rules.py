@@ -1,0 +1,307 @@
+"""May this invoice be listed, and on these terms? Pure; every reason at once, failures with what to do about them."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from marketplace.kernel.errors import Problem
+from marketplace.kernel.policy import Policy
+from marketplace.kernel.words import N_
+from marketplace.receivables.facts import InvoiceFacts
+
+# A first listing is always the whole book: concentration is judged once the book is a few debtors wide.
+BOOK_DEBTORS_MIN = 8
+# UNTDID 1001 codes that are a claim for money by the seller itself.
+SELLABLE_TYPES = {"380": N_("commercial invoice"), "82": N_("metered services"), "383": N_("debit note"),
+                  "384": N_("corrected invoice"), "388": N_("tax invoice"), "877": N_("part invoice"),
+                  "326": N_("partial invoice")}  # fmt: skip
+REQUIRED = {
+    "number": N_("Enter the invoice number as it is printed."),
+    "issued_on": N_("Enter the date of the invoice."),
+    "due_on": N_("Enter the date on which it must be paid."),
+    "currency": N_("Choose the currency of the invoice."),
+    "face_minor": N_("Enter the amount that is still due."),
+    "debtor_name": N_("Enter the debtor’s full legal name."),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule, judged. `outcome`: pass, fail, or look (it may be listed, but a person looks at it first)."""
+
+    rule: str
+    outcome: str
+    words: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    remedy: str = ""
+
+    def problem(self) -> Problem:
+        """Return the failure as a problem of its field."""
+        return Problem(self.name, self.rule, self.remedy or self.words, self.params)
+
+
+@dataclass(frozen=True)
+class Party:
+    """What listing needs to know about the seller, or about the debtor once it is found."""
+
+    legal_name: str
+    legal_id: str | None
+    vat_id: str | None
+    country: str | None
+    iban: str | None = None
+    good_standing: bool = True
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Everything outside the document that decides: people, date, book, look-alikes."""
+
+    today: date
+    seller: Party
+    debtor: Party | None = None
+    related: bool = False
+    debtor_share_bps: int | None = None
+    book_debtors: int = 0
+    earlier_ref: str | None = None
+    alike: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    typed: bool = False
+
+
+def judge(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> list[Check]:
+    """Return every rule with its outcome: failures first, then what a person will look at, then what passes."""
+    checks = [check for rule in RULES for check in rule(facts, about, policy)]
+    order = {"fail": 0, "look": 1, "pass": 2}
+    return sorted(checks, key=lambda check: order[check.outcome])
+
+
+def failures(checks: list[Check]) -> list[Problem]:
+    """Return what forbids the listing, as problems of the fields at fault."""
+    return [check.problem() for check in checks if check.outcome == "fail"]
+
+
+def held(checks: list[Check]) -> list[Check]:
+    """Return what makes a person look before the debtor is asked."""
+    return [check for check in checks if check.outcome == "look"]
+
+
+def same_party(party: Party, name: str | None, legal_id: str | None, vat_id: str | None) -> bool:
+    """Return whether a party on a document is this organisation: by legal id, else by VAT id, else by name.
+
+    An id that is given and differs is never outvoted by a name that agrees.
+    """
+    for given, known in ((legal_id, party.legal_id), (vat_id, party.vat_id)):
+        if given and known:
+            return _plain_id(given) == _plain_id(known)
+    return bool(name) and _plain_name(name or "") == _plain_name(party.legal_name)
+
+
+def _plain_id(text: str) -> str:
+    return re.sub(r"[^0-9A-Z]", "", unicodedata.normalize("NFKC", text).upper()).lstrip("0")
+
+
+FORMS = {"LTD": "LIMITED", "CO": "COMPANY", "CORP": "CORPORATION", "INC": "INCORPORATED", "PLC": "PLC"}
+
+
+def _plain_name(text: str) -> str:
+    words = re.sub(r"[^\w\s]", " ", unicodedata.normalize("NFKC", text).upper().replace(".", "")).split()
+    return " ".join(FORMS.get(word, word) for word in words if word != "THE")
+
+
+def _present(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    missing = [name for name in REQUIRED if getattr(facts, name) is None]
+    for name in missing:
+        yield Check("required", "fail", N_("A field is missing"), {}, name, REQUIRED[name])
+    if not facts.debtor_legal_id and not facts.debtor_vat_id:
+        yield Check("required", "fail", N_("The debtor’s company number is missing"), {}, "debtor_legal_id",
+                    N_("Enter the debtor’s company number or its VAT number: a name alone is not enough."))  # fmt: skip
+    elif not missing:
+        yield Check("required", "pass", N_("Every field that is needed is there"))
+
+
+def _sort(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    if facts.document_type in SELLABLE_TYPES:
+        yield Check("document_type", "pass", N_("Not a credit note, not pro-forma, not self-billed"),
+                    {"type": facts.document_type})  # fmt: skip
+    else:
+        yield Check("document_type", "fail", N_("It is not an invoice that can be sold"),
+                    {"type": facts.document_type}, "document_type",
+                    N_("A document of type %(type)s is not a claim that can be sold. Upload the invoice itself."))  # fmt: skip
+
+
+def _currency(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    params = {"currency": facts.currency, "known": ", ".join(policy.currencies)}
+    if facts.currency is None:
+        return
+    if facts.currency in policy.currencies:
+        yield Check("currency", "pass", N_("Currency is supported"), params)
+    else:
+        yield Check("currency", "fail", N_("Currency is not supported"), params, "currency",
+                    N_("%(currency)s cannot be sold here yet. Supported: %(known)s."))  # fmt: skip
+
+
+def _amount(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    face, low, high = facts.face_minor, policy.listing.face_minor_min, policy.listing.face_minor_max
+    if face is None:
+        return
+    params = {"currency": facts.currency or ""}
+    if face <= 0:
+        yield Check("face", "fail", N_("Nothing is due on it"), params, "face_minor",
+                    N_("Nothing is due on this invoice, so there is nothing to sell."))  # fmt: skip
+    elif face < low:
+        yield Check("face", "fail", N_("The amount due is too small"), {"low_minor": low, **params}, "face_minor",
+                    N_("The amount due is below the smallest that is listed, %(low_minor)s."))  # fmt: skip
+    elif face > high:
+        yield Check("face", "fail", N_("The amount due is too large"), {"high_minor": high, **params}, "face_minor",
+                    N_("The amount due is above the largest that is listed, %(high_minor)s."))  # fmt: skip
+    elif facts.total_minor is not None and face > facts.total_minor:
+        yield Check("face", "fail", N_("More is due than the invoice comes to"), params, "face_minor",
+                    N_("The amount due cannot be more than the total with VAT."))  # fmt: skip
+    else:
+        yield Check("face", "pass", N_("The amount due can be listed"), params)
+
+
+def _dates(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    if facts.issued_on is None or facts.due_on is None:
+        return
+    if facts.issued_on > about.today:
+        yield Check("issued", "fail", N_("It is dated in the future"), {}, "issued_on",
+                    N_("The invoice date lies in the future. List it on or after that day."))  # fmt: skip
+    if facts.due_on < facts.issued_on:
+        yield Check("due_order", "fail", N_("It is due before it was issued"), {}, "due_on",
+                    N_("The due date lies before the invoice date. Check both."))  # fmt: skip
+        return
+    days = (facts.due_on - about.today).days
+    params = {"days": days, "low": policy.listing.tenor_days_min, "high": policy.listing.tenor_days_max}
+    if days < 0:
+        yield Check("overdue", "fail", N_("It is overdue"), {**params, "late": -days}, "due_on",
+                    N_("It fell due %(late)s days ago. Overdue invoices are not listed."))  # fmt: skip
+    elif days < params["low"]:
+        yield Check("tenor", "fail", N_("Too few days to run"), params, "due_on",
+                    N_("It has %(days)s days to run; at least %(low)s are needed to sell it."))  # fmt: skip
+    elif days > params["high"]:
+        yield Check("tenor", "fail", N_("Too many days to run"), params, "due_on",
+                    N_("It has %(days)s days to run; at most %(high)s are listed. Come back later."))  # fmt: skip
+    else:
+        yield Check("tenor", "pass", N_("%(days)s days to run, between %(low)s and %(high)s"), params)
+
+
+def _seller(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    params = {"seller": about.seller.legal_name, "named": facts.seller_name or facts.seller_legal_id or "–"}
+    if not about.seller.good_standing:
+        yield Check("seller_standing", "fail", N_("Your standing does not allow a listing"), params, "",
+                    N_("Your organisation is suspended. Talk to the operators."))  # fmt: skip
+    else:
+        yield Check("seller_standing", "pass", N_("You are in good standing"), params)
+    if about.typed:
+        return
+    if same_party(about.seller, facts.seller_name, facts.seller_legal_id, facts.seller_vat_id):
+        yield Check("seller_is_you", "pass", N_("The seller on the invoice is you"), params)
+    else:
+        yield Check("seller_is_you", "fail", N_("The seller on the invoice is not you"), params, "seller_name",
+                    N_("The invoice was issued by %(named)s. Only its own seller, %(seller)s being signed in, "
+                       "may list it."))  # fmt: skip
+
+
+def _debtor(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    params = {"debtor": facts.debtor_name or "–"}
+    if facts.debtor_is_person:
+        yield Check("commercial_debtor", "fail", N_("The debtor is a person, not a business"), params, "debtor_name",
+                    N_("Only invoices to businesses and public bodies are listed."))  # fmt: skip
+    if same_party(about.seller, facts.debtor_name, facts.debtor_legal_id, facts.debtor_vat_id):
+        yield Check("debtor_is_seller", "fail", N_("You would owe it to yourself"), params, "debtor_legal_id",
+                    N_("The debtor’s number is your own. Enter the customer’s."))  # fmt: skip
+    elif about.related:
+        yield Check("related", "fail", N_("The debtor is related to you"), params, "debtor_legal_id",
+                    N_("%(debtor)s belongs to your group. Invoices between related companies are not listed."))  # fmt: skip
+    elif not facts.debtor_is_person:
+        yield Check("commercial_debtor", "pass", N_("The debtor is a business, and not related to you"), params)
+    if about.debtor is not None and not about.debtor.good_standing:
+        yield Check("debtor_standing", "fail", N_("The debtor’s standing does not allow a listing"), params,
+                    "debtor_legal_id", N_("%(debtor)s is suspended on this market."))  # fmt: skip
+    else:
+        yield Check("debtor_standing", "pass", N_("Nothing is held against the debtor"), params)
+
+
+def _payee(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    """A payee or an account that is not the seller's is outside evidence of an earlier sale. Source: BT-59, BT-84."""
+    params = {"payee": facts.payee_name or facts.payee_legal_id or "–"}
+    if (facts.payee_name or facts.payee_legal_id) and not same_party(
+        about.seller, facts.payee_name, facts.payee_legal_id, None
+    ):
+        yield Check("payee", "fail", N_("Somebody else is to be paid"), params, "payee_name",
+                    N_("The invoice tells the debtor to pay %(payee)s. It looks sold already."))  # fmt: skip
+        return
+    if not facts.iban:
+        yield Check("iban", "pass", N_("No other account is named on the invoice"))
+    elif about.seller.iban and _plain_id(facts.iban) == _plain_id(about.seller.iban):
+        yield Check("iban", "pass", N_("You are paid to your own account"))
+    else:
+        yield Check("iban", "look", N_("The account on the invoice is not known as yours"), {}, "iban",
+                    N_("Another account may mean that it was sold already. An operator looks before the debtor "
+                       "is asked."))  # fmt: skip
+
+
+def _unique(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    if about.earlier_ref:
+        yield Check("already_listed", "fail", N_("The number was listed before"), {"ref": about.earlier_ref},
+                    "number", N_("This invoice is already listed as %(ref)s. It can be sold only once."))  # fmt: skip
+    else:
+        yield Check("already_listed", "pass", N_("The number was never listed before"))
+    if about.alike:
+        yield Check("near_match", "look", N_("Something like it is listed"), {"refs": ", ".join(about.alike)}, "",
+                    N_("It resembles %(refs)s. Monthly orders often do; an operator compares the lines."))  # fmt: skip
+    elif not about.earlier_ref:
+        yield Check("near_match", "pass", N_("Nothing like it is listed"))
+
+
+def _document(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    if about.typed:
+        yield Check("evidence", "look", N_("Typed by hand: there is no e-invoice"), {}, "",
+                    N_("Without a structured invoice an operator compares it with your paper first."))  # fmt: skip
+    elif about.changed:
+        yield Check("differences", "look", N_("You changed what the invoice says"), {"fields": ", ".join(about.changed)},
+                    "", N_("An operator compares what you changed with the document: %(fields)s."))  # fmt: skip
+
+
+def _concentration(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    if about.debtor_share_bps is None or about.book_debtors < BOOK_DEBTORS_MIN:
+        return
+    limit = policy.listing.debtor_share_bps_max
+    params = {"share": _percent(about.debtor_share_bps), "limit": _percent(limit)}
+    if about.debtor_share_bps > limit:
+        yield Check("concentration", "fail", N_("The debtor would be too large a part of the book"), params,
+                    "face_minor", N_("This debtor would be %(share)s of the book; %(limit)s is the limit."))  # fmt: skip
+    else:
+        yield Check("concentration", "pass", N_("Debtor within %(limit)s of the book: it would be %(share)s"), params)
+
+
+def _percent(bps: int) -> str:
+    return f"{bps // 100}.{bps % 100:02d}%"
+
+
+RULES: tuple[Callable[[InvoiceFacts, Circumstances, Policy], Iterator[Check]], ...] = (
+    _present, _sort, _currency, _amount, _dates, _seller, _debtor, _payee, _unique, _document, _concentration,
+)  # fmt: skip
+
+
+def judge_terms(
+    *, deal_type: str, recourse: str, reserve_bps: int | None, own_rate_bps: int | None, policy: Policy
+) -> list[Problem]:
+    """Return every reason why these terms cannot be offered."""
+    found = []
+    if deal_type == "outright" and recourse != "none":
+        found.append(Problem("recourse", "outright_without_recourse",
+                             N_("An outright sale is without recourse. Choose none, or an advance.")))  # fmt: skip
+    highest = policy.auction.reserve_bps_max
+    if reserve_bps is not None and reserve_bps > highest:
+        found.append(Problem("reserve_bps", "reserve_too_high",
+                             N_("The reserve may be at most %(limit)s a year."), {"limit": _percent(highest)}))  # fmt: skip
+    if own_rate_bps is not None and own_rate_bps > (reserve_bps or highest):
+        found.append(Problem("own_rate_bps", "own_rate_above_reserve",
+                             N_("The rate you accept by itself cannot be above the reserve.")))  # fmt: skip
+    return found

@@ -1,0 +1,223 @@
+"""Read a UBL 2.1 invoice or credit note (Peppol BIS Billing 3, XRechnung) into the neutral form.
+
+Source: CEN/TS 16931-3-2, the binding of EN 16931 to UBL 2.1.
+"""
+
+from lxml import etree
+
+from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow
+from marketplace.receivables.xml_reading import Reading, content
+
+NAMESPACES = {
+    "cac": "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",
+    "cbc": "urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2",
+}
+INVOICE = "{urn:oasis:names:specification:ubl:schema:xsd:Invoice-2}Invoice"
+CREDIT_NOTE = "{urn:oasis:names:specification:ubl:schema:xsd:CreditNote-2}CreditNote"
+
+# Terms that are one text at one place: term → path. Those marked once only are the ones money hangs on.
+HEADER = {
+    "BT-1": "cbc:ID", "BT-2": "cbc:IssueDate", "BT-5": "cbc:DocumentCurrencyCode", "BT-6": "cbc:TaxCurrencyCode",
+    "BT-7": "cbc:TaxPointDate", "BT-8": "cac:InvoicePeriod/cbc:DescriptionCode", "BT-10": "cbc:BuyerReference",
+    "BT-11": "cac:ProjectReference/cbc:ID", "BT-12": "cac:ContractDocumentReference/cbc:ID",
+    "BT-13": "cac:OrderReference/cbc:ID", "BT-14": "cac:OrderReference/cbc:SalesOrderID",
+    "BT-20": "cac:PaymentTerms/cbc:Note", "BT-23": "cbc:ProfileID", "BT-24": "cbc:CustomizationID",
+    "BT-72": "cac:Delivery/cbc:ActualDeliveryDate", "BT-81": "cac:PaymentMeans/cbc:PaymentMeansCode",
+    "BT-83": "cac:PaymentMeans/cbc:PaymentID", "BT-89": "cac:PaymentMeans/cac:PaymentMandate/cbc:ID",
+}  # fmt: skip
+ONCE = {"BT-1", "BT-2", "BT-5", "BT-24"}
+TOTALS = {"BT-106": "LineExtensionAmount", "BT-107": "AllowanceTotalAmount", "BT-108": "ChargeTotalAmount",
+          "BT-109": "TaxExclusiveAmount", "BT-112": "TaxInclusiveAmount", "BT-113": "PrepaidAmount",
+          "BT-114": "PayableRoundingAmount", "BT-115": "PayableAmount"}  # fmt: skip
+
+
+def read_ubl(root: etree._Element) -> Invoice:
+    """Return the neutral form of a UBL Invoice or CreditNote root."""
+    reading = Reading(NAMESPACES)
+    credit = root.tag == CREDIT_NOTE
+    terms = _terms(reading, root, credit)
+    seller_node = reading.only(root, "cac:AccountingSupplierParty/cac:Party", "BT-27")
+    buyer_node = reading.only(root, "cac:AccountingCustomerParty/cac:Party", "BT-44")
+    payee_node = reading.only(root, "cac:PayeeParty", "BT-59")
+    tax_node = reading.first(root, "cac:TaxRepresentativeParty")
+    seller, buyer = _party(reading, seller_node, "BT-34"), _party(reading, buyer_node, "BT-49")
+    payee = _payee(reading, payee_node) if payee_node is not None else None
+    for term, said in _party_terms(seller, buyer, payee).items():
+        if said:
+            terms[term] = said
+    totals_node = reading.only(root, "cac:LegalMonetaryTotal", "BT-115")
+    for term, name in TOTALS.items():
+        if said := reading.only_text(totals_node, f"cbc:{name}", term):
+            terms[term] = said
+    accounts = reading.texts(root, "cac:PaymentMeans/cac:PayeeFinancialAccount/cbc:ID")
+    if accounts:
+        terms["BT-84"] = accounts[0]
+    _document_codes(reading, root)
+    line_path = "cac:CreditNoteLine" if credit else "cac:InvoiceLine"
+    return Invoice(
+        syntax="ubl_creditnote" if credit else "ubl_invoice", terms=terms, seller=seller, buyer=buyer, payee=payee,
+        tax_representative=_party(reading, tax_node, "BT-62") if tax_node is not None else None,
+        deliver_to=_deliver_to(reading, root),
+        lines=tuple(_line(reading, node, credit) for node in reading.all(root, line_path)),
+        charges=tuple(_charge(reading, node, "cac:TaxCategory") for node in reading.all(root, "cac:AllowanceCharge")),
+        vat_rows=tuple(_vat_row(reading, node) for node in reading.all(root, "cac:TaxTotal/cac:TaxSubtotal")),
+        totals=_totals(reading, root, terms), accounts=accounts, means=_means(reading, root),
+        period=_period(reading, reading.first(root, "cac:InvoicePeriod")),
+        preceding=reading.texts(root, "cac:BillingReference/cac:InvoiceDocumentReference/cbc:ID"),
+        notes=reading.texts(root, "cbc:Note"), codes=tuple(reading.codes), syntax_faults=tuple(reading.faults),
+    )  # fmt: skip
+
+
+def _terms(reading: Reading, root: etree._Element, credit: bool) -> dict[str, str]:
+    terms: dict[str, str] = {}
+    for term, path in HEADER.items():
+        said = reading.only_text(root, path, term) if term in ONCE else reading.text(root, path)
+        if said:
+            terms[term] = said
+    kind = reading.only_text(root, "cbc:CreditNoteTypeCode" if credit else "cbc:InvoiceTypeCode", "BT-3")
+    due = reading.only_text(root, "cbc:DueDate", "BT-9") or reading.text(root, "cac:PaymentMeans/cbc:PaymentDueDate")
+    for term, said in (("BT-3", kind), ("BT-9", due)):
+        if said:
+            terms[term] = said
+    reading.code("BR-CL-01", "BT-3", kind)
+    reading.code("BR-CL-04", "BT-5", terms.get("BT-5"))
+    reading.code("BR-CL-05", "BT-6", terms.get("BT-6"))
+    reading.code("BR-CL-06-UBL", "BT-8", terms.get("BT-8"))
+    return terms
+
+
+def _party_terms(seller: Party, buyer: Party, payee: Party | None) -> dict[str, str | None]:
+    return {
+        "BT-27": seller.name, "BT-28": seller.trading_name, "BT-31": seller.vat_id, "BT-32": seller.tax_id,
+        "BT-30": seller.legal_id.text if seller.legal_id else None, "BT-40": seller.country,
+        "BT-44": buyer.name, "BT-47": buyer.legal_id.text if buyer.legal_id else None, "BT-48": buyer.vat_id,
+        "BT-55": buyer.country, "BT-59": payee.name if payee else None,
+        "BT-61": payee.legal_id.text if payee and payee.legal_id else None,
+    }  # fmt: skip
+
+
+def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> Party:
+    vat = tax = None
+    for scheme in reading.all(node, "cac:PartyTaxScheme"):
+        said = reading.text(scheme, "cbc:CompanyID")
+        if (reading.text(scheme, "cac:TaxScheme/cbc:ID") or "").upper() == "VAT":
+            vat = vat or said
+        else:
+            tax = tax or said
+    address = reading.first(node, "cac:PostalAddress")
+    legal_name = reading.only_text(node, "cac:PartyLegalEntity/cbc:RegistrationName", "BT-27/BT-44")
+    trading_name = reading.text(node, "cac:PartyName/cbc:Name")
+    representative = endpoint_term == "BT-62"
+    return Party(
+        name=trading_name if representative else legal_name, trading_name=trading_name,
+        identifiers=_identifiers(reading, node),
+        legal_id=reading.identifier(node, "cac:PartyLegalEntity/cbc:CompanyID", "BR-CL-11", "BT-30/BT-47"),
+        vat_id=vat, tax_id=tax,
+        endpoint=reading.identifier(node, "cbc:EndpointID", "BR-CL-25", endpoint_term),
+        has_address=address is not None,
+        country=reading.code("BR-CL-14", "country", reading.text(address, "cac:Country/cbc:IdentificationCode")),
+        city=reading.text(address, "cbc:CityName"), postcode=reading.text(address, "cbc:PostalZone"),
+    )  # fmt: skip
+
+
+def _identifiers(reading: Reading, node: etree._Element | None) -> tuple[Identifier, ...]:
+    found = []
+    for element in reading.all(node, "cac:PartyIdentification/cbc:ID"):
+        rule = None if (element.get("schemeID") or "") == "SEPA" else "BR-CL-10"
+        said = reading.as_identifier(element, rule, "BT-29/BT-46")
+        if said:
+            found.append(said)
+    return tuple(found)
+
+
+def _payee(reading: Reading, node: etree._Element) -> Party:
+    return Party(
+        name=reading.text(node, "cac:PartyName/cbc:Name"), identifiers=_identifiers(reading, node),
+        legal_id=reading.identifier(node, "cac:PartyLegalEntity/cbc:CompanyID", "BR-CL-11", "BT-61"),
+    )  # fmt: skip
+
+
+def _deliver_to(reading: Reading, root: etree._Element) -> Party | None:
+    place = reading.first(root, "cac:Delivery/cac:DeliveryLocation")
+    if place is None:
+        return None
+    reading.identifier(place, "cbc:ID", "BR-CL-26", "BT-71")
+    address = reading.first(place, "cac:Address")
+    country = reading.code("BR-CL-14", "BT-80", reading.text(address, "cac:Country/cbc:IdentificationCode"))
+    return Party(has_address=address is not None, country=country)
+
+
+def _charge(reading: Reading, node: etree._Element, category_path: str) -> Charge:
+    is_charge = reading.text(node, "cbc:ChargeIndicator") in ("true", "1")
+    field = "BT-105/BT-145" if is_charge else "BT-98/BT-140"
+    code = reading.text(node, "cbc:AllowanceChargeReasonCode")
+    reading.code("BR-CL-20" if is_charge else "BR-CL-19", field, code)
+    return Charge(
+        is_charge=is_charge, amount=reading.text(node, "cbc:Amount"), base=reading.text(node, "cbc:BaseAmount"),
+        percent=reading.text(node, "cbc:MultiplierFactorNumeric"), reason_code=code,
+        category=reading.code("BR-CL-18", "BT-95/BT-102", reading.text(node, f"{category_path}/cbc:ID")),
+        rate=reading.text(node, f"{category_path}/cbc:Percent"), reason=reading.text(node, "cbc:AllowanceChargeReason"),
+    )  # fmt: skip
+
+
+def _vat_row(reading: Reading, node: etree._Element) -> VatRow:
+    reason_code = reading.text(node, "cac:TaxCategory/cbc:TaxExemptionReasonCode")
+    return VatRow(
+        category=reading.code("BR-CL-17", "BT-118", reading.text(node, "cac:TaxCategory/cbc:ID")),
+        rate=reading.text(node, "cac:TaxCategory/cbc:Percent"), basis=reading.text(node, "cbc:TaxableAmount"),
+        tax=reading.text(node, "cbc:TaxAmount"), reason=reading.text(node, "cac:TaxCategory/cbc:TaxExemptionReason"),
+        reason_code=reading.code("BR-CL-22", "BT-121", reason_code.upper() if reason_code else None),
+    )  # fmt: skip
+
+
+def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> Totals:
+    vat = []
+    for element in reading.all(root, "cac:TaxTotal/cbc:TaxAmount"):
+        said = content(element)
+        if said:
+            vat.append(((element.get("currencyID") or "").strip() or None, said))
+    return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
+
+
+def _means(reading: Reading, root: etree._Element) -> tuple[tuple[str | None, bool], ...]:
+    means = []
+    for node in reading.all(root, "cac:PaymentMeans"):
+        code = reading.code("BR-CL-16", "BT-81", reading.text(node, "cbc:PaymentMeansCode"))
+        means.append((code, reading.text(node, "cac:PayeeFinancialAccount/cbc:ID") is not None))
+    return tuple(means)
+
+
+def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:
+    if node is None:
+        return None
+    return reading.text(node, "cbc:StartDate"), reading.text(node, "cbc:EndDate")
+
+
+def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
+    quantity = reading.first(node, "cbc:CreditedQuantity" if credit else "cbc:InvoicedQuantity")
+    unit = (quantity.get("unitCode") or "").strip() or None if quantity is not None else None
+    category = reading.text(node, "cac:Item/cac:ClassifiedTaxCategory/cbc:ID")
+    base = reading.first(node, "cac:Price/cbc:BaseQuantity")
+    if base is not None:
+        reading.code("BR-CL-23", "BT-150", base.get("unitCode"))
+    reading.identifier(node, "cac:Item/cac:StandardItemIdentification/cbc:ID", "BR-CL-21", "BT-157")
+    reading.code("BR-CL-15", "BT-159", reading.text(node, "cac:Item/cac:OriginCountry/cbc:IdentificationCode"))
+    for found in reading.all(node, "cac:Item/cac:CommodityClassification/cbc:ItemClassificationCode"):
+        reading.code("BR-CL-13", "BT-158", found.get("listID"))
+    return Line(
+        id=reading.text(node, "cbc:ID"), name=reading.text(node, "cac:Item/cbc:Name"), quantity=content(quantity),
+        unit=reading.code("BR-CL-23", "BT-130", unit), net=reading.text(node, "cbc:LineExtensionAmount"),
+        price=reading.text(node, "cac:Price/cbc:PriceAmount"), price_base=content(base),
+        gross_price=reading.text(node, "cac:Price/cac:AllowanceCharge/cbc:BaseAmount"),
+        category=reading.code("BR-CL-18", "BT-151", category),
+        rate=reading.text(node, "cac:Item/cac:ClassifiedTaxCategory/cbc:Percent"),
+        seller_item=reading.text(node, "cac:Item/cac:SellersItemIdentification/cbc:ID"),
+        charges=tuple(_charge(reading, found, "cac:TaxCategory") for found in reading.all(node, "cac:AllowanceCharge")),
+        period=_period(reading, reading.first(node, "cac:InvoicePeriod")),
+    )  # fmt: skip
+
+
+def _document_codes(reading: Reading, root: etree._Element) -> None:
+    for element in root.iter(f"{{{NAMESPACES['cbc']}}}*"):
+        reading.code("BR-CL-03", "currencyID", element.get("currencyID"))
+        reading.code("BR-CL-24", "BT-125", element.get("mimeCode"))
