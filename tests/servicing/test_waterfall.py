@@ -1,0 +1,101 @@
+"""The order in which a debtor's money is shared."""
+
+from datetime import date, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketplace.servicing.waterfall import Due, Share, Step, accrue_late, distribute, opening_dues
+
+SELLER, BOB, CAROL = UUID(int=1), UUID(int=2), UUID(int=3)
+
+minors = st.integers(min_value=0, max_value=10**9)
+fills = st.lists(st.tuples(st.uuids(), st.integers(1, 10**8), st.integers(0, 10**6)), min_size=1, max_size=6,
+                 unique_by=lambda fill: fill[0])  # fmt: skip
+
+
+def paid(dues: list[Due], shares: tuple[Share, ...]) -> list[Due]:
+    given_to = {(share.step, share.party): share.minor for share in shares}
+    return [Due(d.step, d.party, d.due_minor, d.paid_minor + given_to.get((d.step, d.party), 0)) for d in dues]
+
+
+def test_the_look_book_lot_goes_where_its_bar_says() -> None:
+    # £48,600.00 face, £41,310.00 advanced, £415.92 discount, 20 bp fee: £97.20, £6,776.88 back to the seller.
+    dues = opening_dues(4_860_000, SELLER, [(BOB, 4_131_000, 41_592)], fee_bps=20)
+    assert {due.step: due.due_minor for due in dues} == {
+        Step.PRINCIPAL: 4_131_000,
+        Step.DISCOUNT: 41_592,
+        Step.PLATFORM_FEE: 9_720,
+        Step.RESIDUAL: 677_688,
+    }
+
+
+def test_principal_comes_before_discount_and_both_before_the_seller() -> None:
+    dues = opening_dues(10_000, SELLER, [(BOB, 6_000, 60), (CAROL, 2_000, 20)], fee_bps=20)
+    first = distribute(8_040, dues)
+    assert first.shares == (
+        Share(Step.PRINCIPAL, BOB, 6_000),
+        Share(Step.PRINCIPAL, CAROL, 2_000),
+        Share(Step.DISCOUNT, BOB, 30),
+        Share(Step.DISCOUNT, CAROL, 10),
+    )
+
+
+def test_what_nobody_is_due_is_excess() -> None:
+    dues = opening_dues(10_000, SELLER, [(BOB, 8_000, 60)], fee_bps=0)
+    assert distribute(10_007, dues).excess_minor == 7
+
+
+def test_an_outright_sale_leaves_no_residual() -> None:
+    dues = opening_dues(10_000, SELLER, [(BOB, 8_000, 60), (CAROL, 1_000, 7)], fee_bps=20, outright=True)
+    assert sum(due.due_minor for due in dues) == 10_000
+    assert not [due for due in dues if due.step == Step.RESIDUAL]
+
+
+@given(fills, minors, st.lists(minors, max_size=12))
+def test_any_run_of_receipts_sums_to_the_penny_and_takes_nothing_back(
+    parts: list[tuple[UUID, int, int]], residual: int, receipts: list[int]
+) -> None:
+    face = sum(p + d for _, p, d in parts) + residual
+    dues = opening_dues(face, SELLER, parts, fee_bps=20)
+    assert sum(due.due_minor for due in dues) == face
+    for receipt in receipts:
+        given_out = distribute(receipt, dues)
+        assert sum(share.minor for share in given_out.shares) + given_out.excess_minor == receipt
+        assert all(share.minor > 0 for share in given_out.shares)
+        dues = paid(dues, given_out.shares)
+        assert all(0 <= due.paid_minor <= due.due_minor for due in dues)
+    assert sum(due.paid_minor for due in dues) == min(face, sum(receipts))
+
+
+@given(fills, st.integers(1, 10**7))
+def test_one_penny_at_a_time_never_favours_a_later_step(parts: list[tuple[UUID, int, int]], residual: int) -> None:
+    face = sum(p + d for _, p, d in parts) + residual
+    dues = opening_dues(face, SELLER, parts, fee_bps=20)
+    for _ in range(20):
+        given_out = distribute(1, dues)
+        assert {share.step for share in given_out.shares} == {Step.PRINCIPAL} or not any(
+            due.outstanding_minor for due in dues if due.step == Step.PRINCIPAL
+        )
+        dues = paid(dues, given_out.shares)
+
+
+@given(fills, minors, st.integers(0, 5_000), st.integers(0, 400))
+def test_a_late_charge_comes_out_of_the_residual_alone(
+    parts: list[tuple[UUID, int, int]], residual: int, rate: int, days: int
+) -> None:
+    face = sum(p + d for _, p, d in parts) + residual
+    dues = opening_dues(face, SELLER, parts, fee_bps=20)
+    late = accrue_late(dues, rate, date(2026, 1, 1), date(2026, 1, 1) + timedelta(days=days))
+    assert sum(due.due_minor for due in late) == face
+    assert all(due.due_minor >= due.paid_minor for due in late)
+    untouched = (Step.PRINCIPAL, Step.DISCOUNT, Step.PLATFORM_FEE)
+    assert [d for d in late if d.step in untouched] == [d for d in dues if d.step in untouched]
+
+
+def test_a_late_charge_is_simple_interest_on_what_is_outstanding() -> None:
+    dues = [Due(Step.PRINCIPAL, BOB, 4_131_000), Due(Step.RESIDUAL, SELLER, 677_688)]
+    late = accrue_late(dues, 735, date(2026, 10, 2), date(2026, 10, 12))
+    # ⌊4 131 000 × 735 × 10 / 3 650 000⌋ = 8 318
+    assert Due(Step.LATE_CHARGE, BOB, 8_318) in late
