@@ -56,6 +56,9 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "DuebillSandbox"
     sys_version = ""
     timeout = 75
+    # One write a reply: headers and body sent apart wait 40 ms for each other.
+    wbufsize = 65_536
+    disable_nagle_algorithm = True
 
     @property
     def sandbox(self) -> Sandbox:
@@ -161,6 +164,7 @@ class Handler(BaseHTTPRequestHandler):
             self._reset()
             return
         self.wfile.write(reply.body)
+        self.wfile.flush()
 
     def _reset(self) -> None:
         """Break the connection without a goodbye."""
