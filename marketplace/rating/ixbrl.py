@@ -1,0 +1,269 @@
+"""Read the facts out of company accounts in inline XBRL, or in plain XBRL as filed before 2011. Pure and distrustful.
+
+Nothing is fetched: schema references, stylesheets and links are never followed. No document type may declare anything.
+At the door this runs in a subprocess with limits on time and memory; here size, element count and depth are bounded too.
+
+Source: Inline XBRL 1.0 and 1.1; XBRL 2.1; XBRL Dimensions 1.0.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from lxml import etree
+
+from marketplace.kernel.errors import InvalidInput, Problem
+from marketplace.kernel.words import N_
+from marketplace.rating.numbers import Unreadable, read_number
+
+BYTES_MAX = 16 * 1024 * 1024
+TAGS_MAX = 600_000
+DEPTH_MAX = 200
+CONTEXTS_MAX = 20_000
+FACTS_MAX = 100_000
+TEXT_MAX = 300
+FAULTS_MAX = 20
+
+INLINE = ("http://www.xbrl.org/2008/inlineXBRL", "http://www.xbrl.org/2013/inlineXBRL")
+INSTANCE = "http://www.xbrl.org/2003/instance"
+DIMENSIONS = "http://xbrl.org/2006/xbrldi"
+NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+# Whose words count: the FRC's taxonomies since 2014, those of HMRC and Companies House before.
+TAXONOMIES = ("http://xbrl.frc.org.uk/", "http://www.xbrl.org/uk/", "http://www.companieshouse.gov.uk/ef/xbrl/uk/")
+ENCODINGS = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "cp1252", "latin1"}
+
+Dimensions = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """When, and split by what, a fact holds. `start` is None for an instant."""
+
+    start: date | None
+    end: date
+    dimensions: Dimensions
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One tagged number after format, scale and sign."""
+
+    name: str
+    context: Context
+    value: Decimal
+    decimals: str | None
+
+
+@dataclass
+class Facts:
+    """All that was read, as yet without meaning."""
+
+    numbers: list[Fact] = field(default_factory=list)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    identifiers: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[Problem] = field(default_factory=list)
+
+    def fault(self, where: str, rule: str, words: str, **params: object) -> None:
+        """Note a fault, up to a bound."""
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(Problem(where, rule, words, params))
+
+
+UNREADABLE = {
+    "format": N_("“%(text)s” has the number format “%(format)s”, which is not known; the figure was left out."),
+    "number": N_("“%(text)s” is not a number; the figure was left out."),
+    "scale": N_("The scale “%(scale)s” is not possible; the figure was left out."),
+    "sign": N_("“%(text)s” has a sign that is neither empty nor “-”; the figure was left out."),
+    "range": N_("“%(text)s” is larger than any company; the figure was left out."),
+}
+
+
+def read_facts(content: bytes) -> Facts:
+    """Return the facts of an accounts document.
+
+    Raises: InvalidInput("filing_refused") naming the rule: empty, size, kind, encoding, doctype, malformed, depth, facts.
+    """
+    root = _parse(content)
+    facts = Facts()
+    prefixes = dict(root.nsmap)
+    contexts = _contexts(root, facts)
+    tagged = _plain_facts(root) if root.tag == f"{{{INSTANCE}}}xbrl" else _inline_facts(root, prefixes, facts)
+    for count, (name, element, text) in enumerate(tagged):
+        if count >= FACTS_MAX:
+            raise refused("facts", N_("The document holds more facts than accounts do."))
+        _take(facts, contexts, name, element, text)
+    if not facts.numbers:
+        facts.fault("filing", "no_figures", N_("No figure could be read from the document."))
+    return facts
+
+
+def refused(rule: str, words: str, **params: object) -> InvalidInput:
+    """Return the refusal of a whole document."""
+    return InvalidInput("filing_refused", N_("These accounts cannot be read."),
+                        problems=[Problem("filing", rule, words, params)])  # fmt: skip
+
+
+def _parse(content: bytes) -> Any:
+    _check_bytes(content)
+    parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, dtd_validation=False,
+                             attribute_defaults=False, huge_tree=False, recover=False, remove_comments=True,
+                             remove_pis=True, collect_ids=False)  # fmt: skip
+    try:
+        root = etree.fromstring(content, parser)
+    except etree.XMLSyntaxError as error:
+        if "depth" in str(error):
+            raise refused("depth", N_("The document is nested too deeply.")) from None
+        line = error.lineno or 1
+        raise refused("malformed", N_("The document is not well-formed XML (line %(line)s)."), line=line) from None
+    except (ValueError, LookupError):
+        raise refused("encoding", N_("The document's characters cannot be decoded.")) from None
+    if root.getroottree().docinfo.internalDTD is not None and list(root.getroottree().docinfo.internalDTD.iterentities()):
+        raise refused("doctype", N_("The document declares entities; accounts must not."))
+    _check_depth(root)
+    return root
+
+
+def _check_bytes(content: bytes) -> None:
+    if not content.strip():
+        raise refused("empty", N_("The file is empty."))
+    if len(content) > BYTES_MAX:
+        raise refused("size", N_("The file is larger than %(most)s MB."), most=BYTES_MAX // 2**20)
+    if content[:1024].lstrip().startswith(b"%PDF"):
+        raise refused("kind", N_("A PDF of accounts cannot be read. Send the iXBRL file that was filed."))
+    if content[:2] == b"PK":
+        raise refused("kind", N_("A ZIP archive cannot be read. Send the iXBRL file inside it."))
+    if b"\x00" in content[:4096]:
+        raise refused("encoding", N_("Only UTF-8 and Western European encodings are read."))
+    declared = re.match(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']{1,40})["']""", content)
+    if declared and declared[1].decode("ascii", "replace").lower() not in ENCODINGS:
+        raise refused("encoding", N_("Only UTF-8 and Western European encodings are read."))
+    for doctype in re.finditer(rb"<!DOCTYPE[^>\[]{0,1000}(.?)", content, re.DOTALL):
+        if doctype[1] != b">":
+            raise refused("doctype", N_("The document declares entities; accounts must not."))
+    if content.count(b"<") > TAGS_MAX:
+        raise refused("size", N_("The document holds more elements than accounts do."))
+
+
+def _check_depth(root: Any) -> None:
+    depth = 0
+    for event, _ in etree.iterwalk(root, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        if depth > DEPTH_MAX:
+            raise refused("depth", N_("The document is nested too deeply."))
+
+
+def _contexts(root: Any, facts: Facts) -> dict[str, Context | None]:
+    found: dict[str, Context | None] = {}
+    for count, element in enumerate(root.iter(f"{{{INSTANCE}}}context")):
+        if count >= CONTEXTS_MAX:
+            raise refused("facts", N_("The document holds more facts than accounts do."))
+        name = element.get("id") or ""
+        identifier = element.find(f"{{{INSTANCE}}}entity/{{{INSTANCE}}}identifier")
+        if identifier is not None and len(facts.identifiers) < 50:
+            facts.identifiers.append((_text(identifier), identifier.get("scheme") or ""))
+        context = _context(element)
+        if context is None:
+            facts.fault(f"context {name[:60]}", "context_date",
+                        N_("The dates of this context cannot be read; its figures were left out."))  # fmt: skip
+        # Two contexts under one name leave open which is meant: neither is believed.
+        if name in found and found[name] != context:
+            facts.fault(f"context {name[:60]}", "context_twice",
+                        N_("Two contexts bear the same name; their figures were left out."))  # fmt: skip
+            context = None
+        found[name] = context
+    return found
+
+
+def _context(element: Any) -> Context | None:
+    period = element.find(f"{{{INSTANCE}}}period")
+    if period is None:
+        return None
+    days = {etree.QName(child).localname: _day(_text(child)) for child in period if isinstance(child.tag, str)}
+    end = days.get("instant") or days.get("endDate")
+    start = days.get("startDate")
+    if end is None or ("startDate" in days and (start is None or start > end)):
+        return None
+    members = {
+        (_local(member.get("dimension") or ""), _local(_text(member)))
+        for member in element.iter(f"{{{DIMENSIONS}}}explicitMember")
+    }
+    members |= {(_local(m.get("dimension") or ""), "typed") for m in element.iter(f"{{{DIMENSIONS}}}typedMember")}
+    return Context(start, end, frozenset(members))
+
+
+def _day(text: str) -> date | None:
+    matched = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T00:00:00(\.0+)?Z?)?", text)
+    try:
+        return date.fromisoformat(matched[1]) if matched else None
+    except ValueError:
+        return None
+
+
+def _inline_facts(root: Any, prefixes: Mapping[str | None, str], facts: Facts) -> Iterator[tuple[str, Any, str | None]]:
+    kinds = [f"{{{space}}}{kind}" for space in INLINE for kind in ("nonFraction", "nonNumeric")]
+    unknown: set[str] = set()
+    for element in root.iter(*kinds):
+        prefix, _, local = (element.get("name") or "").strip().rpartition(":")
+        space = prefixes.get(prefix or None) or element.nsmap.get(prefix or None) or ""
+        if local and space.startswith(TAXONOMIES):
+            yield local, element, None
+        elif prefix[:60] not in unknown and len(unknown) < 50:
+            unknown.add(prefix[:60])
+            if element.tag.endswith("nonFraction"):
+                facts.fault(f"{prefix[:60]}:{local[:60]}", "taxonomy",
+                            N_("This figure is tagged in a vocabulary that is not known; it was left out."))  # fmt: skip
+
+
+def _plain_facts(root: Any) -> Iterator[tuple[str, Any, str | None]]:
+    for element in root.iter():
+        if not isinstance(element.tag, str) or element.get("contextRef") is None:
+            continue
+        name = etree.QName(element)
+        # Companies House's own templates left facts in the instance namespace itself.
+        if (name.namespace or "").startswith((*TAXONOMIES, INSTANCE)):
+            yield name.localname, element, _text(element) if len(element) == 0 else ""
+
+
+def _take(facts: Facts, contexts: Mapping[str, Context | None], name: str, element: Any, plain: str | None) -> None:
+    text = _text(element) if plain is None else plain
+    numeric = element.get("unitRef") is not None if plain is not None else element.tag.endswith("nonFraction")
+    if not numeric:
+        kept = facts.texts.setdefault(name, [])
+        if len(kept) < 10 and text:
+            kept.append(text[:TEXT_MAX])
+        return
+    if (element.get(NIL) or "").strip() in ("true", "1"):
+        return
+    reference = element.get("contextRef") or ""
+    if reference not in contexts:
+        facts.fault(name[:80], "no_context", N_("The figure points to a context that is not there; it was left out."))
+        return
+    context = contexts[reference]
+    if context is None:
+        return
+    inline = plain is None
+    form, scale, sign = (element.get("format"), element.get("scale"), element.get("sign")) if inline else (None,) * 3
+    try:
+        value = read_number(text, form, scale, sign)
+    except Unreadable as error:
+        facts.fault(name[:80], error.rule, UNREADABLE[error.rule],
+                    text=text[:40], format=(form or "")[:40], scale=(scale or "")[:20])  # fmt: skip
+        return
+    facts.numbers.append(Fact(name, context, value, element.get("decimals")))
+
+
+def _text(element: Any) -> str:
+    found, size = [], 0
+    for piece in element.itertext():
+        found.append(piece[: 4 * TEXT_MAX])
+        size += len(found[-1])
+        if size > 4 * TEXT_MAX:
+            break
+    return "".join(found).strip()
+
+
+def _local(name: str) -> str:
+    return name.strip().rpartition(":")[2]
