@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.test import TestResponse
 
-from config.settings import Settings, read_policy
+from config.settings import Settings, read_policy, sqlalchemy_url
 from marketplace.app import create_app
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres, locked
@@ -87,6 +88,14 @@ def database(postgres: EmbeddedPostgres, template: str, database_name: str) -> I
     postgres.create_database(database_name, template=template, owner=OWNER)
     yield database_name
     postgres.drop_database(database_name)
+
+
+@pytest.fixture()
+def owner_engine(postgres: EmbeddedPostgres, database: str) -> Iterator[Engine]:
+    """An engine of the database's owner, who may try what the application may not."""
+    engine = create_engine(sqlalchemy_url(postgres.url(database, OWNER)), poolclass=NullPool)
+    yield engine
+    engine.dispose()
 
 
 # -- the application ----------------------------------------------------------------------------------------------

@@ -1,0 +1,97 @@
+"""Money, ids, states, calendars and canonical bytes."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from enum import StrEnum
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.settings import read_policy
+from marketplace.kernel.calendars import add_business_days, is_business_day, next_business_day
+from marketplace.kernel.canonical import canonical_bytes
+from marketplace.kernel.clock import business_date
+from marketplace.kernel.errors import InvalidInput, RuleBroken
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.money import Money, allocate, exponent
+from marketplace.kernel.policy import parse
+from marketplace.kernel.states import Machine
+
+
+@given(st.integers(0, 10**15), st.lists(st.integers(0, 10**9), min_size=1, max_size=30).filter(any))
+def test_parts_sum_to_the_whole_and_stay_within_one_unit_of_their_share(total: int, weights: list[int]) -> None:
+    parts = allocate(total, weights)
+    assert sum(parts) == total
+    assert all(abs(p * sum(weights) - total * w) < sum(weights) for p, w in zip(parts, weights, strict=True))
+
+
+def test_the_odd_penny_goes_to_the_first_of_equals() -> None:
+    assert allocate(100, [1, 1, 1]) == [34, 33, 33]
+
+
+def test_nothing_can_be_shared_among_nobody() -> None:
+    assert allocate(0, [0, 0]) == [0, 0]
+    with pytest.raises(ValueError):
+        allocate(1, [0, 0])
+
+
+def test_currencies_do_not_mix() -> None:
+    assert Money(5, "GBP") + Money(7, "GBP") == Money(12, "GBP")
+    with pytest.raises(TypeError):
+        Money(5, "GBP") + Money(7, "EUR")
+    with pytest.raises(TypeError):
+        Money(5.0, "GBP")  # type: ignore[arg-type]
+
+
+def test_an_unknown_currency_is_named() -> None:
+    with pytest.raises(InvalidInput, match="XXX"):
+        exponent("XXX")
+
+
+def test_ids_are_version_seven_and_never_repeat() -> None:
+    ids = {new_id() for _ in range(10_000)}
+    assert len(ids) == 10_000
+    assert all(made.version == 7 and made.variant == "specified in RFC 4122" for made in ids)
+
+
+def test_christmas_is_no_business_day() -> None:
+    assert not is_business_day(date(2026, 12, 25), "GB")
+    # 25 December 2026 is a Friday; Boxing Day's substitute is Monday the 28th.
+    assert next_business_day(date(2026, 12, 24), "GB") == date(2026, 12, 29)
+    assert add_business_days(date(2026, 11, 20), 3, "DE") == date(2026, 11, 25)
+
+
+def test_the_business_date_follows_the_markets_zone() -> None:
+    assert business_date(datetime(2026, 7, 1, 23, 30, tzinfo=UTC), "Europe/London") == date(2026, 7, 2)
+
+
+def test_canonical_bytes_are_sorted_exact_and_in_utc() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=timezone(timedelta(hours=1)))
+    assert canonical_bytes({"b": 1, "a": at, "é": 2**60}) == (
+        '{"a":"2026-01-02T02:04:05.000006Z","b":1,"é":"1152921504606846976"}'.encode()
+    )
+    with pytest.raises(TypeError):
+        canonical_bytes({"rate": 0.1})
+
+
+class Light(StrEnum):
+    RED = "red"
+    GREEN = "green"
+
+
+def test_a_machine_names_the_move_it_refuses() -> None:
+    machine = Machine("light", Light, {Light.RED: (Light.GREEN,)})
+    machine.check("red", "green")
+    with pytest.raises(RuleBroken) as refused:
+        machine.check("green", "red")
+    assert refused.value.said() == "A light that is green cannot become red."
+    assert machine.sql_moves() == "('red','green')"
+
+
+def test_the_policy_names_the_key_that_is_wrong() -> None:
+    table = dict(read_policy())
+    assert parse(table).auction.group_cap_bps == 3_500
+    with pytest.raises(ValueError, match="policy.auction.open_minutes must be int"):
+        parse(table | {"auction": dict(table["auction"]) | {"open_minutes": "soon"}})
+    with pytest.raises(ValueError, match="policy.typo is not a known key"):
+        parse(table | {"typo": 1})
