@@ -1,4 +1,4 @@
-"""The web server's entry."""
+"""The application, for any WSGI server: `gunicorn wsgi:app`."""
 
 from marketplace.app import create_app
 

@@ -30,6 +30,7 @@ class Settings:
     stripe_webhook_secret: str = field(default="", repr=False)
     stripe_api_base: str = "http://127.0.0.1:8001"
     demo: bool = False
+    demo_password: str = "demonstration only"
     testing: bool = False
 
     @property

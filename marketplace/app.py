@@ -1,12 +1,27 @@
-"""The only wiring: settings, database, doors."""
+"""The only wiring: settings, database, doors, and what is said when something is refused."""
 
+import importlib
+import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flask import Flask
+import structlog
+from flask import Blueprint, Flask
+from flask.typing import ResponseReturnValue
+from flask_bootstrap import Bootstrap5
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from werkzeug.exceptions import HTTPException
 
 from config.settings import Settings, from_environment
+from marketplace import api, web
+from marketplace.api import errors as api_errors
 from marketplace.db import db
 from marketplace.kernel import policy
+from marketplace.kernel.errors import IntegrityBreach, MarketplaceError
+from marketplace.web import format as formats
+from marketplace.web import forms, frame, languages, navigation, refusals, security, session
+
+log = structlog.get_logger("duebill")
 
 
 @dataclass(frozen=True)
@@ -24,8 +39,66 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(
         SECRET_KEY=settings.secret_key,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
         TESTING=settings.testing,
+        WTF_CSRF_ENABLED=not settings.testing,
+        BOOTSTRAP_SERVE_LOCAL=True,
     )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["duebill"] = Duebill(settings, policy.parse(settings.policy_table))
+    app.extensions["status_of"] = api_errors.status_of
     db.init_app(app)
+    Bootstrap5(app)
+    for part in (security, session, languages, frame, formats, forms, navigation):
+        part.install(app)
+    for blueprint in doors():
+        app.register_blueprint(blueprint)
+        if (blueprint.url_prefix or "").startswith("/api"):
+            security.csrf.exempt(blueprint)
+    _say_no(app)
     return app
+
+
+def doors() -> Iterator[Blueprint]:
+    """Yield every blueprint that a module of `web` or `api` holds, once."""
+    seen: set[int] = set()
+    for package in (web, api):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            for thing in vars(importlib.import_module(found.name)).values():
+                if isinstance(thing, Blueprint) and id(thing) not in seen:
+                    seen.add(id(thing))
+                    yield thing
+
+
+def _say_no(app: Flask) -> None:
+    """Every refusal ends here: as a page for people, as a problem document for the API."""
+
+    @app.errorhandler(MarketplaceError)
+    def refuse(error: MarketplaceError) -> ResponseReturnValue:
+        if isinstance(error, IntegrityBreach):
+            log.error("integrity_breach", code=error.code)
+        return api_errors.refused(error) if refusals.wants_json() else refusals.of_marketplace(error)
+
+    @app.errorhandler(HTTPException)
+    def refuse_http(error: HTTPException) -> ResponseReturnValue:
+        if refusals.wants_json():
+            return api_errors.problem_json(error.code or 500, (error.name or "error").lower().replace(" ", "_"), error.name)
+        return refusals.of_http(error)
+
+    @app.errorhandler(OperationalError)
+    @app.errorhandler(InterfaceError)
+    def unreachable(error: DBAPIError) -> ResponseReturnValue:
+        log.error("database_unreachable", sqlstate=getattr(error.orig, "sqlstate", None))
+        db.session.rollback()
+        if refusals.wants_json():
+            return api_errors.problem_json(503, "unreachable", "The market's database does not answer.")
+        return refusals.page(503)
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> ResponseReturnValue:
+        log.error("failed", exc_info=error)
+        if app.testing:
+            raise error
+        if refusals.wants_json():
+            return api_errors.problem_json(500, "failed", "Something failed here.")
+        return refusals.page(500)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, Problem
@@ -13,7 +14,6 @@ from marketplace.parties import passwords, queries
 from marketplace.parties.rules import verb
 from marketplace.parties.schemas import (
     LOCALES,
-    ChooseLanguage,
     RefuseSignIn,
     RegisterOrganisation,
     RegisterUser,
@@ -55,7 +55,7 @@ def register_organisation(tx: Tx, command: RegisterOrganisation) -> Result:
     )
     tx.session.add(row)
     _flush(tx, "organisation_known", N_("An organisation of this name is already known."))
-    tx.record("organisation", row.id, after=_facts(row))
+    tx.record("organisation", row.id, after=_facts(row), verb="register_organisation")
     return {"organisation_id": row.id}
 
 
@@ -75,9 +75,19 @@ def ensure_debtor(tx: Tx, name: str, legal_id: str | None, vat_id: str | None, c
         known = queries.find_nameless(tx.session, country, name.strip())
     if known is not None:
         return known.id
-    made = register_organisation.run(tx, RegisterOrganisation("debtor", name, country, number, vat))
-    debtor_id: UUID = made["organisation_id"]
-    return debtor_id
+    return _make_debtor(tx, name.strip(), number, vat, country)
+
+
+def _make_debtor(tx: Tx, name: str, legal_id: str | None, vat_id: str | None, country: str) -> UUID:
+    """Insert a debtor; where another transaction was first, return what it made."""
+    facts = {"kind": "debtor", "legal_name": name, "legal_id": legal_id, "vat_id": vat_id, "country": country}
+    made = tx.session.execute(
+        insert(OrganisationRow).values(id=new_id(), **facts).on_conflict_do_nothing().returning(OrganisationRow.id)
+    ).scalar_one_or_none()
+    if made is None:
+        return ensure_debtor(tx, name, legal_id, vat_id, country)
+    tx.record("organisation", made, after=facts, verb="register_organisation")
+    return made
 
 
 @verb("register_user")
@@ -189,17 +199,6 @@ def set_bank_account(tx: Tx, command: SetBankAccount) -> Result:
     before, row.iban = row.iban, plain_iban(command.iban)
     tx.record("organisation", row.id, before={"iban_ends": (before or "")[-4:]}, after={"iban_ends": row.iban[-4:]})
     return {"organisation_id": row.id}
-
-
-@verb("choose_language")
-def choose_language(tx: Tx, command: ChooseLanguage) -> Result:
-    """Keep the language a person chose."""
-    row = tx.session.get(UserAccountRow, tx.actor.user_id) if tx.actor.user_id else None
-    if row is None or command.locale not in LOCALES:
-        raise InvalidInput("unknown_locale", N_("This language is not offered."))
-    before, row.locale = row.locale, command.locale
-    tx.record("user_account", row.id, before={"locale": before}, after={"locale": row.locale})
-    return {"locale": row.locale}
 
 
 def _promote(tx: Tx, known: queries.Organisation, command: RegisterOrganisation) -> Result:

@@ -29,7 +29,6 @@ MAY: dict[str, frozenset[Role]] = {
     "sign_in": SYSTEM,
     "refuse_sign_in": SYSTEM,
     "sign_out": PEOPLE | SYSTEM,
-    "choose_language": PEOPLE,
     # receivables
     "draft_receivable": SELLER,
     "list_receivable": SELLER,

@@ -89,13 +89,6 @@ class SetBankAccount:
     iban: str
 
 
-@dataclass(frozen=True)
-class ChooseLanguage:
-    """The language a person reads."""
-
-    locale: str
-
-
 def plain_number(text: str | None, country: str = "") -> str | None:
     """Return a register or VAT number in capitals without spaces and marks; a British company number has 8 places."""
     bare = re.sub(r"[^0-9A-Z]", "", (text or "").upper())
