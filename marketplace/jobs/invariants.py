@@ -1,0 +1,69 @@
+"""The online verifier: what must be true of the books at every moment, told one by one."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from marketplace.db import db
+from marketplace.kernel.errors import IntegrityBreach
+from marketplace.ledger import queries as ledger
+from marketplace.title import queries as title
+
+UNSEQUENCED_SECONDS_MAX = 60
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """One thing that must hold, and whether it does."""
+
+    name: str
+    ok: bool
+
+
+# Statements that count what must not exist.
+COUNTS = {
+    "entries_balance": "SELECT count(*) FROM (SELECT FROM posting GROUP BY entry_id, currency, pool "
+    "HAVING sum(minor) <> 0) AS crooked",
+    "client_money_not_negative": "SELECT count(*) FROM balance WHERE guarded AND posted_minor < held_minor",
+    "holds_are_open_bids": "SELECT count(*) FROM hold WHERE subject_kind = 'bid' AND NOT EXISTS "
+    "(SELECT FROM hold_resolution WHERE hold_id = hold.id) AND NOT EXISTS (SELECT FROM bid WHERE bid.hold_id = hold.id "
+    "AND bid.state IN ('placed', 'filled'))",
+    "funded_once": "SELECT count(*) FROM (SELECT FROM collection GROUP BY receivable_id HAVING count(*) > 1) AS twice",
+    "dues_sum_to_face": "SELECT count(*) FROM collection WHERE face_minor <> "
+    "(SELECT sum(due_minor) FROM due WHERE due.receivable_id = collection.receivable_id)",
+    "paid_equals_shares": "SELECT count(*) FROM due WHERE paid_minor <> "
+    "(SELECT coalesce(sum(minor), 0) FROM share WHERE due_id = due.id)",
+    "receipts_shared_whole": "SELECT count(*) FROM distribution WHERE received_minor <> excess_minor + "
+    "(SELECT coalesce(sum(minor), 0) FROM share WHERE distribution_id = distribution.id)",
+    "settled_means_paid": "SELECT count(*) FROM collection WHERE state = 'settled' AND EXISTS "
+    "(SELECT FROM due WHERE due.receivable_id = collection.receivable_id AND paid_minor <> due_minor)",
+    "leaves_equal_events": "SELECT count(*) FROM event_order FULL JOIN event ON event.id = event_id "
+    "WHERE event.id IS NULL OR (event_id IS NULL AND event.at < market_now() - "
+    f"make_interval(secs => {UNSEQUENCED_SECONDS_MAX}))",
+    "sequence_is_dense": "SELECT coalesce(max(seq) + 1, 0) - count(*) FROM event_order",
+}
+
+
+def invariants(session: Session) -> list[Invariant]:
+    """Check every invariant and return all of them, broken ones included."""
+    found = [
+        Invariant("pools_balance", all(total == 0 for _, _, total in ledger.pool_totals(session))),
+        Invariant("balances_equal_folds", not ledger.crooked_balances(session)),
+        Invariant("title_units_equal_face", not title.broken_titles(session)),
+    ]
+    return found + [
+        Invariant(name, session.execute(text(statement)).scalar_one() == 0) for name, statement in COUNTS.items()
+    ]
+
+
+def verify_invariants() -> int:
+    """Check them all as a job.
+
+    Raises: IntegrityBreach("books_contradict") naming those that are broken.
+    """
+    checked = invariants(db.session)
+    broken = [invariant.name for invariant in checked if not invariant.ok]
+    if broken:
+        raise IntegrityBreach("books_contradict", "Broken: %(names)s", {"names": ", ".join(broken)})
+    return len(checked)

@@ -1,0 +1,219 @@
+"""Collection: debtors' money is shared out, lateness is noted step by step, defaults and write-offs are declared."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import insert, update
+
+from marketplace.kernel.errors import RuleBroken
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.ledger import actions as ledger
+from marketplace.ledger.rules import Leg, credit, debit
+from marketplace.parties.rules import verb
+from marketplace.payments import actions as payments
+from marketplace.payments import queries as payments_queries
+from marketplace.perform import Result, Tx
+from marketplace.receivables import actions as receivables
+from marketplace.receivables import queries as receivables_queries
+from marketplace.servicing import queries
+from marketplace.servicing.ageing import Ageing, days_past_due, steps_reached
+from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, DefaultReceivable, WriteOffReceivable
+from marketplace.servicing.states import COLLECTION, CollectionState
+from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow, DueRow, ShareRow
+from marketplace.servicing.waterfall import Distribution, Due, Step, accrue_late, distribute
+from marketplace.title import actions as title
+
+BROKEN = (CollectionState.DEFAULTED, CollectionState.RECOVERED)
+TO_INVESTORS = (Step.PRINCIPAL, Step.DISCOUNT, Step.LATE_CHARGE)
+
+
+@verb("apply_debtor_payment")
+def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
+    """Share one cleared payment by the waterfall, to the penny, and close the collection when nothing is left.
+
+    Raises: RuleBroken("nothing_owed") when the receivable was never funded (the money stays for the operators).
+    """
+    payment = payments_queries.lock_received(tx.session, command.payment_id)
+    receivables_queries.lock_receivable(tx.session, payment.receivable_id)
+    row = queries.lock_collection(tx.session, payment.receivable_id)
+    dues = _with_late_charge(tx, row)
+    given = distribute(payment.amount_minor, dues)
+    entry_id = _post(tx, row, payment.amount_minor, given)
+    distribution_id = _keep(tx, row, payment.id, payment.amount_minor, given, entry_id)
+    _pay_seller(tx, row, given, distribution_id)
+    payments.mark_applied(tx, payment.id, distribution_id)
+    left = row.face_minor - _paid(tx, row.receivable_id)
+    _move_after_payment(tx, row, left)
+    return {"distribution_id": distribution_id, "excess_minor": given.excess_minor, "outstanding_minor": left}
+
+
+def _with_late_charge(tx: Tx, row: CollectionRow) -> list[Due]:
+    """Accrue the late charge to today, write it into the dues, and return them."""
+    known = queries.collection(tx.session, row.receivable_id).dues
+    rate = row.rate_bps + tx.policy.fees.late_bps_over_award
+    dues = accrue_late(known, rate, row.late_charged_to, tx.today)
+    before = {(due.step, due.party): due for due in known}
+    for position, due in enumerate(dues):
+        earlier = before.get((due.step, due.party))
+        if earlier is None:
+            tx.session.execute(
+                insert(DueRow).values(id=new_id(), receivable_id=row.receivable_id, step=due.step,
+                                      party_id=due.party, position=position, due_minor=due.due_minor)
+            )  # fmt: skip
+        elif earlier.due_minor != due.due_minor:
+            tx.session.execute(
+                update(DueRow)
+                .where(DueRow.receivable_id == row.receivable_id, DueRow.step == due.step)
+                .where(DueRow.party_id.is_not_distinct_from(due.party))
+                .values(due_minor=due.due_minor)
+            )
+    row.late_charged_to = max(row.late_charged_to, tx.today)
+    tx.session.flush()
+    return dues
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """The accounts a receipt passes through."""
+
+    receipts: UUID
+    provider_borrower: UUID
+    provider_lender: UUID
+    provider_platform: UUID
+
+
+def _post(tx: Tx, row: CollectionRow, received: int, given: Distribution) -> UUID:
+    """Write one entry. Pools never cross: money moves between them as it moves at the provider."""
+    currency = row.currency
+    pools = _Pools(
+        ledger.account(tx, "debtor_receipts", row.debtor_id, currency),
+        ledger.account(tx, "provider_borrower", None, currency),
+        ledger.account(tx, "provider_lender", None, currency),
+        ledger.account(tx, "provider_platform", None, currency),
+    )
+    legs: list[Leg] = [debit(pools.receipts, received)]
+    for share in given.shares:
+        legs += _legs_of(tx, pools, share.step, share.party, share.minor, currency)
+    legs.append(credit(ledger.account(tx, "suspense", None, currency), given.excess_minor))
+    return ledger.post_entry(tx, "distribute", "receivable", row.receivable_id, legs)
+
+
+def _legs_of(tx: Tx, pools: _Pools, step: Step, party: UUID | None, minor: int, currency: str) -> list[Leg]:
+    if step == Step.RESIDUAL:
+        return [credit(ledger.account(tx, "seller_residual", party, currency), minor)]
+    if step in TO_INVESTORS:
+        there, owed = pools.provider_lender, ledger.account(tx, "investor_cash", party, currency)
+    else:
+        there, owed = pools.provider_platform, ledger.account(tx, "platform_fees", None, currency)
+    return [credit(pools.provider_borrower, minor), debit(there, minor), credit(owed, minor)]
+
+
+def _keep(tx: Tx, row: CollectionRow, payment_id: UUID, received: int, given: Distribution, entry_id: UUID) -> UUID:
+    distribution_id = new_id()
+    recovery = row.state in BROKEN
+    tx.session.execute(
+        insert(DistributionRow).values(
+            id=distribution_id, receivable_id=row.receivable_id, payment_id=payment_id, entry_id=entry_id,
+            received_minor=received, excess_minor=given.excess_minor, recovery=recovery,
+        )
+    )  # fmt: skip
+    ids = {(due.step, due.party_id): due.id for due in queries.due_rows(tx.session, row.receivable_id)}
+    shares = [
+        {"due_id": ids[share.step, share.party], "distribution_id": distribution_id, "minor": share.minor}
+        for share in given.shares
+    ]
+    if shares:
+        tx.session.execute(insert(ShareRow), shares)
+    for share in shares:
+        tx.session.execute(
+            update(DueRow).where(DueRow.id == share["due_id"]).values(paid_minor=DueRow.paid_minor + share["minor"])
+        )
+    tx.record(
+        "receivable", row.receivable_id,
+        after={"distribution_id": distribution_id, "payment_id": payment_id, "received_minor": received,
+               "excess_minor": given.excess_minor, "recovery": recovery, "entry_id": entry_id,
+               "shares": [[str(share.step), share.party, share.minor] for share in given.shares]},
+    )  # fmt: skip
+    return distribution_id
+
+
+def _pay_seller(tx: Tx, row: CollectionRow, given: Distribution, distribution_id: UUID) -> None:
+    residual = sum(share.minor for share in given.shares if share.step == Step.RESIDUAL)
+    if residual:
+        payments.request_payout(tx, row.seller_id, row.currency, residual, "residual", "receivable",
+                                row.receivable_id, f"residual:{distribution_id}")  # fmt: skip
+
+
+def _paid(tx: Tx, receivable_id: UUID) -> int:
+    return sum(due.paid_minor for due in queries.collection(tx.session, receivable_id).dues)
+
+
+def _move_after_payment(tx: Tx, row: CollectionRow, left: int) -> None:
+    if left == 0:
+        _move(tx, row, CollectionState.SETTLED)
+        title.discharge(tx, row.receivable_id)
+        receivables.move(tx, row.receivable_id, "discharged")
+    elif row.state == CollectionState.DEFAULTED:
+        _move(tx, row, CollectionState.RECOVERED)
+    elif row.state == CollectionState.DUE:
+        _move(tx, row, CollectionState.PAID_IN_PART)
+
+
+def _move(tx: Tx, row: CollectionRow, after: CollectionState, reason: str | None = None) -> None:
+    COLLECTION.check(row.state, after)
+    before, row.state = row.state, after
+    if after in (CollectionState.SETTLED, CollectionState.WRITTEN_OFF):
+        row.closed_at = tx.clock()
+    if after == CollectionState.DEFAULTED:
+        row.defaulted_at = tx.clock()
+    tx.session.flush()
+    tx.record("collection", row.receivable_id, verb="move_collection", before={"state": before},
+              after={"state": after}, reason=reason)  # fmt: skip
+
+
+@verb("age_receivable")
+def age_receivable(tx: Tx, command: AgeReceivable) -> Result:
+    """Take every step of collection that the business date has reached and that was not yet taken."""
+    row = queries.lock_collection(tx.session, command.receivable_id)
+    taken = queries.steps_taken(tx.session, row.receivable_id)
+    reached = steps_reached(row.due_on, tx.today, tx.policy.collection) if row.closed_at is None else []
+    new = [step for step in reached if step not in taken]
+    if new:
+        tx.session.execute(
+            insert(AgeingStepRow), [{"receivable_id": row.receivable_id, "step": step} for step in new]
+        )
+    if Ageing.OVERDUE in reached and row.state in (CollectionState.DUE, CollectionState.PAID_IN_PART):
+        _move(tx, row, CollectionState.OVERDUE)
+    if Ageing.DEFAULT in reached and row.state == CollectionState.OVERDUE:
+        _move(tx, row, CollectionState.DEFAULTED, reason="ninety_days_past_due")
+    tx.record("collection", row.receivable_id,
+              after={"days_past_due": days_past_due(row.due_on, tx.today), "steps": [str(step) for step in new]})  # fmt: skip
+    return {"steps": [str(step) for step in new], "state": row.state}
+
+
+@verb("default_receivable")
+def default_receivable(tx: Tx, command: DefaultReceivable) -> Result:
+    """Declare a default at once: insolvency of the debtor or the seller, or a refusal to pay.
+
+    Raises: RuleBroken("wrong_state").
+    """
+    row = queries.lock_collection(tx.session, command.receivable_id)
+    _move(tx, row, CollectionState.DEFAULTED, reason=command.reason)
+    return {"state": row.state}
+
+
+@verb("write_off_receivable")
+def write_off_receivable(tx: Tx, command: WriteOffReceivable) -> Result:
+    """Give up what is still outstanding: title ends, the loss stands.
+
+    Raises: RuleBroken("wrong_state"), RuleBroken("too_early") before the review day.
+    """
+    row = queries.lock_collection(tx.session, command.receivable_id)
+    if days_past_due(row.due_on, tx.today) < tx.policy.collection.write_off_days:
+        raise RuleBroken("too_early", N_("A write-off is reviewed %(days)s days after the due date, not before."),
+                         {"days": tx.policy.collection.write_off_days})  # fmt: skip
+    _move(tx, row, CollectionState.WRITTEN_OFF, reason=command.reason)
+    title.write_off(tx, row.receivable_id)
+    receivables.move(tx, row.receivable_id, "written_off", reason=command.reason)
+    return {"state": row.state, "loss_minor": row.face_minor - _paid(tx, row.receivable_id)}

@@ -1,0 +1,103 @@
+"""Settlement: an accepted award becomes money, title and a collection, in one transaction."""
+
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import insert
+
+from marketplace.kernel.errors import Conflict
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.ledger import actions as ledger
+from marketplace.ledger.rules import credit, debit
+from marketplace.parties.rules import verb
+from marketplace.payments import actions as payments
+from marketplace.perform import Result, Tx
+from marketplace.receivables import actions as receivables
+from marketplace.receivables import queries as receivables_queries
+from marketplace.receivables.queries import Receivable
+from marketplace.servicing.schemas import SettleAward
+from marketplace.servicing.tables import CollectionRow, DueRow
+from marketplace.servicing.waterfall import opening_dues
+from marketplace.title import actions as title
+from marketplace.trading import actions as trading
+from marketplace.trading import queries as trading_queries
+from marketplace.trading.queries import Fill
+
+
+@verb("settle_award")
+def settle_award(tx: Tx, command: SettleAward) -> Result:
+    """Settle an accepted award: holds become postings, title moves, the advance sets out, collection begins.
+
+    Raises: RuleBroken("wrong_state"), Conflict("stopped") when something found since speaks against paying.
+    """
+    lot = trading.mark_settled(tx, command.lot_id)
+    receivable = receivables_queries.lock_receivable(tx.session, lot.receivable_id)
+    stops = receivables_queries.stops(tx.session, receivable.id)
+    if stops:
+        raise Conflict("stopped", N_("Money cannot leave: %(reasons)s."), {"reasons": ", ".join(stops)})
+    fills = trading_queries.fills(tx.session, command.lot_id)
+    advance = sum(fill.cash_minor for fill in fills)
+    _move_money(tx, receivable, fills, advance)
+    owners = _by_investor(fills)
+    title.assign(tx, receivable.id, [(investor, principal) for investor, principal, _ in owners])
+    receivables.move(tx, receivable.id, "funded")
+    receivables.issue_notice(tx, receivable.id, [investor for investor, _, _ in owners])
+    payout_id = payments.request_payout(
+        tx, receivable.seller_id, receivable.currency, advance, "advance", "receivable", receivable.id,
+        f"advance:{command.lot_id}",
+    )  # fmt: skip
+    rate_bps = trading_queries.award(tx.session, command.lot_id).rate_bps
+    _open_collection(tx, command.lot_id, receivable, owners, rate_bps)
+    return {"receivable_id": receivable.id, "advance_minor": advance, "payout_id": payout_id}
+
+
+def _move_money(tx: Tx, receivable: Receivable, fills: Sequence[Fill], advance: int) -> None:
+    """Investors' held cash becomes what the platform owes the seller, within the lenders' pool."""
+    legs = [
+        debit(ledger.account(tx, "investor_cash", fill.investor_id, receivable.currency), fill.cash_minor)
+        for fill in fills
+    ]
+    legs.append(credit(ledger.account(tx, "seller_advance", receivable.seller_id, receivable.currency), advance))
+    ledger.post_entry(tx, "settle_award", "receivable", receivable.id, legs, holds=[fill.hold_id for fill in fills])
+
+
+def _by_investor(fills: Sequence[Fill]) -> list[tuple[UUID, int, int]]:
+    """Return (investor, principal, discount), an investor's fills summed, in the order of first appearance."""
+    sums: dict[UUID, tuple[int, int]] = {}
+    for fill in fills:
+        principal, discount = sums.get(fill.investor_id, (0, 0))
+        sums[fill.investor_id] = (principal + fill.cash_minor, discount + fill.discount_minor)
+    return [(investor, principal, discount) for investor, (principal, discount) in sums.items()]
+
+
+def _open_collection(
+    tx: Tx, lot_id: UUID, receivable: Receivable, owners: Sequence[tuple[UUID, int, int]], rate_bps: int
+) -> None:
+    expected: date = receivable.expected_on
+    tx.session.execute(
+        insert(CollectionRow).values(
+            receivable_id=receivable.id, lot_id=lot_id, seller_id=receivable.seller_id,
+            debtor_id=receivable.debtor_id, currency=receivable.currency, face_minor=receivable.face_minor,
+            rate_bps=rate_bps, due_on=receivable.due_on, expected_on=expected, late_charged_to=expected,
+            policy_version=tx.policy.version,
+        )
+    )  # fmt: skip
+    dues = opening_dues(
+        receivable.face_minor, receivable.seller_id, owners, tx.policy.fees.platform_bps,
+        outright=receivable.deal_type == "outright",
+    )  # fmt: skip
+    tx.session.execute(
+        insert(DueRow),
+        [
+            {"id": new_id(), "receivable_id": receivable.id, "step": due.step, "party_id": due.party,
+             "position": position, "due_minor": due.due_minor, "paid_minor": 0}
+            for position, due in enumerate(dues)
+        ],
+    )  # fmt: skip
+    tx.record(
+        "collection", receivable.id, verb="open_collection",
+        after={"lot_id": lot_id, "due_on": receivable.due_on, "expected_on": expected, "rate_bps": rate_bps,
+               "dues": [[str(due.step), due.party, due.due_minor] for due in dues]},
+    )  # fmt: skip
