@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from auction.errors import BookInvalid, Fault
 
@@ -71,7 +72,7 @@ class Book:
     bids: tuple[Bid, ...]
 
     @classmethod
-    def parse(cls, value: object) -> Book:
+    def parse(cls, value: Any) -> Book:
         """Read a book from parsed JSON; keys that the rules do not know are left aside.
 
         Raises: BookInvalid with every fault, not only the first.
@@ -132,7 +133,7 @@ def _judge_bid(row: object, path: str, faults: list[Fault]) -> None:
         faults.append(Fault(f"{path}.min_fill_minor", "over_cash"))
 
 
-def _judge_repeats(rows: list[Mapping[str, object]], faults: list[Fault]) -> None:
+def _judge_repeats(rows: list[Any], faults: list[Fault]) -> None:
     for key, kind in (("id", str), ("seq", int)):
         seen: set[object] = set()
         for position, row in enumerate(rows):
@@ -144,7 +145,7 @@ def _judge_repeats(rows: list[Mapping[str, object]], faults: list[Fault]) -> Non
             seen.add(value)
 
 
-def _rows_of(value: Mapping[str, object], faults: list[Fault]) -> list[Mapping[str, object]]:
+def _rows_of(value: Mapping[str, object], faults: list[Fault]) -> list[Any]:
     rows = value.get("bids")
     if "bids" not in value:
         faults.append(Fault("bids", "missing"))

@@ -132,7 +132,7 @@ def _drop_small(level: Sequence[Standing], rest: int) -> tuple[list[Standing], l
 def _surely_short(one: Standing, rest: int, weight: int) -> bool:
     """Tell whether the bid is short whichever way its quota is rounded."""
     quota = rest * one.cash_minor // weight
-    return 0 < quota and quota + 1 < one.bid.min_fill_minor
+    return quota > 0 and quota + 1 < one.bid.min_fill_minor
 
 
 def _first_short(level: Sequence[Standing], rest: int) -> Standing | None:

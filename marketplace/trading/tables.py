@@ -1,1 +1,144 @@
-"""Rows of this room."""
+"""Rows of this room: lots, sealed bids, awards with their transcripts, fills. Awards and fills are append-only."""
+
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    Date,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketplace.db import Base, Created, Currency, Id, Instant, Minor
+
+Words = Annotated[str, mapped_column(Text)]
+Rate = Annotated[int, mapped_column(Integer)]
+OrganisationId = Annotated[UUID, mapped_column(ForeignKey("organisation.id"))]
+LIVE = text("state IN ('open', 'awaiting_seller', 'accepted', 'settled')")
+
+
+class LotRow(Base):
+    """A receivable put up for bids once, under terms that never change; its state moves by the machine."""
+
+    __tablename__ = "lot"
+    __table_args__ = (
+        UniqueConstraint("receivable_id", "number"),
+        Index("uq_lot_receivable_id_live", "receivable_id", unique=True, postgresql_where=LIVE),
+        Index(None, "state", "closes_at"),
+        Index(None, "debtor_id"),
+        Index(None, "seller_id"),
+    )
+
+    id: Mapped[Id]
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"))
+    number: Mapped[int] = mapped_column(Integer)
+    seller_id: Mapped[OrganisationId]
+    debtor_id: Mapped[OrganisationId]
+    deal_type: Mapped[Words]
+    recourse: Mapped[Words]
+    currency: Mapped[Currency]
+    face_minor: Mapped[Minor]
+    advance_bps: Mapped[Rate]
+    target_minor: Mapped[Minor]
+    lot_size_minor: Mapped[Minor]
+    minimum_minor: Mapped[Minor]
+    reserve_bps: Mapped[Rate]
+    own_rate_bps: Mapped[int | None] = mapped_column(Integer)
+    indicative_bps: Mapped[Rate]
+    min_share_bps: Mapped[Rate]
+    group_cap_bps: Mapped[Rate]
+    price_rule: Mapped[Words]
+    seller_default: Mapped[Words]
+    expected_on: Mapped[date] = mapped_column(Date)
+    tenor_days: Mapped[int] = mapped_column(Integer)
+    related_groups: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    debtor_grade: Mapped[Words]
+    seller_grade: Mapped[Words]
+    expected_loss_ppm: Mapped[int] = mapped_column(Integer)
+    expected_loss_recourse_ppm: Mapped[int] = mapped_column(Integer)
+    model_version: Mapped[Words]
+    policy_version: Mapped[Words]
+    state: Mapped[Words]
+    opened_at: Mapped[Created]
+    closes_at: Mapped[Instant]
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    decide_by: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    decided_how: Mapped[str | None] = mapped_column(Text)
+
+
+class BidRow(Base):
+    """One sealed bid with the hold that stands behind it. Improving is taking it back and placing another."""
+
+    __tablename__ = "bid"
+    __table_args__ = (UniqueConstraint("lot_id", "seq"), Index(None, "investor_id", "placed_at"))
+
+    id: Mapped[Id]
+    lot_id: Mapped[UUID] = mapped_column(ForeignKey("lot.id"))
+    seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    investor_id: Mapped[OrganisationId]
+    group_id: Mapped[UUID]
+    cash_minor: Mapped[Minor]
+    min_fill_minor: Mapped[Minor]
+    rate_bps: Mapped[Rate]
+    hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"), unique=True)
+    replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("bid.id"))
+    placed_by: Mapped[UUID]
+    placed_at: Mapped[Created]
+    state: Mapped[str] = mapped_column(Text, server_default=text("'placed'"))
+    reasons: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class AwardRow(Base):
+    """What a clearing decided, with the transcript anyone can compute again. Round 2 is a reduced acceptance."""
+
+    __tablename__ = "award"
+
+    lot_id: Mapped[UUID] = mapped_column(ForeignKey("lot.id"), primary_key=True)
+    round: Mapped[int] = mapped_column(Integer, primary_key=True)
+    outcome: Mapped[Words]
+    stop_out_bps: Mapped[int | None] = mapped_column(Integer)
+    awarded_minor: Mapped[Minor]
+    discount_minor: Mapped[Minor]
+    standing_minor: Mapped[Minor]
+    groups: Mapped[int] = mapped_column(Integer)
+    rule: Mapped[Words]
+    rule_version: Mapped[Words]
+    transcript: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    sha256: Mapped[str] = mapped_column(CHAR(64))
+    made_at: Mapped[Created]
+    xact: Mapped[str] = mapped_column(Text, server_default=text("pg_current_xact_id()::text"))
+
+
+class FillRow(Base):
+    """One bid's part of an award: cash to pay, discount to earn, the rate, the hold it is paid from."""
+
+    __tablename__ = "fill"
+    __table_args__ = (
+        ForeignKeyConstraint(["lot_id", "round"], ["award.lot_id", "award.round"]),
+        Index(None, "investor_id"),
+    )
+
+    lot_id: Mapped[UUID] = mapped_column(primary_key=True)
+    round: Mapped[int] = mapped_column(Integer, primary_key=True)
+    bid_id: Mapped[UUID] = mapped_column(ForeignKey("bid.id"), primary_key=True)
+    investor_id: Mapped[OrganisationId]
+    cash_minor: Mapped[Minor]
+    discount_minor: Mapped[Minor]
+    rate_bps: Mapped[Rate]
+    hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"))

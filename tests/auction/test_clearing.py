@@ -80,7 +80,8 @@ def test_a_group_cap_cuts_the_dearer_bid_and_passes_room_over_an_all_or_none():
     result = cleared(book)
     assert result["refusals"] == [{"id": "b", "reasons": ["over_group_cap"]}]
     assert result["cuts"] == [{"id": "c", "cash_minor": 15}, {"id": "d", "cash_minor": 75}]
-    assert fill_of(result, "a", "c") == 75 and fill_of(result, "d") == 25
+    assert fill_of(result, "a", "c") == 75
+    assert fill_of(result, "d") == 25
 
 
 def test_a_cheap_all_or_none_is_passed_over_and_the_stop_out_moves_up():
@@ -157,7 +158,8 @@ def test_the_award_adds_up_and_nobody_is_paid_below_his_rate(book):
     rates = {bid["id"]: bid["rate_bps"] for bid in book["bids"]}
     filled = {fill["id"]: fill["cash_minor"] for fill in result["fills"]}
     if result["outcome"] == "failed":
-        assert not filled and result["awarded_minor"] == 0
+        assert not filled
+        assert result["awarded_minor"] == 0
         return
     assert sum(filled.values()) == result["awarded_minor"] == min(book["target_minor"], supply)
     assert sum(fill["discount_minor"] for fill in result["fills"]) == result["discount_minor"]
@@ -185,7 +187,8 @@ def test_lowering_ones_rate_never_lowers_ones_fill_nor_raises_the_stop_out(book,
     before, after = cleared(book), cleared(with_bid(book, lower))
     assert fill_of(after, bid["id"]) >= fill_of(before, bid["id"])
     if before["outcome"] == "full":
-        assert after["outcome"] == "full" and after["stop_out_bps"] <= before["stop_out_bps"]
+        assert after["outcome"] == "full"
+        assert after["stop_out_bps"] <= before["stop_out_bps"]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
@@ -211,7 +214,8 @@ def test_one_more_bid_never_raises_the_stop_out_of_a_covered_lot(book, rate, cas
     assume(before["outcome"] == "full")
     one_more = a_bid("one-more", rate, cash * book["lot_size_minor"], seq=1_000, group=group)
     after = cleared({**book, "bids": [*book["bids"], one_more]})
-    assert after["outcome"] == "full" and after["stop_out_bps"] <= before["stop_out_bps"]
+    assert after["outcome"] == "full"
+    assert after["stop_out_bps"] <= before["stop_out_bps"]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])

@@ -1,0 +1,380 @@
+"""The verbs of a sale: open a lot, bid, take a bid back, close, accept or refuse the award.
+
+Locks are taken in the order lot, receivable, accounts. Whether a bid is in time is judged by the database's clock
+while the lot's row is held, here and again by the database's own trigger.
+"""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import DBAPIError
+
+from marketplace.kernel.actors import Role
+from marketplace.kernel.clock import business_date
+from marketplace.kernel.errors import IntegrityBreach, NotPermitted, Problem, RuleBroken
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.ledger import actions as ledger
+from marketplace.parties import queries as parties
+from marketplace.parties.rules import require_own, verb
+from marketplace.perform import Result, Tx
+from marketplace.rating import queries as ratings
+from marketplace.receivables import actions as receivables
+from marketplace.receivables import queries as receivable_queries
+from marketplace.trading import engine, queries, rules, steps
+from marketplace.trading.rules import BID, BidState, LotState
+from marketplace.trading.schemas import (
+    AcceptAward,
+    CancelLot,
+    CloseLot,
+    ExpireAward,
+    OpenLot,
+    PlaceBid,
+    RefuseAward,
+    WithdrawBid,
+)
+from marketplace.trading.tables import BidRow, LotRow
+
+LATE = N_("The lot closed at %(closes_at)s; bids are no longer taken.")
+STAFF = "operator"
+
+
+@verb("open_lot")
+def open_lot(tx: Tx, command: OpenLot) -> Result:
+    """Put a rated receivable up for bids, under terms that stay as they are.
+
+    Raises: NotFound, RuleBroken("wrong_state", "lot_not_opened"), Conflict("already_on_auction").
+    """
+    receivable = receivable_queries.lock_receivable(tx.session, command.receivable_id)
+    rating = ratings.receivable_rating(tx.session, receivable.id)
+    if rating is None or receivable.state != "rated":
+        raise RuleBroken("wrong_state", N_("Only a rated receivable can go on auction."))
+    closes_at = tx.now + timedelta(minutes=command.open_minutes or tx.policy.auction.open_minutes)
+    terms = rules.terms_of(
+        tx.policy,
+        receivable.face_minor,
+        receivable.deal_type,
+        rating.advance_bps,
+        rating.indicative_bps,
+        receivable.reserve_bps,
+        business_date(closes_at, tx.policy.zone),
+        receivable.expected_on,
+    )
+    owners = parties.organisations(tx.session, [receivable.seller_id, receivable.debtor_id])
+    problems = rules.opening_problems(
+        terms,
+        [owner.good_standing for owner in owners.values()],
+        receivable_queries.stops(tx.session, receivable.id),
+    )
+    if problems:
+        raise RuleBroken("lot_not_opened", N_("The lot cannot open."), problems=problems)
+    related = {owner.group for owner in owners.values()}
+    related |= {staff.group for staff in parties.of_kind(tx.session, STAFF)}
+    number = tx.session.execute(
+        select(func.coalesce(func.max(LotRow.number), 0) + 1).where(LotRow.receivable_id == receivable.id)
+    ).scalar_one()
+    row: dict[str, Any] = {
+        "id": new_id(),
+        "receivable_id": receivable.id,
+        "number": number,
+        "seller_id": receivable.seller_id,
+        "debtor_id": receivable.debtor_id,
+        "deal_type": receivable.deal_type,
+        "recourse": receivable.recourse,
+        "currency": receivable.currency,
+        "face_minor": terms.face_minor,
+        "advance_bps": terms.advance_bps,
+        "target_minor": terms.target_minor,
+        "lot_size_minor": terms.lot_size_minor,
+        "minimum_minor": terms.minimum_minor,
+        "reserve_bps": terms.reserve_bps,
+        "own_rate_bps": receivable.own_rate_bps,
+        "indicative_bps": rating.indicative_bps,
+        "min_share_bps": receivable.min_share_bps,
+        "group_cap_bps": tx.policy.auction.group_cap_bps,
+        "price_rule": receivable.price_rule,
+        "seller_default": receivable.seller_default,
+        "expected_on": receivable.expected_on,
+        "tenor_days": terms.tenor_days,
+        "related_groups": sorted(related),
+        "debtor_grade": rating.debtor.grade,
+        "seller_grade": rating.seller.grade,
+        "expected_loss_ppm": rating.expected_loss_ppm,
+        "expected_loss_recourse_ppm": rating.expected_loss_recourse_ppm,
+        "model_version": rating.model_version,
+        "policy_version": tx.policy.version,
+        "state": LotState.OPEN,
+        "opened_at": tx.now,
+        "closes_at": closes_at,
+    }
+    tx.session.execute(insert(LotRow).values(row))
+    receivables.move(tx, receivable.id, "on_auction")
+    tx.record("lot", row["id"], after=row)
+    return {"lot_id": row["id"], "closes_at": closes_at}
+
+
+@verb("place_bid")
+def place_bid(tx: Tx, command: PlaceBid) -> Result:
+    """Bid, sealed: hold exactly the cash, in time by the database's clock. Improving takes the earlier bid back first.
+
+    Raises: NotFound, RuleBroken("lot_closed", "bid_refused" with every reason, "insufficient_cash").
+    """
+    if tx.actor.organisation_id is None or tx.actor.user_id is None:
+        raise NotPermitted("not_permitted", N_("Only an investor’s own people may bid."))
+    lot = queries.lock_lot(tx.session, command.lot_id, share=True)
+    _in_time(tx, lot)
+    investor = parties.organisation(tx.session, tx.actor.organisation_id)
+    problems = rules.bid_problems(
+        rules.Terms(
+            lot.face_minor, lot.target_minor, lot.advance_bps, lot.reserve_bps, lot.tenor_days, lot.lot_size_minor,
+            lot.minimum_minor,
+        ),
+        rate_bps=command.rate_bps,
+        cash_minor=command.cash_minor,
+        min_fill_minor=command.min_fill_minor,
+        related=investor.group in lot.related_groups,
+        good_standing=investor.good_standing,
+    )  # fmt: skip
+    if problems:
+        raise RuleBroken("bid_refused", N_("The bid was not placed."), problems=problems)
+    if command.replaces_bid_id is not None:
+        _take_back(tx, command.replaces_bid_id, lot)
+    bid_id = new_id()
+    account = ledger.account(tx, "investor_cash", investor.id, lot.currency)
+    try:
+        hold_id = ledger.place_hold(tx, account, command.cash_minor, "bid", bid_id)
+    except RuleBroken as refusal:
+        words = N_("You have less free cash than this: add some, or bid less.")
+        raise RuleBroken(
+            refusal.code, refusal.words, problems=[Problem("cash_minor", refusal.code, words)]
+        ) from refusal
+    seq = _insert_bid(tx, lot, command, bid_id, hold_id, investor.group)
+    tx.record(
+        "bid",
+        bid_id,
+        after={
+            "lot_id": lot.id,
+            "seq": seq,
+            "investor_id": investor.id,
+            "group_id": investor.group,
+            "cash_minor": command.cash_minor,
+            "min_fill_minor": command.min_fill_minor,
+            "rate_bps": command.rate_bps,
+            "hold_id": hold_id,
+            "replaces_id": command.replaces_bid_id,
+            "state": BidState.PLACED,
+        },
+    )
+    return {"bid_id": bid_id, "seq": seq, "hold_id": hold_id}
+
+
+def _insert_bid(tx: Tx, lot: LotRow, command: PlaceBid, bid_id: UUID, hold_id: UUID, group_id: UUID) -> int:
+    try:
+        with tx.session.begin_nested():
+            seq: int = tx.session.execute(
+                insert(BidRow)
+                .values(
+                    id=bid_id,
+                    lot_id=lot.id,
+                    investor_id=tx.actor.organisation_id,
+                    group_id=group_id,
+                    cash_minor=command.cash_minor,
+                    min_fill_minor=command.min_fill_minor,
+                    rate_bps=command.rate_bps,
+                    hold_id=hold_id,
+                    replaces_id=command.replaces_bid_id,
+                    placed_by=tx.actor.user_id,
+                )
+                .returning(BidRow.seq)
+            ).scalar_one()
+    except DBAPIError as error:
+        raise _late_or(error, lot) from error
+    return seq
+
+
+@verb("withdraw_bid")
+def withdraw_bid(tx: Tx, command: WithdrawBid) -> Result:
+    """Take a bid back while its lot is open, and free its hold.
+
+    Raises: NotFound, RuleBroken("lot_closed", "wrong_state").
+    """
+    lot = queries.lock_lot(tx.session, queries.lot_of_bid(tx.session, command.bid_id), share=True)
+    _take_back(tx, command.bid_id, lot)
+    return {"bid_id": command.bid_id, "state": BidState.WITHDRAWN}
+
+
+def _take_back(tx: Tx, bid_id: UUID, lot: LotRow) -> None:
+    bid = queries.lock_bid(tx.session, bid_id, tx.actor.organisation_id)
+    if bid.lot_id != lot.id:
+        raise queries.missing()
+    _in_time(tx, lot)
+    BID.check(bid.state, BidState.WITHDRAWN)
+    try:
+        with tx.session.begin_nested():
+            tx.session.execute(
+                update(BidRow)
+                .where(BidRow.id == bid.id)
+                .values(state=BidState.WITHDRAWN, ended_at=tx.clock())
+                .execution_options(synchronize_session=False)
+            )
+    except DBAPIError as error:
+        raise _late_or(error, lot) from error
+    ledger.resolve_holds(tx, [bid.hold_id], "voided")
+    tx.record(
+        "bid", bid.id, verb="withdraw_bid", before={"state": bid.state}, after={"state": BidState.WITHDRAWN}
+    )
+
+
+def _in_time(tx: Tx, lot: LotRow) -> None:
+    """Let a bid pass while the lot takes bids, by the database's clock read after the lock.
+
+    Raises: RuleBroken("lot_closed").
+    """
+    if lot.state != LotState.OPEN or tx.clock() >= lot.closes_at:
+        raise _closed(lot)
+
+
+def _closed(lot: LotRow) -> RuleBroken:
+    return RuleBroken("lot_closed", LATE, {"closes_at": lot.closes_at.strftime("%Y-%m-%d %H:%M:%S UTC")})
+
+
+def _late_or(error: DBAPIError, lot: LotRow) -> Exception:
+    """Return the market's word for the database's own refusal, or the error itself."""
+    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    if constraint == "bid_in_time":
+        return _closed(lot)
+    if constraint == "bid_fits_lot":
+        return IntegrityBreach("bid_fits_lot", "A bid passed the rules and not the database.")
+    return error
+
+
+@verb("cancel_lot")
+def cancel_lot(tx: Tx, command: CancelLot) -> Result:
+    """Stop a lot before money moves: all bids end, all holds are freed, the receivable is rated again.
+
+    Raises: NotFound, RuleBroken("wrong_state", "reason_missing").
+    """
+    if not command.reason.strip():
+        raise RuleBroken("reason_missing", N_("Say why the lot is stopped."))
+    lot = queries.lock_lot(tx.session, command.lot_id)
+    steps.cancel(tx, lot, command.reason.strip())
+    receivable = receivable_queries.lock_receivable(tx.session, lot.receivable_id)
+    if receivable.state in ("on_auction", "awarded"):
+        receivables.move(tx, receivable.id, "rated", reason="lot_cancelled")
+    return {"lot_id": lot.id, "state": LotState.CANCELLED}
+
+
+@verb("close_lot")
+def close_lot(tx: Tx, command: CloseLot) -> Result:
+    """Close a lot whose time has come: clear its sealed book, write the award down, free the losers' holds.
+
+    A lot whose receivable may not be sold after all is cancelled instead. An award at or below the seller's own
+    rate, with two groups or more, is accepted at once.
+
+    Raises: NotFound, RuleBroken("wrong_state", "not_due").
+    """
+    lot = queries.lock_lot(tx.session, command.lot_id)
+    rules.LOT.check(lot.state, LotState.AWAITING_SELLER)
+    now = tx.clock()
+    if now < lot.closes_at:
+        raise RuleBroken("not_due", N_("The lot is still taking bids."))
+    receivable = receivable_queries.lock_receivable(tx.session, lot.receivable_id)
+    stops = receivable_queries.stops(tx.session, receivable.id)
+    if receivable.state != "on_auction" or stops:
+        steps.cancel(tx, lot, ", ".join(stops) or f"receivable_{receivable.state}")
+        if receivable.state == "on_auction":
+            receivables.move(tx, receivable.id, "held_for_review", reason=", ".join(stops))
+        return {"lot_id": lot.id, "state": LotState.CANCELLED, "outcome": "cancelled"}
+    cleared = engine.clear_lot(lot, queries.standing_bids(tx.session, lot.id))
+    steps.write_award(tx, lot, 1, cleared)
+    steps.end_losers(tx, lot.id, cleared)
+    if cleared.outcome == "failed":
+        steps.move_lot(tx, lot, LotState.CLOSED_FAILED, closed_at=now)
+        steps.not_sold(tx, lot, "not_covered")
+        return {"lot_id": lot.id, "state": LotState.CLOSED_FAILED, "outcome": cleared.outcome}
+    decide_by = now + timedelta(minutes=tx.policy.auction.decision_minutes)
+    steps.move_lot(tx, lot, LotState.AWAITING_SELLER, closed_at=now, decide_by=decide_by)
+    receivables.move(tx, receivable.id, "awarded")
+    state = LotState.AWAITING_SELLER
+    if rules.accepts_itself(cleared.outcome, cleared.stop_out_bps, cleared.groups, lot.own_rate_bps):
+        steps.move_lot(tx, lot, LotState.ACCEPTED, decided_at=now, decided_how="own_rate")
+        state = LotState.ACCEPTED
+    return {
+        "lot_id": lot.id,
+        "state": state,
+        "outcome": cleared.outcome,
+        "stop_out_bps": cleared.stop_out_bps,
+        "awarded_minor": cleared.awarded_minor,
+        "sha256": cleared.sha256,
+    }
+
+
+@verb("accept_award")
+def accept_award(tx: Tx, command: AcceptAward) -> Result:
+    """Take the award, or a smaller amount of at least θA, for which the same sealed book is cleared again.
+
+    Raises: NotFound, RuleBroken("wrong_state", "decision_time_over", "amount_out_of_range", "amount_not_covered").
+    """
+    lot = queries.lock_lot(tx.session, command.lot_id)
+    require_own(tx.actor, lot.seller_id)
+    _in_time_to_decide(tx, lot)
+    award = queries.award(tx.session, lot.id)
+    if award is None:
+        raise queries.missing()
+    wanted = award.awarded_minor if command.accepted_minor is None else command.accepted_minor
+    if wanted != award.awarded_minor:
+        steps.reduce(tx, lot, wanted, award.awarded_minor)
+    steps.move_lot(tx, lot, LotState.ACCEPTED, decided_at=tx.clock(), decided_how="seller")
+    return {"lot_id": lot.id, "state": LotState.ACCEPTED, "accepted_minor": wanted}
+
+
+@verb("refuse_award")
+def refuse_award(tx: Tx, command: RefuseAward) -> Result:
+    """Leave the award: all holds are freed and the receivable may be offered again.
+
+    Raises: NotFound, RuleBroken("wrong_state", "decision_time_over").
+    """
+    lot = queries.lock_lot(tx.session, command.lot_id)
+    require_own(tx.actor, lot.seller_id)
+    _in_time_to_decide(tx, lot)
+    steps.refuse(tx, lot, "seller")
+    return {"lot_id": lot.id, "state": LotState.REFUSED}
+
+
+@verb("expire_award")
+def expire_award(tx: Tx, command: ExpireAward) -> Result:
+    """Apply what the seller chose at listing, once the time to decide is over; never an acceptance with one group.
+
+    Raises: NotFound, RuleBroken("wrong_state", "not_due").
+    """
+    lot = queries.lock_lot(tx.session, command.lot_id)
+    rules.LOT.check(lot.state, LotState.REFUSED)
+    now = tx.clock()
+    if lot.decide_by is None or now < lot.decide_by:
+        raise RuleBroken("not_due", N_("The seller still has time to decide."))
+    award = queries.award(tx.session, lot.id)
+    if award is not None and rules.default_decision(lot.seller_default, award.groups) == "accept":
+        steps.move_lot(tx, lot, LotState.ACCEPTED, decided_at=now, decided_how="default")
+        return {"lot_id": lot.id, "state": LotState.ACCEPTED}
+    steps.refuse(tx, lot, "default")
+    return {"lot_id": lot.id, "state": LotState.REFUSED}
+
+
+def _in_time_to_decide(tx: Tx, lot: LotRow) -> None:
+    rules.LOT.check(lot.state, LotState.ACCEPTED)
+    if tx.actor.role == Role.SYSTEM:
+        raise RuleBroken("not_the_seller", N_("Only the seller decides before the time is over."))
+    if lot.decide_by is None or tx.clock() > lot.decide_by:
+        raise RuleBroken(
+            "decision_time_over", N_("The time to decide is over; the choice made at listing applies.")
+        )
+
+
+def mark_settled(tx: Tx, lot_id: UUID) -> None:
+    """Say that the money of an accepted award has moved. Called by servicing, in its own transaction.
+
+    Raises: NotFound, RuleBroken("wrong_state").
+    """
+    steps.move_lot(tx, queries.lock_lot(tx.session, lot_id), LotState.SETTLED)

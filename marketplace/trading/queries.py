@@ -1,0 +1,292 @@
+"""Reads and locks of this room."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session, undefer
+
+from marketplace.kernel.errors import NotFound
+from marketplace.kernel.words import N_
+from marketplace.trading.rules import BidState, LotState
+from marketplace.trading.tables import AwardRow, BidRow, FillRow, LotRow
+
+
+@dataclass(frozen=True)
+class Lot:
+    """A lot as other rooms see it."""
+
+    id: UUID
+    receivable_id: UUID
+    number: int
+    seller_id: UUID
+    debtor_id: UUID
+    deal_type: str
+    recourse: str
+    currency: str
+    face_minor: int
+    advance_bps: int
+    target_minor: int
+    lot_size_minor: int
+    minimum_minor: int
+    reserve_bps: int
+    own_rate_bps: int | None
+    indicative_bps: int
+    min_share_bps: int
+    group_cap_bps: int
+    price_rule: str
+    seller_default: str
+    expected_on: date
+    tenor_days: int
+    debtor_grade: str
+    seller_grade: str
+    expected_loss_ppm: int
+    expected_loss_recourse_ppm: int
+    model_version: str
+    policy_version: str
+    state: str
+    opened_at: datetime
+    closes_at: datetime
+    closed_at: datetime | None
+    decide_by: datetime | None
+    decided_at: datetime | None
+    decided_how: str | None
+
+
+@dataclass(frozen=True)
+class Bid:
+    """A bid. Until its lot has closed nobody but its investor may be shown it."""
+
+    id: UUID
+    lot_id: UUID
+    seq: int
+    investor_id: UUID
+    group_id: UUID
+    cash_minor: int
+    min_fill_minor: int
+    rate_bps: int
+    hold_id: UUID
+    placed_at: datetime
+    state: str
+    reasons: list[str]
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Award:
+    """What a clearing decided. Round 2 is the smaller amount a seller took instead."""
+
+    lot_id: UUID
+    round: int
+    outcome: str
+    stop_out_bps: int | None
+    awarded_minor: int
+    discount_minor: int
+    standing_minor: int
+    groups: int
+    rule: str
+    rule_version: str
+    sha256: str
+    made_at: datetime
+
+
+@dataclass(frozen=True)
+class Fill:
+    """One bid's part of the award that counts. The hold may be larger than the cash; the rest is freed with it."""
+
+    bid_id: UUID
+    investor_id: UUID
+    cash_minor: int
+    discount_minor: int
+    rate_bps: int
+    hold_id: UUID
+
+
+def _as(kind: type[Any], row: object) -> Any:
+    return kind(**{name: getattr(row, name) for name in kind.__dataclass_fields__})
+
+
+def missing() -> NotFound:
+    """Return the refusal that an absent lot and another's bid share."""
+    return NotFound("not_found", N_("There is no such thing, or you may not see it."))
+
+
+def lot(session: Session, lot_id: UUID) -> Lot:
+    """Return the lot.
+
+    Raises: NotFound("not_found").
+    """
+    row = session.get(LotRow, lot_id, populate_existing=True)
+    if row is None:
+        raise missing()
+    found: Lot = _as(Lot, row)
+    return found
+
+
+def lot_of(session: Session, receivable_id: UUID) -> Lot | None:
+    """Return the receivable's newest lot, if it ever had one."""
+    row = session.execute(
+        select(LotRow).where(LotRow.receivable_id == receivable_id).order_by(LotRow.number.desc()).limit(1)
+    ).scalar_one_or_none()
+    return _as(Lot, row) if row else None
+
+
+def lock_lot(session: Session, lot_id: UUID, *, share: bool = False) -> LotRow:
+    """Lock the lot's row: shared for a bid, alone for a close or a decision. Locks come lot, receivable, accounts.
+
+    Raises: NotFound("not_found").
+    """
+    row = session.execute(
+        select(LotRow)
+        .where(LotRow.id == lot_id)
+        .with_for_update(read=share)
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if row is None:
+        raise missing()
+    return row
+
+
+def lock_bid(session: Session, bid_id: UUID, investor_id: UUID | None) -> BidRow:
+    """Lock one of the investor's own bids.
+
+    Raises: NotFound("not_found"), for another's bid too.
+    """
+    row = session.execute(
+        select(BidRow).where(BidRow.id == bid_id, BidRow.investor_id == investor_id).with_for_update()
+    ).scalar_one_or_none()
+    if row is None:
+        raise missing()
+    return row
+
+
+def lot_of_bid(session: Session, bid_id: UUID) -> UUID:
+    """Return the lot a bid was placed in.
+
+    Raises: NotFound("not_found").
+    """
+    lot_id = session.execute(select(BidRow.lot_id).where(BidRow.id == bid_id)).scalar_one_or_none()
+    if lot_id is None:
+        raise missing()
+    return lot_id
+
+
+def standing_bids(session: Session, lot_id: UUID) -> list[BidRow]:
+    """Return the bids of a lot that stand, by seq: its sealed book."""
+    return list(
+        session.scalars(
+            select(BidRow)
+            .where(BidRow.lot_id == lot_id, BidRow.state == BidState.PLACED)
+            .order_by(BidRow.seq)
+        )
+    )
+
+
+def sealed_book(session: Session, lot_id: UUID) -> list[BidRow]:
+    """Return the book as it was sealed at the close: every bid that was not taken back, by seq."""
+    return list(
+        session.scalars(
+            select(BidRow)
+            .where(BidRow.lot_id == lot_id, BidRow.state != BidState.WITHDRAWN)
+            .order_by(BidRow.seq)
+        )
+    )
+
+
+def book(session: Session, lot_id: UUID) -> list[Bid]:
+    """Return all bids of a lot that were there at the close, cheapest first. Only for lots that have closed."""
+    rows = session.scalars(
+        select(BidRow)
+        .where(BidRow.lot_id == lot_id, BidRow.state != BidState.WITHDRAWN)
+        .order_by(BidRow.rate_bps, BidRow.seq)
+    )
+    return [_as(Bid, row) for row in rows]
+
+
+def bids_of(session: Session, lot_id: UUID, investor_id: UUID) -> list[Bid]:
+    """Return an investor's own bids in a lot, newest first."""
+    rows = session.scalars(
+        select(BidRow)
+        .where(BidRow.lot_id == lot_id, BidRow.investor_id == investor_id)
+        .order_by(BidRow.seq.desc())
+    )
+    return [_as(Bid, row) for row in rows]
+
+
+def award(session: Session, lot_id: UUID) -> Award | None:
+    """Return the award that counts: the reduced one where the seller took less."""
+    row = session.scalars(
+        select(AwardRow).where(AwardRow.lot_id == lot_id).order_by(AwardRow.round.desc()).limit(1)
+    ).one_or_none()
+    return _as(Award, row) if row else None
+
+
+def transcript(session: Session, lot_id: UUID, round_: int | None = None) -> bytes:
+    """Return the stored transcript of a round, by default of the award that counts.
+
+    Raises: NotFound("not_found").
+    """
+    query = select(AwardRow).where(AwardRow.lot_id == lot_id).options(undefer(AwardRow.transcript))
+    if round_ is not None:
+        query = query.where(AwardRow.round == round_)
+    row = session.scalars(query.order_by(AwardRow.round.desc()).limit(1)).one_or_none()
+    if row is None:
+        raise missing()
+    return row.transcript
+
+
+def fills(session: Session, lot_id: UUID) -> list[Fill]:
+    """Return the fills of the award that counts, by bid id."""
+    newest = select(func.max(AwardRow.round)).where(AwardRow.lot_id == lot_id).scalar_subquery()
+    rows = session.scalars(
+        select(FillRow).where(FillRow.lot_id == lot_id, FillRow.round == newest).order_by(FillRow.bid_id)
+    )
+    return [_as(Fill, row) for row in rows]
+
+
+def due_to_close(session: Session, limit: int = 100) -> list[UUID]:
+    """Return open lots whose time has come, by the database's clock, longest due first."""
+    return _ids(session, "state = 'open' AND closes_at <= market_now() ORDER BY closes_at, id", limit)
+
+
+def due_to_decide(session: Session, limit: int = 100) -> list[UUID]:
+    """Return lots whose seller has let the time to decide pass."""
+    return _ids(
+        session, "state = 'awaiting_seller' AND decide_by <= market_now() ORDER BY decide_by, id", limit
+    )
+
+
+def due_to_settle(session: Session, limit: int = 100) -> list[UUID]:
+    """Return accepted lots whose money has not moved, longest accepted first."""
+    return _ids(session, "state = 'accepted' ORDER BY decided_at, id", limit)
+
+
+def _ids(session: Session, condition: str, limit: int) -> list[UUID]:
+    rows = session.execute(text(f"SELECT id FROM lot WHERE {condition} LIMIT :limit"), {"limit": limit})  # noqa: S608
+    return list(rows.scalars())
+
+
+def open_lots(session: Session, limit: int = 1_000) -> list[Lot]:
+    """Return the lots that take bids, soonest close first."""
+    rows = session.scalars(
+        select(LotRow).where(LotRow.state == LotState.OPEN).order_by(LotRow.closes_at, LotRow.id).limit(limit)
+    )
+    return [_as(Lot, row) for row in rows]
+
+
+def cover_minor(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return the cash that stands in each lot, cut to the group caps: for its seller and the operator, never a rival."""
+    rows = session.execute(
+        text(
+            "SELECT lot_id, sum(least(cash, cap))::bigint AS cash FROM ("
+            "  SELECT bid.lot_id, sum(bid.cash_minor) AS cash, lot.target_minor * lot.group_cap_bps / 10000 AS cap"
+            "  FROM bid JOIN lot ON lot.id = bid.lot_id"
+            "  WHERE bid.lot_id = ANY (:lots) AND bid.state = 'placed'"
+            "  GROUP BY bid.lot_id, bid.group_id, lot.target_minor, lot.group_cap_bps) AS groups GROUP BY lot_id"
+        ),
+        {"lots": list(lot_ids)},
+    )
+    return {row.lot_id: row.cash for row in rows}

@@ -1,0 +1,121 @@
+"""What comes into this room."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from marshmallow import Schema, fields, post_load, validate
+
+MONEY = validate.Range(min=1, max=10**15)
+
+
+@dataclass(frozen=True)
+class OpenLot:
+    """Put a rated receivable up for bids; `open_minutes` when the policy's time is not wanted."""
+
+    receivable_id: UUID
+    open_minutes: int | None = None
+
+
+@dataclass(frozen=True)
+class PlaceBid:
+    """Bid cash at a yearly rate, sealed; `replaces_bid_id` takes an earlier bid back in the same breath."""
+
+    lot_id: UUID
+    rate_bps: int
+    cash_minor: int
+    min_fill_minor: int = 0
+    replaces_bid_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class WithdrawBid:
+    """Take a bid back while its lot is open."""
+
+    bid_id: UUID
+
+
+@dataclass(frozen=True)
+class CloseLot:
+    """Close a lot whose time has come."""
+
+    lot_id: UUID
+
+
+@dataclass(frozen=True)
+class CancelLot:
+    """Stop a lot before money moves."""
+
+    lot_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
+class AcceptAward:
+    """Take the award, or less of it."""
+
+    lot_id: UUID
+    accepted_minor: int | None = None
+
+
+@dataclass(frozen=True)
+class RefuseAward:
+    """Leave the award."""
+
+    lot_id: UUID
+
+
+@dataclass(frozen=True)
+class ExpireAward:
+    """Apply the seller's default once the time to decide has passed."""
+
+    lot_id: UUID
+
+
+class PlaceBidSchema(Schema):
+    """A bid: whole basis points, whole minor units."""
+
+    lot_id = fields.UUID(required=True)
+    rate_bps = fields.Integer(required=True, strict=False, validate=validate.Range(min=0, max=10_000))
+    cash_minor = fields.Integer(required=True, validate=MONEY)
+    min_fill_minor = fields.Integer(load_default=0, validate=validate.Range(min=0, max=10**15))
+    replaces_bid_id = fields.UUID(load_default=None, allow_none=True)
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> PlaceBid:
+        """Return the command."""
+        return PlaceBid(**data)
+
+
+class WithdrawBidSchema(Schema):
+    """Which bid."""
+
+    bid_id = fields.UUID(required=True)
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> WithdrawBid:
+        """Return the command."""
+        return WithdrawBid(**data)
+
+
+class AcceptAwardSchema(Schema):
+    """Which award, and how much of it."""
+
+    lot_id = fields.UUID(required=True)
+    accepted_minor = fields.Integer(load_default=None, allow_none=True, validate=MONEY)
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> AcceptAward:
+        """Return the command."""
+        return AcceptAward(**data)
+
+
+class RefuseAwardSchema(Schema):
+    """Which award."""
+
+    lot_id = fields.UUID(required=True)
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> RefuseAward:
+        """Return the command."""
+        return RefuseAward(**data)
