@@ -1,4 +1,5 @@
-"""Run one function on somebody else's bytes in a process of its own, with little memory, little time and no secrets.
+"""Run one function on somebody else's bytes in a process of its own, with little memory, little time and
+no secrets.
 
 A parser written in C can hang, or eat memory, on a file made for it. A web worker must survive that:
 the work is done by a fresh interpreter that inherits no environment and no open file, may use only so much
@@ -21,7 +22,10 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.words import N_
 
 ROOT = Path(__file__).resolve().parents[1]
-BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from marketplace import sandboxed; sandboxed.serve(*sys.argv[2:])"
+BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from marketplace import sandboxed; sandboxed.serve(*sys.argv[2:])"
+)
 ANSWER_BYTES_MAX = 40 * 1024 * 1024
 
 
@@ -35,23 +39,42 @@ class Limits:
 
 
 def run_sandboxed(
-    module: str, function: str, payload: bytes, options: Mapping[str, object] | None = None, limits: Limits | None = None
+    module: str,
+    function: str,
+    payload: bytes,
+    options: Mapping[str, object] | None = None,
+    limits: Limits | None = None,
 ) -> Any:
     """Return `module.function(payload, **options)`, computed in a fresh limited process.
 
     The function takes bytes and JSON-simple options and returns something JSON can carry.
 
-    Raises: the InvalidInput the function raised; InvalidInput("too_costly") when a limit was hit or the process died.
+    Raises: the InvalidInput the function raised; InvalidInput("too_costly") when a limit was hit or the
+    process died.
     """
     limits = limits or Limits()
     header = json.dumps({"options": dict(options or {}), "size": len(payload)}).encode() + b"\n"
-    command = [sys.executable, "-I", "-c", BOOT, str(ROOT), module, function,
-               str(limits.memory_bytes), str(limits.cpu_seconds)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        BOOT,
+        str(ROOT),
+        module,
+        function,
+        str(limits.memory_bytes),
+        str(limits.cpu_seconds),
+    ]
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(  # noqa: S603 (a fixed command; the untrusted bytes go through stdin)
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env=environment, start_new_session=True, close_fds=True,
-    )  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+        close_fds=True,
+    )
     try:
         answer, _ = process.communicate(header + payload, timeout=limits.wall_seconds)
     except subprocess.TimeoutExpired:
@@ -62,7 +85,8 @@ def run_sandboxed(
 
 
 def _too_costly() -> InvalidInput:
-    return InvalidInput("too_costly", N_("This file takes more time or memory to read than an honest document does."))
+    words = N_("This file takes more time or memory to read than an honest document does.")
+    return InvalidInput("too_costly", words)
 
 
 def _unpacked(answer: bytes, return_code: int) -> Any:
@@ -80,7 +104,7 @@ def _unpacked(answer: bytes, return_code: int) -> Any:
 
 
 def serve(module: str, function: str, memory_bytes: str, cpu_seconds: str) -> None:
-    """Be the other side: limit this process, read the payload, call the function, print the answer. Never returns."""
+    """Be the other side: limit this process, read the payload, call the function, print the answer, exit."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 1))
     resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
@@ -91,10 +115,18 @@ def serve(module: str, function: str, memory_bytes: str, cpu_seconds: str) -> No
         work = getattr(importlib.import_module(module), function)
         said: dict[str, Any] = {"value": work(payload, **header["options"])}
     except MarketplaceError as refused:
-        problems = [{"field": p.field, "rule": p.rule, "words": p.words, "params": dict(p.params)}
-                    for p in refused.problems]  # fmt: skip
-        said = {"refused": {"code": refused.code, "words": refused.words, "params": dict(refused.params),
-                            "problems": problems}}  # fmt: skip
+        problems = [
+            {"field": p.field, "rule": p.rule, "words": p.words, "params": dict(p.params)}
+            for p in refused.problems
+        ]
+        said = {
+            "refused": {
+                "code": refused.code,
+                "words": refused.words,
+                "params": dict(refused.params),
+                "problems": problems,
+            }
+        }
     except MemoryError:
         os._exit(3)
     sys.stdout.write(json.dumps(said))

@@ -25,9 +25,12 @@ DELIVERY = "rsm:SupplyChainTradeTransaction/ram:ApplicableHeaderTradeDelivery"
 SETTLEMENT = "rsm:SupplyChainTradeTransaction/ram:ApplicableHeaderTradeSettlement"
 SUMMATION = f"{SETTLEMENT}/ram:SpecifiedTradeSettlementHeaderMonetarySummation"
 HEADER = {
-    "BT-1": "rsm:ExchangedDocument/ram:ID", "BT-3": "rsm:ExchangedDocument/ram:TypeCode",
-    "BT-5": f"{SETTLEMENT}/ram:InvoiceCurrencyCode", "BT-6": f"{SETTLEMENT}/ram:TaxCurrencyCode",
-    "BT-8": f"{SETTLEMENT}/ram:ApplicableTradeTax/ram:DueDateTypeCode", "BT-10": f"{AGREEMENT}/ram:BuyerReference",
+    "BT-1": "rsm:ExchangedDocument/ram:ID",
+    "BT-3": "rsm:ExchangedDocument/ram:TypeCode",
+    "BT-5": f"{SETTLEMENT}/ram:InvoiceCurrencyCode",
+    "BT-6": f"{SETTLEMENT}/ram:TaxCurrencyCode",
+    "BT-8": f"{SETTLEMENT}/ram:ApplicableTradeTax/ram:DueDateTypeCode",
+    "BT-10": f"{AGREEMENT}/ram:BuyerReference",
     "BT-11": f"{AGREEMENT}/ram:SpecifiedProcuringProject/ram:ID",
     "BT-12": f"{AGREEMENT}/ram:ContractReferencedDocument/ram:IssuerAssignedID",
     "BT-13": f"{AGREEMENT}/ram:BuyerOrderReferencedDocument/ram:IssuerAssignedID",
@@ -38,36 +41,60 @@ HEADER = {
     "BT-81": f"{SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans/ram:TypeCode",
     "BT-83": f"{SETTLEMENT}/ram:PaymentReference",
     "BT-89": f"{SETTLEMENT}/ram:SpecifiedTradePaymentTerms/ram:DirectDebitMandateID",
-    "BT-106": f"{SUMMATION}/ram:LineTotalAmount", "BT-107": f"{SUMMATION}/ram:AllowanceTotalAmount",
-    "BT-108": f"{SUMMATION}/ram:ChargeTotalAmount", "BT-109": f"{SUMMATION}/ram:TaxBasisTotalAmount",
-    "BT-112": f"{SUMMATION}/ram:GrandTotalAmount", "BT-113": f"{SUMMATION}/ram:TotalPrepaidAmount",
-    "BT-114": f"{SUMMATION}/ram:RoundingAmount", "BT-115": f"{SUMMATION}/ram:DuePayableAmount",
-}  # fmt: skip
+    "BT-106": f"{SUMMATION}/ram:LineTotalAmount",
+    "BT-107": f"{SUMMATION}/ram:AllowanceTotalAmount",
+    "BT-108": f"{SUMMATION}/ram:ChargeTotalAmount",
+    "BT-109": f"{SUMMATION}/ram:TaxBasisTotalAmount",
+    "BT-112": f"{SUMMATION}/ram:GrandTotalAmount",
+    "BT-113": f"{SUMMATION}/ram:TotalPrepaidAmount",
+    "BT-114": f"{SUMMATION}/ram:RoundingAmount",
+    "BT-115": f"{SUMMATION}/ram:DuePayableAmount",
+}
 DATES = {
     "BT-2": "rsm:ExchangedDocument/ram:IssueDateTime/udt:DateTimeString",
     "BT-7": f"{SETTLEMENT}/ram:ApplicableTradeTax/ram:TaxPointDate/udt:DateString",
     "BT-9": f"{SETTLEMENT}/ram:SpecifiedTradePaymentTerms/ram:DueDateDateTime/udt:DateTimeString",
     "BT-72": f"{DELIVERY}/ram:ActualDeliverySupplyChainEvent/ram:OccurrenceDateTime/udt:DateTimeString",
 }
-ONCE = {"BT-1", "BT-2", "BT-3", "BT-5", "BT-24", "BT-106", "BT-107", "BT-108", "BT-109", "BT-112", "BT-113", "BT-114",
-        "BT-115"}  # fmt: skip
+ONCE = {
+    "BT-1",
+    "BT-2",
+    "BT-3",
+    "BT-5",
+    "BT-24",
+    "BT-106",
+    "BT-107",
+    "BT-108",
+    "BT-109",
+    "BT-112",
+    "BT-113",
+    "BT-114",
+    "BT-115",
+}
 MODERN_NAMES = {
-    "CrossIndustryDocument": "CrossIndustryInvoice", "SpecifiedExchangedDocumentContext": "ExchangedDocumentContext",
-    "HeaderExchangedDocument": "ExchangedDocument", "SpecifiedSupplyChainTradeTransaction": "SupplyChainTradeTransaction",
+    "CrossIndustryDocument": "CrossIndustryInvoice",
+    "SpecifiedExchangedDocumentContext": "ExchangedDocumentContext",
+    "HeaderExchangedDocument": "ExchangedDocument",
+    "SpecifiedSupplyChainTradeTransaction": "SupplyChainTradeTransaction",
     "ApplicableSupplyChainTradeAgreement": "ApplicableHeaderTradeAgreement",
     "ApplicableSupplyChainTradeDelivery": "ApplicableHeaderTradeDelivery",
     "ApplicableSupplyChainTradeSettlement": "ApplicableHeaderTradeSettlement",
     "SpecifiedSupplyChainTradeAgreement": "SpecifiedLineTradeAgreement",
     "SpecifiedSupplyChainTradeDelivery": "SpecifiedLineTradeDelivery",
-    "SpecifiedSupplyChainTradeSettlement": "SpecifiedLineTradeSettlement", "ApplicablePercent": "RateApplicablePercent",
-}  # fmt: skip
+    "SpecifiedSupplyChainTradeSettlement": "SpecifiedLineTradeSettlement",
+    "ApplicablePercent": "RateApplicablePercent",
+}
 NO_CURRENCY = N_("Only the VAT total may name a currency; %(element)s does.")
 
 
 def modernise(root: etree._Element) -> None:
     """Give a ZUGFeRD 1 tree the names of today, in place. A text under an unknown name stays where it is."""
-    spaces = {"urn:ferd:CrossIndustryDocument:invoice:1p0": RSM, RAM.replace(":100", ":12"): RAM,
-              UDT.replace(":100", ":15"): UDT, QDT.replace(":100", ":12"): QDT}  # fmt: skip
+    spaces = {
+        "urn:ferd:CrossIndustryDocument:invoice:1p0": RSM,
+        RAM.replace(":100", ":12"): RAM,
+        UDT.replace(":100", ":15"): UDT,
+        QDT.replace(":100", ":12"): QDT,
+    }
     for element in root.iter("{*}*"):
         name = etree.QName(element)
         local = MODERN_NAMES.get(name.localname, name.localname)
@@ -102,17 +129,26 @@ def read_cii(root: etree._Element) -> Invoice:
     charges = reading.all(root, f"{SETTLEMENT}/ram:SpecifiedTradeAllowanceCharge")
     lines = reading.all(root, "rsm:SupplyChainTradeTransaction/ram:IncludedSupplyChainTradeLineItem")
     return Invoice(
-        syntax="zugferd1" if legacy else "cii", terms=terms, seller=seller, buyer=buyer, payee=payee,
+        syntax="zugferd1" if legacy else "cii",
+        terms=terms,
+        seller=seller,
+        buyer=buyer,
+        payee=payee,
         tax_representative=_party(reading, tax_node, "BT-62") if tax_node is not None else None,
         deliver_to=_party(reading, ship_node, "BT-71") if ship_node is not None else None,
-        lines=tuple(_line(reading, node) for node in lines), charges=tuple(_charge(reading, node) for node in charges),
-        vat_rows=tuple(_vat_row(reading, node) for node in rows), totals=_totals(reading, root, terms),
-        accounts=accounts, means=means,
+        lines=tuple(_line(reading, node) for node in lines),
+        charges=tuple(_charge(reading, node) for node in charges),
+        vat_rows=tuple(_vat_row(reading, node) for node in rows),
+        totals=_totals(reading, root, terms),
+        accounts=accounts,
+        means=means,
         period=_period(reading, reading.first(root, f"{SETTLEMENT}/ram:BillingSpecifiedPeriod")),
         preceding=reading.texts(root, f"{SETTLEMENT}/ram:InvoiceReferencedDocument/ram:IssuerAssignedID"),
         notes=reading.texts(root, "rsm:ExchangedDocument/ram:IncludedNote/ram:Content"),
-        codes=tuple(reading.codes), syntax_faults=tuple(reading.faults),
-    )  # fmt: skip
+        has_payment_terms=reading.first(root, HEADER["BT-20"]) is not None,
+        codes=tuple(reading.codes),
+        syntax_faults=tuple(reading.faults),
+    )
 
 
 def _iso(text: str | None) -> str | None:
@@ -137,12 +173,19 @@ def _terms(reading: Reading, root: etree._Element) -> dict[str, str]:
 
 def _party_terms(seller: Party, buyer: Party, payee: Party | None) -> dict[str, str | None]:
     return {
-        "BT-27": seller.name, "BT-28": seller.trading_name, "BT-31": seller.vat_id, "BT-32": seller.tax_id,
-        "BT-30": seller.legal_id.text if seller.legal_id else None, "BT-40": seller.country,
-        "BT-44": buyer.name, "BT-47": buyer.legal_id.text if buyer.legal_id else None, "BT-48": buyer.vat_id,
-        "BT-55": buyer.country, "BT-59": payee.name if payee else None,
+        "BT-27": seller.name,
+        "BT-28": seller.trading_name,
+        "BT-31": seller.vat_id,
+        "BT-32": seller.tax_id,
+        "BT-30": seller.legal_id.text if seller.legal_id else None,
+        "BT-40": seller.country,
+        "BT-44": buyer.name,
+        "BT-47": buyer.legal_id.text if buyer.legal_id else None,
+        "BT-48": buyer.vat_id,
+        "BT-55": buyer.country,
+        "BT-59": payee.name if payee else None,
         "BT-61": payee.legal_id.text if payee and payee.legal_id else None,
-    }  # fmt: skip
+    }
 
 
 def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> Party:
@@ -158,24 +201,33 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
                 identifiers.append(said_id)
     address = reading.first(node, "ram:PostalTradeAddress")
     return Party(
-        name=reading.only_text(node, "ram:Name", "BT-27/BT-44"), identifiers=tuple(identifiers),
+        name=reading.only_text(node, "ram:Name", "BT-27/BT-44"),
+        identifiers=tuple(identifiers),
         trading_name=reading.text(node, "ram:SpecifiedLegalOrganization/ram:TradingBusinessName"),
         legal_id=reading.identifier(node, "ram:SpecifiedLegalOrganization/ram:ID", "BR-CL-11", "BT-30/BT-47"),
-        vat_id=registrations.get("VA"), tax_id=registrations.get("FC"),
-        endpoint=reading.identifier(node, "ram:URIUniversalCommunication/ram:URIID", "BR-CL-25", endpoint_term),
+        vat_id=registrations.get("VA"),
+        tax_id=registrations.get("FC"),
+        endpoint=reading.identifier(
+            node, "ram:URIUniversalCommunication/ram:URIID", "BR-CL-25", endpoint_term
+        ),
         has_address=address is not None,
         country=reading.code("BR-CL-14", "country", reading.text(address, "ram:CountryID")),
-        city=reading.text(address, "ram:CityName"), postcode=reading.text(address, "ram:PostcodeCode"),
-    )  # fmt: skip
+        city=reading.text(address, "ram:CityName"),
+        postcode=reading.text(address, "ram:PostcodeCode"),
+    )
 
 
-def _means(reading: Reading, root: etree._Element) -> tuple[tuple[tuple[str | None, bool], ...], tuple[str, ...]]:
+def _means(
+    reading: Reading, root: etree._Element
+) -> tuple[tuple[tuple[str | None, bool], ...], tuple[str, ...]]:
     means: list[tuple[str | None, bool]] = []
     accounts: list[str] = []
     for node in reading.all(root, f"{SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans"):
         code = reading.code("BR-CL-16", "BT-81", reading.text(node, "ram:TypeCode"))
         account = "ram:PayeePartyCreditorFinancialAccount"
-        said = reading.text(node, f"{account}/ram:IBANID") or reading.text(node, f"{account}/ram:ProprietaryID")
+        said = reading.text(node, f"{account}/ram:IBANID") or reading.text(
+            node, f"{account}/ram:ProprietaryID"
+        )
         accounts += [said] if said else []
         means.append((code, said is not None or reading.first(node, account) is None))
     return tuple(means), tuple(accounts)
@@ -187,21 +239,29 @@ def _charge(reading: Reading, node: etree._Element) -> Charge:
     code = reading.text(node, "ram:ReasonCode")
     reading.code("BR-CL-20" if is_charge else "BR-CL-19", field, code)
     return Charge(
-        is_charge=is_charge, amount=reading.text(node, "ram:ActualAmount"), base=reading.text(node, "ram:BasisAmount"),
-        percent=reading.text(node, "ram:CalculationPercent"), reason_code=code, reason=reading.text(node, "ram:Reason"),
-        category=reading.code("BR-CL-18", "BT-95/BT-102", reading.text(node, "ram:CategoryTradeTax/ram:CategoryCode")),
+        is_charge=is_charge,
+        amount=reading.text(node, "ram:ActualAmount"),
+        base=reading.text(node, "ram:BasisAmount"),
+        percent=reading.text(node, "ram:CalculationPercent"),
+        reason_code=code,
+        reason=reading.text(node, "ram:Reason"),
+        category=reading.code(
+            "BR-CL-18", "BT-95/BT-102", reading.text(node, "ram:CategoryTradeTax/ram:CategoryCode")
+        ),
         rate=reading.text(node, "ram:CategoryTradeTax/ram:RateApplicablePercent"),
-    )  # fmt: skip
+    )
 
 
 def _vat_row(reading: Reading, node: etree._Element) -> VatRow:
     reason_code = reading.text(node, "ram:ExemptionReasonCode")
     return VatRow(
         category=reading.code("BR-CL-17", "BT-118", reading.text(node, "ram:CategoryCode")),
-        rate=reading.text(node, "ram:RateApplicablePercent"), basis=reading.text(node, "ram:BasisAmount"),
-        tax=reading.text(node, "ram:CalculatedAmount"), reason=reading.text(node, "ram:ExemptionReason"),
+        rate=reading.text(node, "ram:RateApplicablePercent"),
+        basis=reading.text(node, "ram:BasisAmount"),
+        tax=reading.text(node, "ram:CalculatedAmount"),
+        reason=reading.text(node, "ram:ExemptionReason"),
         reason_code=reading.code("BR-CL-22", "BT-121", reason_code.upper() if reason_code else None),
-    )  # fmt: skip
+    )
 
 
 def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> Totals:
@@ -209,7 +269,9 @@ def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> To
     for element in reading.all(root, f"{SUMMATION}/ram:TaxTotalAmount"):
         if said := content(element):
             vat.append(((element.get("currencyID") or "").strip() or None, said))
-    return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
+    return Totals(
+        terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat)
+    )
 
 
 def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:
@@ -239,16 +301,19 @@ def _line(reading: Reading, node: etree._Element) -> Line:
     charges = reading.all(node, f"{settled}/ram:SpecifiedTradeAllowanceCharge")
     return Line(
         id=reading.text(node, "ram:AssociatedDocumentLineDocument/ram:LineID"),
-        name=reading.text(node, f"{product}/ram:Name"), quantity=content(quantity),
+        name=reading.text(node, f"{product}/ram:Name"),
+        quantity=content(quantity),
         unit=reading.code("BR-CL-23", "BT-130", unit),
-        net=reading.text(node, f"{summation}/ram:LineTotalAmount"), price=reading.text(node, f"{net_price}/ram:ChargeAmount"),
-        price_base=content(base), gross_price=reading.text(node, f"{gross_price}/ram:ChargeAmount"),
+        net=reading.text(node, f"{summation}/ram:LineTotalAmount"),
+        price=reading.text(node, f"{net_price}/ram:ChargeAmount"),
+        price_base=content(base),
+        gross_price=reading.text(node, f"{gross_price}/ram:ChargeAmount"),
         category=reading.code("BR-CL-18", "BT-151", category),
         rate=reading.text(node, f"{settled}/ram:ApplicableTradeTax/ram:RateApplicablePercent"),
         seller_item=reading.text(node, f"{product}/ram:SellerAssignedID"),
         charges=tuple(_charge(reading, found) for found in charges),
         period=_period(reading, reading.first(node, f"{settled}/ram:BillingSpecifiedPeriod")),
-    )  # fmt: skip
+    )
 
 
 def _document_faults(reading: Reading, root: etree._Element) -> None:

@@ -1,6 +1,8 @@
-"""Read an e-invoice: UBL, CII, Factur-X / ZUGFeRD PDF, ZUGFeRD 1 or FatturaPA. The one door to the readers behind.
+"""Read an e-invoice: UBL, CII, Factur-X / ZUGFeRD PDF, ZUGFeRD 1 or FatturaPA. The one door to the
+readers behind.
 
-Nothing here trusts the file: XML goes through `xml_guard`, PDF through `pdf_attachment` in a process of its own.
+Nothing here trusts the file: XML goes through `xml_guard`, PDF through `pdf_attachment` in a process of
+its own.
 """
 
 import base64
@@ -30,7 +32,9 @@ def read_einvoice(content: bytes, filename: str) -> ReadInvoice:
     two_embedded_invoices, unusual_compression, too_costly, unknown_syntax (with the root's name as `syntax`).
     """
     if len(content) > UPLOAD_BYTES_MAX:
-        raise refusal("too_large", N_("The file is larger than %(most)s MB."), {"most": UPLOAD_BYTES_MAX // 2**20})
+        raise refusal(
+            "too_large", N_("The file is larger than %(most)s MB."), {"most": UPLOAD_BYTES_MAX // 2**20}
+        )
     if not content.strip():
         raise refusal("empty", N_("The file is empty."))
     embedded_name = None
@@ -38,8 +42,11 @@ def read_einvoice(content: bytes, filename: str) -> ReadInvoice:
         attached = run_sandboxed("marketplace.receivables.pdf_attachment", "attached_invoice", content)
         embedded_name, content = str(attached["name"]), base64.b64decode(attached["xml"])
     elif not _looks_like_xml(content):
-        raise refusal("not_a_document", N_("%(filename)s is neither an XML invoice nor a PDF."),
-                      {"filename": filename[:80]})  # fmt: skip
+        raise refusal(
+            "not_a_document",
+            N_("%(filename)s is neither an XML invoice nor a PDF."),
+            {"filename": filename[:80]},
+        )
     invoice = read_xml(content)
     return _judged(invoice, embedded_name, content)
 
@@ -62,8 +69,11 @@ def read_xml(content: bytes) -> Invoice:
     if fatturapa.is_fatturapa(root):
         return fatturapa.read_fatturapa(root)
     name = etree.QName(root).localname[:40]
-    raise refusal("unknown_syntax", N_("“%(name)s” is no invoice format this market reads."),
-                  {"name": name, "syntax": f"unknown:{name}"})  # fmt: skip
+    raise refusal(
+        "unknown_syntax",
+        N_("“%(name)s” is no invoice format this market reads."),
+        {"name": name, "syntax": f"unknown:{name}"},
+    )
 
 
 def _judged(invoice: Invoice, embedded_name: str | None, xml: bytes) -> ReadInvoice:
@@ -71,20 +81,39 @@ def _judged(invoice: Invoice, embedded_name: str | None, xml: bytes) -> ReadInvo
     terms, currency = invoice.terms, invoice.terms.get("BT-5")
     faults += tuple(_inexact(invoice))
     return ReadInvoice(
-        syntax=invoice.syntax, kind=document_kind(invoice), fields={term: terms.get(term) for term in REPORTED},
-        seller=invoice.seller, buyer=invoice.buyer, payee=invoice.payee, lines=invoice.lines,
-        purchase_order=terms.get("BT-13"), contract=terms.get("BT-12"), remittance=terms.get("BT-83"),
-        texts=invoice.notes, accounts=invoice.accounts, preceding=invoice.preceding,
-        issued_on=day(terms.get("BT-2")), due_on=day(terms.get("BT-9")), total=money(terms.get("BT-112"), currency),
-        prepaid=money(terms.get("BT-113"), currency), amount_due=money(terms.get("BT-115"), currency),
-        listable=verdict, reasons=tuple(reason.code for reason in reasons), notes=notes, faults=faults,
-        embedded_name=embedded_name, invoice_xml=xml,
-    )  # fmt: skip
+        syntax=invoice.syntax,
+        kind=document_kind(invoice),
+        fields={term: terms.get(term) for term in REPORTED},
+        seller=invoice.seller,
+        buyer=invoice.buyer,
+        payee=invoice.payee,
+        lines=invoice.lines,
+        purchase_order=terms.get("BT-13"),
+        contract=terms.get("BT-12"),
+        remittance=terms.get("BT-83"),
+        texts=invoice.notes,
+        accounts=invoice.accounts,
+        preceding=invoice.preceding,
+        issued_on=day(terms.get("BT-2")),
+        due_on=day(terms.get("BT-9")),
+        total=money(terms.get("BT-112"), currency),
+        prepaid=money(terms.get("BT-113"), currency),
+        amount_due=money(terms.get("BT-115"), currency),
+        listable=verdict,
+        reasons=tuple(reason.code for reason in reasons),
+        notes=notes,
+        faults=faults,
+        embedded_name=embedded_name,
+        invoice_xml=xml,
+    )
 
 
 def _inexact(invoice: Invoice) -> list[Problem]:
     """List the amounts that are numbers but no whole minor units of a currency this market knows."""
     currency = invoice.terms.get("BT-5")
     words = N_("%(text)s is no whole number of minor units in a currency this market knows.")
-    return [Problem(term, "not_minor_units", words, {"text": invoice.terms[term][:40]})
-            for term in AMOUNTS if term in invoice.terms and money(invoice.terms[term], currency) is None]  # fmt: skip
+    return [
+        Problem(term, "not_minor_units", words, {"text": invoice.terms[term][:40]})
+        for term in AMOUNTS
+        if term in invoice.terms and money(invoice.terms[term], currency) is None
+    ]

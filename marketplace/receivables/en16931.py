@@ -1,6 +1,7 @@
 """Judge a neutral invoice by the EN 16931 business rules: what must be there, and that the sums are right.
 
-Every rule is its own plain check and answers with its official id. VAT rules by category are in `en16931_vat`.
+Every rule is its own plain check and answers with its official id. VAT rules by category are in
+`en16931_vat`.
 Source: EN 16931-1:2017 §6.4 (BR-, BR-CO-, BR-DEC-); rounding as in the CEN validation artefacts.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.words import N_
@@ -36,13 +38,24 @@ def codes_of(rule: str) -> frozenset[str] | None:
 
 
 @cache
-def _lists() -> dict[str, dict[str, object]]:
-    return tomllib.loads(CODE_LISTS.read_text("utf-8"))  # type: ignore[return-value]
+def _lists() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(CODE_LISTS.read_text("utf-8"))
 
 
 def content_faults(invoice: Invoice) -> list[Problem]:
     """Return every broken rule of presence, calculation, decimals and VAT: those that refuse a listing."""
-    judges = (_header, _parties, _lines, _charges, _vat_presence, _payment, _periods, _totals, _decimals, vat_faults)
+    judges = (
+        _header,
+        _parties,
+        _lines,
+        _charges,
+        _vat_presence,
+        _payment,
+        _periods,
+        _totals,
+        _decimals,
+        vat_faults,
+    )
     return [fault for judge in judges for fault in judge(invoice)]
 
 
@@ -71,12 +84,19 @@ def _missing(rule: str, field: str, what: str) -> Problem:
 
 def _header(invoice: Invoice) -> Iterator[Problem]:
     yield from (fault for fault in invoice.syntax_faults if fault.rule == "repeated")
-    needed = (("BR-01", "BT-24", N_("The specification identifier")), ("BR-02", "BT-1", N_("The invoice number")),
-              ("BR-03", "BT-2", N_("The issue date")), ("BR-04", "BT-3", N_("The invoice type code")),
-              ("BR-05", "BT-5", N_("The currency")), ("BR-06", "BT-27", N_("The seller's name")),
-              ("BR-07", "BT-44", N_("The buyer's name")), ("BR-12", "BT-106", N_("The sum of line amounts")),
-              ("BR-13", "BT-109", N_("The total without VAT")), ("BR-14", "BT-112", N_("The total with VAT")),
-              ("BR-15", "BT-115", N_("The amount due")))  # fmt: skip
+    needed = (
+        ("BR-01", "BT-24", N_("The specification identifier")),
+        ("BR-02", "BT-1", N_("The invoice number")),
+        ("BR-03", "BT-2", N_("The issue date")),
+        ("BR-04", "BT-3", N_("The invoice type code")),
+        ("BR-05", "BT-5", N_("The currency")),
+        ("BR-06", "BT-27", N_("The seller's name")),
+        ("BR-07", "BT-44", N_("The buyer's name")),
+        ("BR-12", "BT-106", N_("The sum of line amounts")),
+        ("BR-13", "BT-109", N_("The total without VAT")),
+        ("BR-14", "BT-112", N_("The total with VAT")),
+        ("BR-15", "BT-115", N_("The amount due")),
+    )
     for rule, field, what in needed:
         if field not in invoice.terms:
             yield _missing(rule, field, what)
@@ -90,22 +110,31 @@ def _header(invoice: Invoice) -> Iterator[Problem]:
 
 
 def _parties(invoice: Invoice) -> Iterator[Problem]:
-    for rule, country_rule, field, party in (("BR-08", "BR-09", "BG-5", invoice.seller),
-                                             ("BR-10", "BR-11", "BG-8", invoice.buyer)):  # fmt: skip
+    for rule, country_rule, field, party in (
+        ("BR-08", "BR-09", "BG-5", invoice.seller),
+        ("BR-10", "BR-11", "BG-8", invoice.buyer),
+    ):
         if not party.has_address:
             yield _missing(rule, field, N_("The postal address"))
         elif not party.country:
-            yield _missing(country_rule, "BT-40" if field == "BG-5" else "BT-55", N_("The country of the address"))
+            yield _missing(
+                country_rule, "BT-40" if field == "BG-5" else "BT-55", N_("The country of the address")
+            )
     seller = invoice.seller
     if not (seller.identifiers or seller.legal_id or seller.vat_id):
-        yield _missing("BR-CO-26", "BT-29", N_("An identifier, legal registration or VAT number of the seller"))
+        yield _missing(
+            "BR-CO-26", "BT-29", N_("An identifier, legal registration or VAT number of the seller")
+        )
     if invoice.payee is not None and not invoice.payee.name:
         yield _missing("BR-17", "BT-59", N_("The payee's name"))
     representative = invoice.tax_representative
     if representative is not None:
         yield from _tax_representative(representative)
-    for field, number in (("BT-31", seller.vat_id), ("BT-48", invoice.buyer.vat_id),
-                          ("BT-63", representative.vat_id if representative else None)):  # fmt: skip
+    for field, number in (
+        ("BT-31", seller.vat_id),
+        ("BT-48", invoice.buyer.vat_id),
+        ("BT-63", representative.vat_id if representative else None),
+    ):
         countries = (codes_of("BR-CL-14") or frozenset()) | {"EL", "XI"}
         if number and number[:2] not in countries:
             yield Problem(field, "BR-CO-09", N_("A VAT number begins with the code of its country."))
@@ -133,13 +162,15 @@ def _lines(invoice: Invoice) -> Iterator[Problem]:
 
 
 def _line(line: Line) -> Iterator[Problem]:
-    needed = (("BR-21", "BT-126", line.id, N_("The line's identifier")),
-              ("BR-22", "BT-129", line.quantity, N_("The line's quantity")),
-              ("BR-23", "BT-130", line.unit, N_("The unit of the quantity")),
-              ("BR-24", "BT-131", line.net, N_("The line's net amount")),
-              ("BR-25", "BT-153", line.name, N_("The name of what was sold")),
-              ("BR-26", "BT-146", line.price, N_("The net price")),
-              ("BR-CO-04", "BT-151", line.category, N_("The line's VAT category")))  # fmt: skip
+    needed = (
+        ("BR-21", "BT-126", line.id, N_("The line's identifier")),
+        ("BR-22", "BT-129", line.quantity, N_("The line's quantity")),
+        ("BR-23", "BT-130", line.unit, N_("The unit of the quantity")),
+        ("BR-24", "BT-131", line.net, N_("The line's net amount")),
+        ("BR-25", "BT-153", line.name, N_("The name of what was sold")),
+        ("BR-26", "BT-146", line.price, N_("The net price")),
+        ("BR-CO-04", "BT-151", line.category, N_("The line's VAT category")),
+    )
     for rule, field, said, what in needed:
         if not said:
             yield _missing(rule, field, what)
@@ -161,7 +192,9 @@ def _charge(charge: Charge, amount_rule: str, reason_rule: str, field: str) -> I
 
 def _charges(invoice: Invoice) -> Iterator[Problem]:
     for charge in invoice.charges:
-        rules = ("BR-36", "BR-38", "BR-37", "BG-21") if charge.is_charge else ("BR-31", "BR-33", "BR-32", "BG-20")
+        rules = (
+            ("BR-36", "BR-38", "BR-37", "BG-21") if charge.is_charge else ("BR-31", "BR-33", "BR-32", "BG-20")
+        )
         yield from _charge(charge, rules[0], rules[1], rules[3])
         if not charge.category:
             yield _missing(rules[2], rules[3], N_("The VAT category of an allowance or charge"))
@@ -171,8 +204,11 @@ def _vat_presence(invoice: Invoice) -> Iterator[Problem]:
     if not invoice.vat_rows:
         yield _missing("BR-CO-18", "BG-23", N_("The VAT breakdown"))
     for row in invoice.vat_rows:
-        needed = (("BR-45", "BT-116", row.basis, N_("The taxable amount")), ("BR-46", "BT-117", row.tax, N_("The tax")),
-                  ("BR-47", "BT-118", row.category, N_("The VAT category")))  # fmt: skip
+        needed = (
+            ("BR-45", "BT-116", row.basis, N_("The taxable amount")),
+            ("BR-46", "BT-117", row.tax, N_("The tax")),
+            ("BR-47", "BT-118", row.category, N_("The VAT category")),
+        )
         for rule, field, said, what in needed:
             if not said:
                 yield _missing(rule, field, what)
@@ -187,12 +223,15 @@ def _payment(invoice: Invoice) -> Iterator[Problem]:
         elif code in DUE_MEANS and not has_account:
             yield _missing("BR-61", "BT-84", N_("The account to pay to"))
     due = exact(invoice.terms.get("BT-115"))
-    if due is not None and due > 0 and not {"BT-9", "BT-20"} & invoice.terms.keys():
+    stated = "BT-9" in invoice.terms or invoice.has_payment_terms or invoice.syntax == "ubl_creditnote"
+    if due is not None and due > 0 and not stated:
         yield _missing("BR-CO-25", "BT-9", N_("A due date or payment terms"))
 
 
 def _periods(invoice: Invoice) -> Iterator[Problem]:
-    periods = [("BR-29", "BT-74", invoice.period)] + [("BR-30", "BT-135", line.period) for line in invoice.lines]
+    periods = [("BR-29", "BT-74", invoice.period)] + [
+        ("BR-30", "BT-135", line.period) for line in invoice.lines
+    ]
     for rule, field, period in periods:
         if period and period[0] and period[1] and period[1] < period[0]:
             yield Problem(field, rule, N_("A period ends before it starts."))
@@ -224,7 +263,7 @@ def _totals(invoice: Invoice) -> Iterator[Problem]:
     number = {field: exact(invoice.terms.get(field)) for field in invoice.terms if field.startswith("BT-1")}
     zero = Fraction(0)
     lines, without = number.get("BT-106"), number.get("BT-109")
-    if lines is not None and invoice.lines:
+    if lines is not None:
         yield from _unequal("BR-CO-10", "BT-106", lines, rounded(_sum(line.net for line in invoice.lines)))
     for rule, field, is_charge in (("BR-CO-11", "BT-107", False), ("BR-CO-12", "BT-108", True)):
         own = [charge.amount for charge in invoice.charges if charge.is_charge == is_charge]
@@ -241,9 +280,13 @@ def _totals(invoice: Invoice) -> Iterator[Problem]:
 
 
 def _vat_total(invoice: Invoice, without: Fraction | None, total: Fraction | None) -> Iterator[Problem]:
-    own = [exact(text) for currency, text in invoice.totals.vat if currency in (None, invoice.terms.get("BT-5"))]
+    own = [
+        exact(text) for currency, text in invoice.totals.vat if currency in (None, invoice.terms.get("BT-5"))
+    ]
     if len(own) > 1:
-        yield Problem("BT-110", "BR-CO-15", N_("The VAT total stands more than once in the invoice's currency."))
+        yield Problem(
+            "BT-110", "BR-CO-15", N_("The VAT total stands more than once in the invoice's currency.")
+        )
         return
     vat = own[0] if own else None
     if vat is not None and invoice.vat_rows:
@@ -253,12 +296,21 @@ def _vat_total(invoice: Invoice, without: Fraction | None, total: Fraction | Non
 
 
 def _decimals(invoice: Invoice) -> Iterator[Problem]:
-    amounts = [(field, invoice.terms.get(field)) for field in ("BT-106", "BT-107", "BT-108", "BT-109", "BT-112",
-                                                               "BT-113", "BT-114", "BT-115")]  # fmt: skip
+    amounts = [
+        (field, invoice.terms.get(field))
+        for field in ("BT-106", "BT-107", "BT-108", "BT-109", "BT-112", "BT-113", "BT-114", "BT-115")
+    ]
     amounts += [("BT-110", text) for _, text in invoice.totals.vat]
     amounts += [("BT-92/BT-99", charge.amount) for charge in invoice.charges]
-    amounts += [("BT-116", row.basis) for row in invoice.vat_rows] + [("BT-117", row.tax) for row in invoice.vat_rows]
+    amounts += [("BT-116", row.basis) for row in invoice.vat_rows] + [
+        ("BT-117", row.tax) for row in invoice.vat_rows
+    ]
     amounts += [("BT-131", line.net) for line in invoice.lines]
     for field, text in amounts:
         if text and decimals(text) > 2:
-            yield Problem(field, "BR-DEC", N_("An amount has at most two decimals; this one is %(text)s."), {"text": text[:40]})
+            yield Problem(
+                field,
+                "BR-DEC",
+                N_("An amount has at most two decimals; this one is %(text)s."),
+                {"text": text[:40]},
+            )

@@ -15,7 +15,8 @@ from marketplace.receivables.invoice_model import Invoice, VatRow
 
 @dataclass(frozen=True)
 class Category:
-    """How one VAT category behaves. `rate`: positive, zero, any or none; `reason`: needs or forbids an exemption."""
+    """How one VAT category behaves. `rate`: positive, zero, any or none; `reason`: needs or forbids an
+    exemption."""
 
     prefix: str
     rate: str
@@ -49,7 +50,9 @@ def vat_faults(invoice: Invoice) -> Iterator[Problem]:
         yield from _breakdown(category, code, bool(lines or charges), rows)
         yield from _identities(invoice, category, code)
         yield from _rates(category, [line.rate for line in lines], "05", "BT-152")
-        yield from _rates(category, [charge.rate for charge in charges if not charge.is_charge], "06", "BT-96")
+        yield from _rates(
+            category, [charge.rate for charge in charges if not charge.is_charge], "06", "BT-96"
+        )
         yield from _rates(category, [charge.rate for charge in charges if charge.is_charge], "07", "BT-103")
         for row in rows:
             yield from _row(invoice, category, code, row)
@@ -85,11 +88,15 @@ def _rates(category: Category, rates: list[str | None], number: str, field: str)
     for text in rates:
         rate = exact(text)
         fits = {
-            "positive": rate is not None and rate > 0, "zero": rate == 0,
-            "any": rate is not None and rate >= 0, "none": text is None,
-        }[category.rate]  # fmt: skip
+            "positive": rate is not None and rate > 0,
+            "zero": rate == 0,
+            "any": rate is not None and rate >= 0,
+            "none": text is None,
+        }[category.rate]
         if not fits:
-            yield Problem(field, f"{category.prefix}-{number}", N_("The VAT rate does not fit the VAT category."))
+            yield Problem(
+                field, f"{category.prefix}-{number}", N_("The VAT rate does not fit the VAT category.")
+            )
             return
 
 
@@ -104,8 +111,11 @@ def _row(invoice: Invoice, category: Category, code: str, row: VatRow) -> Iterat
         yield Problem("BT-117", f"{category.prefix}-09", N_("This VAT category carries no tax."))
     has_reason = bool(row.reason or row.reason_code)
     if has_reason != (category.reason == "needs"):
-        words = N_("This VAT category needs a reason for exemption.") if not has_reason else N_(
-            "This VAT category has no reason for exemption.")  # fmt: skip
+        words = (
+            N_("This VAT category needs a reason for exemption.")
+            if not has_reason
+            else N_("This VAT category has no reason for exemption.")
+        )
         yield Problem("BT-120", f"{category.prefix}-10", words)
 
 
@@ -113,7 +123,9 @@ def _basis(invoice: Invoice, code: str, rate: Fraction | None) -> Fraction:
     def counts(category: str | None, text: str | None) -> bool:
         return category == code and (rate is None or exact(text) == rate)
 
-    total = sum((exact(x.net) or Fraction(0) for x in invoice.lines if counts(x.category, x.rate)), Fraction(0))
+    total = sum(
+        (exact(x.net) or Fraction(0) for x in invoice.lines if counts(x.category, x.rate)), Fraction(0)
+    )
     for charge in invoice.charges:
         if counts(charge.category, charge.rate):
             amount = exact(charge.amount) or Fraction(0)
@@ -134,9 +146,11 @@ def _outside_scope(invoice: Invoice) -> Iterator[Problem]:
     if not any(row.category == "O" for row in invoice.vat_rows):
         return
     others = [row for row in invoice.vat_rows if row.category != "O"]
-    others_used = [x for x in (*invoice.lines, *invoice.charges) if x.category and x.category != "O"]
-    if others or others_used:
-        yield Problem("BG-23", "BR-O-11", N_("What is outside the scope of VAT cannot stand beside taxed items."))
+    used = [line.category for line in invoice.lines] + [charge.category for charge in invoice.charges]
+    if others or any(category and category != "O" for category in used):
+        yield Problem(
+            "BG-23", "BR-O-11", N_("What is outside the scope of VAT cannot stand beside taxed items.")
+        )
 
 
 def _calculation(invoice: Invoice) -> Iterator[Problem]:

@@ -33,7 +33,8 @@ def decimals(text: str) -> int:
 def money(text: str | None, currency: str | None) -> Money | None:
     """Return the amount in minor units, or None where text or currency is absent, unknown or not exact.
 
-    Trailing zeros beyond the currency's digits lose nothing and are allowed; a true fraction of a minor unit is not.
+    Trailing zeros beyond the currency's digits lose nothing and are allowed; a true fraction of a minor
+    unit is not.
     """
     number = exact(text)
     if number is None or currency is None:

@@ -1,4 +1,5 @@
-"""What every e-invoice says, whatever its syntax: the EN 16931 terms we use, as text, and what we make of them.
+"""What every e-invoice says, whatever its syntax: the EN 16931 terms we use, as text, and what we make
+of them.
 
 Texts are as in the file (white space at the ends removed); dates are yyyy-mm-dd; amounts are decimal strings.
 Source: EN 16931-1:2017 §6, the semantic model (BG- groups, BT- terms).
@@ -13,8 +14,26 @@ from marketplace.kernel.errors import Problem
 from marketplace.kernel.money import Money
 
 # The terms every reading reports, absent ones as None.
-REPORTED = ("BT-1", "BT-2", "BT-3", "BT-5", "BT-9", "BT-24", "BT-27", "BT-30", "BT-31", "BT-44", "BT-48", "BT-59",
-            "BT-81", "BT-84", "BT-112", "BT-113", "BT-114", "BT-115")  # fmt: skip
+REPORTED = (
+    "BT-1",
+    "BT-2",
+    "BT-3",
+    "BT-5",
+    "BT-9",
+    "BT-24",
+    "BT-27",
+    "BT-30",
+    "BT-31",
+    "BT-44",
+    "BT-48",
+    "BT-59",
+    "BT-81",
+    "BT-84",
+    "BT-112",
+    "BT-113",
+    "BT-114",
+    "BT-115",
+)
 
 Listable = Literal["yes", "review", "no"]
 
@@ -29,7 +48,8 @@ class Identifier:
 
 @dataclass(frozen=True)
 class Party:
-    """A party as the invoice names it: seller (BG-4), buyer (BG-7), payee (BG-10), tax representative (BG-11)."""
+    """A party as the invoice names it: seller (BG-4), buyer (BG-7), payee (BG-10), tax representative
+    (BG-11)."""
 
     name: str | None = None
     trading_name: str | None = None
@@ -46,7 +66,8 @@ class Party:
 
 @dataclass(frozen=True)
 class Charge:
-    """A charge or, when `is_charge` is false, an allowance; on the document (BG-20, BG-21) or a line (BG-27, BG-28)."""
+    """A charge or, when `is_charge` is false, an allowance; on the document (BG-20, BG-21) or a line
+    (BG-27, BG-28)."""
 
     is_charge: bool
     amount: str | None
@@ -132,6 +153,7 @@ class Invoice:
     codes: tuple[CodeUse, ...] = ()
     syntax_faults: tuple[Problem, ...] = ()
     bodies: int = 1
+    has_payment_terms: bool = False  # BT-20 is there, be it empty
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,16 @@ def _invoice_of(pdf: Any) -> dict[str, str]:
         if name in NAMES:
             found.setdefault(_bounded(spec), name)
     if not found:
-        raise refusal("no_embedded_xml", N_("The PDF holds no e-invoice: no attachment has one of the standards' names."))
+        raise refusal(
+            "no_embedded_xml",
+            N_("The PDF holds no e-invoice: no attachment has one of the standards' names."),
+        )
     if len(found) > 1:
-        raise refusal("two_embedded_invoices", N_("The PDF holds two different e-invoices: %(names)s."),
-                      {"names": ", ".join(sorted(found.values())), "syntax": "cii"})  # fmt: skip
+        raise refusal(
+            "two_embedded_invoices",
+            N_("The PDF holds two different e-invoices: %(names)s."),
+            {"names": ", ".join(sorted(found.values())), "syntax": "cii"},
+        )
     xml, name = next(iter(found.items()))
     return {"name": name, "xml": base64.b64encode(xml).decode()}
 
@@ -87,14 +93,19 @@ def _named(key: str, spec: Any) -> list[tuple[str, Any]]:
     return [(name, spec) for name in names]
 
 
+def _is_array(thing: Any) -> bool:
+    import pikepdf
+
+    return isinstance(thing, pikepdf.Array)
+
+
 def _bounded(spec: Any) -> bytes:
     """Inflate one embedded file, never past the limit: a small stream may claim to be gigabytes."""
     streams = spec["/EF"]
     stream = streams["/F"] if "/F" in streams else streams["/UF"]
     raw = bytes(stream.read_raw_bytes())
     filters = stream.get("/Filter", None)
-    names = [] if filters is None else [str(filters)] if not hasattr(filters, "as_list") or str(filters).startswith("/") else [
-        str(one) for one in filters]  # fmt: skip
+    names = [] if filters is None else [str(one) for one in filters] if _is_array(filters) else [str(filters)]
     if not names:
         data = raw
     elif names in (["/FlateDecode"], ["/Fl"]) and stream.get("/DecodeParms", None) is None:
@@ -103,5 +114,7 @@ def _bounded(spec: Any) -> bytes:
     else:
         raise refusal("unusual_compression", N_("The e-invoice in the PDF is packed in an unusual way."))
     if len(data) > XML_BYTES_MAX:
-        raise refusal("too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20})
+        raise refusal(
+            "too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20}
+        )
     return data

@@ -17,18 +17,36 @@ CREDIT_NOTE = "{urn:oasis:names:specification:ubl:schema:xsd:CreditNote-2}Credit
 
 # Terms that are one text at one place: term → path. Those marked once only are the ones money hangs on.
 HEADER = {
-    "BT-1": "cbc:ID", "BT-2": "cbc:IssueDate", "BT-5": "cbc:DocumentCurrencyCode", "BT-6": "cbc:TaxCurrencyCode",
-    "BT-7": "cbc:TaxPointDate", "BT-8": "cac:InvoicePeriod/cbc:DescriptionCode", "BT-10": "cbc:BuyerReference",
-    "BT-11": "cac:ProjectReference/cbc:ID", "BT-12": "cac:ContractDocumentReference/cbc:ID",
-    "BT-13": "cac:OrderReference/cbc:ID", "BT-14": "cac:OrderReference/cbc:SalesOrderID",
-    "BT-20": "cac:PaymentTerms/cbc:Note", "BT-23": "cbc:ProfileID", "BT-24": "cbc:CustomizationID",
-    "BT-72": "cac:Delivery/cbc:ActualDeliveryDate", "BT-81": "cac:PaymentMeans/cbc:PaymentMeansCode",
-    "BT-83": "cac:PaymentMeans/cbc:PaymentID", "BT-89": "cac:PaymentMeans/cac:PaymentMandate/cbc:ID",
-}  # fmt: skip
+    "BT-1": "cbc:ID",
+    "BT-2": "cbc:IssueDate",
+    "BT-5": "cbc:DocumentCurrencyCode",
+    "BT-6": "cbc:TaxCurrencyCode",
+    "BT-7": "cbc:TaxPointDate",
+    "BT-8": "cac:InvoicePeriod/cbc:DescriptionCode",
+    "BT-10": "cbc:BuyerReference",
+    "BT-11": "cac:ProjectReference/cbc:ID",
+    "BT-12": "cac:ContractDocumentReference/cbc:ID",
+    "BT-13": "cac:OrderReference/cbc:ID",
+    "BT-14": "cac:OrderReference/cbc:SalesOrderID",
+    "BT-20": "cac:PaymentTerms/cbc:Note",
+    "BT-23": "cbc:ProfileID",
+    "BT-24": "cbc:CustomizationID",
+    "BT-72": "cac:Delivery/cbc:ActualDeliveryDate",
+    "BT-81": "cac:PaymentMeans/cbc:PaymentMeansCode",
+    "BT-83": "cac:PaymentMeans/cbc:PaymentID",
+    "BT-89": "cac:PaymentMeans/cac:PaymentMandate/cbc:ID",
+}
 ONCE = {"BT-1", "BT-2", "BT-5", "BT-24"}
-TOTALS = {"BT-106": "LineExtensionAmount", "BT-107": "AllowanceTotalAmount", "BT-108": "ChargeTotalAmount",
-          "BT-109": "TaxExclusiveAmount", "BT-112": "TaxInclusiveAmount", "BT-113": "PrepaidAmount",
-          "BT-114": "PayableRoundingAmount", "BT-115": "PayableAmount"}  # fmt: skip
+TOTALS = {
+    "BT-106": "LineExtensionAmount",
+    "BT-107": "AllowanceTotalAmount",
+    "BT-108": "ChargeTotalAmount",
+    "BT-109": "TaxExclusiveAmount",
+    "BT-112": "TaxInclusiveAmount",
+    "BT-113": "PrepaidAmount",
+    "BT-114": "PayableRoundingAmount",
+    "BT-115": "PayableAmount",
+}
 
 
 def read_ubl(root: etree._Element) -> Invoice:
@@ -55,17 +73,28 @@ def read_ubl(root: etree._Element) -> Invoice:
     _document_codes(reading, root)
     line_path = "cac:CreditNoteLine" if credit else "cac:InvoiceLine"
     return Invoice(
-        syntax="ubl_creditnote" if credit else "ubl_invoice", terms=terms, seller=seller, buyer=buyer, payee=payee,
+        syntax="ubl_creditnote" if credit else "ubl_invoice",
+        terms=terms,
+        seller=seller,
+        buyer=buyer,
+        payee=payee,
         tax_representative=_party(reading, tax_node, "BT-62") if tax_node is not None else None,
         deliver_to=_deliver_to(reading, root),
         lines=tuple(_line(reading, node, credit) for node in reading.all(root, line_path)),
-        charges=tuple(_charge(reading, node, "cac:TaxCategory") for node in reading.all(root, "cac:AllowanceCharge")),
+        charges=tuple(
+            _charge(reading, node, "cac:TaxCategory") for node in reading.all(root, "cac:AllowanceCharge")
+        ),
         vat_rows=tuple(_vat_row(reading, node) for node in reading.all(root, "cac:TaxTotal/cac:TaxSubtotal")),
-        totals=_totals(reading, root, terms), accounts=accounts, means=_means(reading, root),
+        totals=_totals(reading, root, terms),
+        accounts=accounts,
+        means=_means(reading, root),
         period=_period(reading, reading.first(root, "cac:InvoicePeriod")),
         preceding=reading.texts(root, "cac:BillingReference/cac:InvoiceDocumentReference/cbc:ID"),
-        notes=reading.texts(root, "cbc:Note"), codes=tuple(reading.codes), syntax_faults=tuple(reading.faults),
-    )  # fmt: skip
+        has_payment_terms=reading.first(root, HEADER["BT-20"]) is not None,
+        notes=reading.texts(root, "cbc:Note"),
+        codes=tuple(reading.codes),
+        syntax_faults=tuple(reading.faults),
+    )
 
 
 def _terms(reading: Reading, root: etree._Element, credit: bool) -> dict[str, str]:
@@ -75,7 +104,9 @@ def _terms(reading: Reading, root: etree._Element, credit: bool) -> dict[str, st
         if said:
             terms[term] = said
     kind = reading.only_text(root, "cbc:CreditNoteTypeCode" if credit else "cbc:InvoiceTypeCode", "BT-3")
-    due = reading.only_text(root, "cbc:DueDate", "BT-9") or reading.text(root, "cac:PaymentMeans/cbc:PaymentDueDate")
+    due = reading.only_text(root, "cbc:DueDate", "BT-9") or reading.text(
+        root, "cac:PaymentMeans/cbc:PaymentDueDate"
+    )
     for term, said in (("BT-3", kind), ("BT-9", due)):
         if said:
             terms[term] = said
@@ -88,12 +119,19 @@ def _terms(reading: Reading, root: etree._Element, credit: bool) -> dict[str, st
 
 def _party_terms(seller: Party, buyer: Party, payee: Party | None) -> dict[str, str | None]:
     return {
-        "BT-27": seller.name, "BT-28": seller.trading_name, "BT-31": seller.vat_id, "BT-32": seller.tax_id,
-        "BT-30": seller.legal_id.text if seller.legal_id else None, "BT-40": seller.country,
-        "BT-44": buyer.name, "BT-47": buyer.legal_id.text if buyer.legal_id else None, "BT-48": buyer.vat_id,
-        "BT-55": buyer.country, "BT-59": payee.name if payee else None,
+        "BT-27": seller.name,
+        "BT-28": seller.trading_name,
+        "BT-31": seller.vat_id,
+        "BT-32": seller.tax_id,
+        "BT-30": seller.legal_id.text if seller.legal_id else None,
+        "BT-40": seller.country,
+        "BT-44": buyer.name,
+        "BT-47": buyer.legal_id.text if buyer.legal_id else None,
+        "BT-48": buyer.vat_id,
+        "BT-55": buyer.country,
+        "BT-59": payee.name if payee else None,
         "BT-61": payee.legal_id.text if payee and payee.legal_id else None,
-    }  # fmt: skip
+    }
 
 
 def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> Party:
@@ -109,15 +147,20 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
     trading_name = reading.text(node, "cac:PartyName/cbc:Name")
     representative = endpoint_term == "BT-62"
     return Party(
-        name=trading_name if representative else legal_name, trading_name=trading_name,
+        name=trading_name if representative else legal_name,
+        trading_name=trading_name,
         identifiers=_identifiers(reading, node),
         legal_id=reading.identifier(node, "cac:PartyLegalEntity/cbc:CompanyID", "BR-CL-11", "BT-30/BT-47"),
-        vat_id=vat, tax_id=tax,
+        vat_id=vat,
+        tax_id=tax,
         endpoint=reading.identifier(node, "cbc:EndpointID", "BR-CL-25", endpoint_term),
         has_address=address is not None,
-        country=reading.code("BR-CL-14", "country", reading.text(address, "cac:Country/cbc:IdentificationCode")),
-        city=reading.text(address, "cbc:CityName"), postcode=reading.text(address, "cbc:PostalZone"),
-    )  # fmt: skip
+        country=reading.code(
+            "BR-CL-14", "country", reading.text(address, "cac:Country/cbc:IdentificationCode")
+        ),
+        city=reading.text(address, "cbc:CityName"),
+        postcode=reading.text(address, "cbc:PostalZone"),
+    )
 
 
 def _identifiers(reading: Reading, node: etree._Element | None) -> tuple[Identifier, ...]:
@@ -132,9 +175,10 @@ def _identifiers(reading: Reading, node: etree._Element | None) -> tuple[Identif
 
 def _payee(reading: Reading, node: etree._Element) -> Party:
     return Party(
-        name=reading.text(node, "cac:PartyName/cbc:Name"), identifiers=_identifiers(reading, node),
+        name=reading.text(node, "cac:PartyName/cbc:Name"),
+        identifiers=_identifiers(reading, node),
         legal_id=reading.identifier(node, "cac:PartyLegalEntity/cbc:CompanyID", "BR-CL-11", "BT-61"),
-    )  # fmt: skip
+    )
 
 
 def _deliver_to(reading: Reading, root: etree._Element) -> Party | None:
@@ -153,21 +197,27 @@ def _charge(reading: Reading, node: etree._Element, category_path: str) -> Charg
     code = reading.text(node, "cbc:AllowanceChargeReasonCode")
     reading.code("BR-CL-20" if is_charge else "BR-CL-19", field, code)
     return Charge(
-        is_charge=is_charge, amount=reading.text(node, "cbc:Amount"), base=reading.text(node, "cbc:BaseAmount"),
-        percent=reading.text(node, "cbc:MultiplierFactorNumeric"), reason_code=code,
+        is_charge=is_charge,
+        amount=reading.text(node, "cbc:Amount"),
+        base=reading.text(node, "cbc:BaseAmount"),
+        percent=reading.text(node, "cbc:MultiplierFactorNumeric"),
+        reason_code=code,
         category=reading.code("BR-CL-18", "BT-95/BT-102", reading.text(node, f"{category_path}/cbc:ID")),
-        rate=reading.text(node, f"{category_path}/cbc:Percent"), reason=reading.text(node, "cbc:AllowanceChargeReason"),
-    )  # fmt: skip
+        rate=reading.text(node, f"{category_path}/cbc:Percent"),
+        reason=reading.text(node, "cbc:AllowanceChargeReason"),
+    )
 
 
 def _vat_row(reading: Reading, node: etree._Element) -> VatRow:
     reason_code = reading.text(node, "cac:TaxCategory/cbc:TaxExemptionReasonCode")
     return VatRow(
         category=reading.code("BR-CL-17", "BT-118", reading.text(node, "cac:TaxCategory/cbc:ID")),
-        rate=reading.text(node, "cac:TaxCategory/cbc:Percent"), basis=reading.text(node, "cbc:TaxableAmount"),
-        tax=reading.text(node, "cbc:TaxAmount"), reason=reading.text(node, "cac:TaxCategory/cbc:TaxExemptionReason"),
+        rate=reading.text(node, "cac:TaxCategory/cbc:Percent"),
+        basis=reading.text(node, "cbc:TaxableAmount"),
+        tax=reading.text(node, "cbc:TaxAmount"),
+        reason=reading.text(node, "cac:TaxCategory/cbc:TaxExemptionReason"),
         reason_code=reading.code("BR-CL-22", "BT-121", reason_code.upper() if reason_code else None),
-    )  # fmt: skip
+    )
 
 
 def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> Totals:
@@ -176,7 +226,9 @@ def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> To
         said = content(element)
         if said:
             vat.append(((element.get("currencyID") or "").strip() or None, said))
-    return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
+    return Totals(
+        terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat)
+    )
 
 
 def _means(reading: Reading, root: etree._Element) -> tuple[tuple[str | None, bool], ...]:
@@ -201,20 +253,28 @@ def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
     if base is not None:
         reading.code("BR-CL-23", "BT-150", base.get("unitCode"))
     reading.identifier(node, "cac:Item/cac:StandardItemIdentification/cbc:ID", "BR-CL-21", "BT-157")
-    reading.code("BR-CL-15", "BT-159", reading.text(node, "cac:Item/cac:OriginCountry/cbc:IdentificationCode"))
+    reading.code(
+        "BR-CL-15", "BT-159", reading.text(node, "cac:Item/cac:OriginCountry/cbc:IdentificationCode")
+    )
     for found in reading.all(node, "cac:Item/cac:CommodityClassification/cbc:ItemClassificationCode"):
         reading.code("BR-CL-13", "BT-158", found.get("listID"))
     return Line(
-        id=reading.text(node, "cbc:ID"), name=reading.text(node, "cac:Item/cbc:Name"), quantity=content(quantity),
-        unit=reading.code("BR-CL-23", "BT-130", unit), net=reading.text(node, "cbc:LineExtensionAmount"),
-        price=reading.text(node, "cac:Price/cbc:PriceAmount"), price_base=content(base),
+        id=reading.text(node, "cbc:ID"),
+        name=reading.text(node, "cac:Item/cbc:Name"),
+        quantity=content(quantity),
+        unit=reading.code("BR-CL-23", "BT-130", unit),
+        net=reading.text(node, "cbc:LineExtensionAmount"),
+        price=reading.text(node, "cac:Price/cbc:PriceAmount"),
+        price_base=content(base),
         gross_price=reading.text(node, "cac:Price/cac:AllowanceCharge/cbc:BaseAmount"),
         category=reading.code("BR-CL-18", "BT-151", category),
         rate=reading.text(node, "cac:Item/cac:ClassifiedTaxCategory/cbc:Percent"),
         seller_item=reading.text(node, "cac:Item/cac:SellersItemIdentification/cbc:ID"),
-        charges=tuple(_charge(reading, found, "cac:TaxCategory") for found in reading.all(node, "cac:AllowanceCharge")),
+        charges=tuple(
+            _charge(reading, found, "cac:TaxCategory") for found in reading.all(node, "cac:AllowanceCharge")
+        ),
         period=_period(reading, reading.first(node, "cac:InvoicePeriod")),
-    )  # fmt: skip
+    )
 
 
 def _document_codes(reading: Reading, root: etree._Element) -> None:

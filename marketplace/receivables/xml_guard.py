@@ -18,9 +18,18 @@ DEPTH_MAX = 64
 ATTRIBUTES_MAX = 200
 
 # Encodings an e-invoice is really written in. Anything rarer is refused rather than guessed.
-ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii", "iso-8859-1": "latin-1",
-             "iso-8859-15": "iso8859-15", "windows-1252": "cp1252", "utf-16": "utf-16", "utf-16le": "utf-16-le",
-             "utf-16be": "utf-16-be"}  # fmt: skip
+ENCODINGS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "us-ascii": "ascii",
+    "ascii": "ascii",
+    "iso-8859-1": "latin-1",
+    "iso-8859-15": "iso8859-15",
+    "windows-1252": "cp1252",
+    "utf-16": "utf-16",
+    "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be",
+}
 DECLARATION = re.compile(r"<\?xml\s[^>]{0,200}\?>")
 DECLARED = re.compile(r"""encoding\s*=\s*["']([^"']{1,40})["']""")
 PROLOG_STEP = re.compile(r"\s+|<\?.*?\?>|<!--.*?-->", re.DOTALL)
@@ -34,16 +43,26 @@ def refusal(code: str, words: str, params: Mapping[str, object] | None = None) -
 def parse_guarded(content: bytes) -> etree._Element:
     """Return the root element of an XML document.
 
-    Raises: InvalidInput("too_large" | "too_many_elements" | "not_well_formed" | "forbidden_doctype" | "too_deep").
+    Raises: InvalidInput("too_large" | "too_many_elements" | "not_well_formed" | "forbidden_doctype" |
+    "too_deep").
     """
     if len(content) > XML_BYTES_MAX:
-        raise refusal("too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20})
+        raise refusal(
+            "too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20}
+        )
     if content.count(b"<") > 3 * ELEMENTS_MAX:
         raise refusal("too_many_elements", N_("The XML has more elements than an invoice can need."))
     text = _decoded(content)
     _refuse_doctype(text)
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False,
-                             huge_tree=False, remove_comments=True, remove_pis=True)  # fmt: skip
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
     try:
         root = etree.fromstring(text.encode(), parser)
     except etree.XMLSyntaxError as fault:
@@ -63,12 +82,17 @@ def parse_guarded(content: bytes) -> etree._Element:
 def not_well_formed(line: int | None) -> InvalidInput:
     """Make the refusal for text that is not XML."""
     if line:
-        return refusal("not_well_formed", N_("The XML is not well-formed: see line %(line)s."), {"line": line})
-    return refusal("not_well_formed", N_("The XML is not well-formed, or its encoding is not what it declares."))
+        return refusal(
+            "not_well_formed", N_("The XML is not well-formed: see line %(line)s."), {"line": line}
+        )
+    return refusal(
+        "not_well_formed", N_("The XML is not well-formed, or its encoding is not what it declares.")
+    )
 
 
 def _decoded(content: bytes) -> str:
-    """Decode by byte order mark, then by declaration, then as UTF-8; return text without declaration or mark."""
+    """Decode by byte order mark, then by declaration, then as UTF-8; return text without declaration or
+    mark."""
     encoding = "utf-8"
     if content.startswith(codecs.BOM_UTF8):
         content = content[3:]
@@ -98,7 +122,9 @@ def _refuse_doctype(text: str) -> None:
 
 
 def _doctype() -> InvalidInput:
-    return refusal("forbidden_doctype", N_("The XML carries a document type declaration. An invoice never needs one."))
+    return refusal(
+        "forbidden_doctype", N_("The XML carries a document type declaration. An invoice never needs one.")
+    )
 
 
 def _too_deep() -> InvalidInput:

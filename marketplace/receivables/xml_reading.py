@@ -1,4 +1,5 @@
-"""Walk a parsed invoice: text at a path, every text at a path, and a note of what should have stood once only."""
+"""Walk a parsed invoice: text at a path, every text at a path, and a note of what should have stood once
+only."""
 
 from collections.abc import Iterator, Mapping
 
@@ -50,7 +51,8 @@ class Reading:
     def identifier(
         self, node: etree._Element | None, path: str, rule: str | None = None, field: str = ""
     ) -> Identifier | None:
-        """Return the first identifier at a path with its scheme; the scheme is checked against the rule's list."""
+        """Return the first identifier at a path with its scheme; the scheme is checked against the
+        rule's list."""
         return self.as_identifier(self.first(node, path), rule, field)
 
     def as_identifier(self, found: etree._Element | None, rule: str | None, field: str) -> Identifier | None:

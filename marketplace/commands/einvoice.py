@@ -1,0 +1,101 @@
+"""`bin/market einvoice read`: say what e-invoices hold and whether they may be listed. Needs no database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+
+from marketplace.kernel.errors import InvalidInput, Problem
+from marketplace.receivables.einvoice import UPLOAD_BYTES_MAX, read_einvoice
+from marketplace.receivables.invoice_model import REPORTED
+from marketplace.receivables.invoice_policy import words_for
+
+DOCUMENTS = frozenset((".xml", ".pdf"))
+READERS = 2
+
+
+@click.group("einvoice")
+def command() -> None:
+    """Read e-invoices: UBL, CII, Factur-X / ZUGFeRD PDF, FatturaPA."""
+
+
+@command.command("read")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, one line a file.")
+def read(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Read every file in PATHS; folders are walked for .xml and .pdf.
+
+    A file that cannot be read is a line too, with the reason. Exits 0 when every file could be looked at.
+    """
+    files = [file for path in paths for file in _documents(path)]
+    with ThreadPoolExecutor(READERS) as readers:
+        for file, record in zip(files, readers.map(_record, files), strict=True):
+            click.echo(json.dumps(record, ensure_ascii=False) if as_json else _told(file, record))
+
+
+def _documents(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for file in sorted(path.rglob("*")):
+        if file.is_symlink() or not file.is_file():
+            continue
+        if file.suffix.lower() in DOCUMENTS:
+            yield file
+        else:
+            click.echo(f"{file}: not an .xml or .pdf document, left out", err=True)
+
+
+def _record(file: Path) -> dict[str, object]:
+    try:
+        with file.open("rb") as handle:
+            content = handle.read(UPLOAD_BYTES_MAX + 1)
+        invoice = read_einvoice(content, file.name)
+    except InvalidInput as refused:
+        return {
+            "file": str(file),
+            "syntax": refused.params.get("syntax"),
+            "kind": "unreadable",
+            "fields": dict.fromkeys(REPORTED),
+            "listable": "no",
+            "reasons": [refused.code],
+            "notes": [],
+            "faults": [_fault(problem) for problem in refused.problems],
+        }
+    except OSError as error:
+        click.echo(f"{file}: {error.strerror}", err=True)
+        raise SystemExit(1) from None
+    return {
+        "file": str(file),
+        "syntax": invoice.syntax,
+        "kind": invoice.kind,
+        "fields": dict(invoice.fields),
+        "listable": invoice.listable,
+        "reasons": list(invoice.reasons),
+        "notes": list(invoice.notes),
+        "faults": [_fault(problem) for problem in invoice.faults],
+    }
+
+
+def _fault(problem: Problem) -> dict[str, str]:
+    return {"field": problem.field, "rule": problem.rule, "words": problem.said()}
+
+
+def _told(file: Path, record: dict[str, object]) -> str:
+    fields = record["fields"]
+    assert isinstance(fields, dict)
+    due = f"{fields['BT-115']} {fields['BT-5']}" if fields["BT-115"] else "-"
+    lines = [f"{file}: {record['listable']}; {record['syntax']}, {fields['BT-1'] or 'no number'}, due {due}"]
+    reasons = record["reasons"]
+    assert isinstance(reasons, list)
+    faults = record["faults"]
+    assert isinstance(faults, list)
+    if record["kind"] == "unreadable":
+        lines += [f"  {fault['rule']}: {fault['words']}" for fault in faults]
+    else:
+        lines += [f"  {reason}: {words_for(reason)}" for reason in reasons]
+    return "\n".join(lines)
