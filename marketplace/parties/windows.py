@@ -15,9 +15,8 @@ HIT = text("""
     ON CONFLICT (key, window_start) DO UPDATE SET hits = rate_window.hits + 1
     RETURNING hits, ceil(extract(epoch FROM window_start + make_interval(secs => :seconds) - clock_timestamp()))::int
 """)
-LOOK = text("""
-    SELECT hits, ceil(extract(epoch FROM window_start + make_interval(secs => :seconds) - clock_timestamp()))::int
-    FROM rate_window WHERE key = :key
+GIVE_BACK = text("""
+    UPDATE rate_window SET hits = hits - 1 WHERE key = :key AND hits > 1
       AND window_start = date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00')
 """)
 SWEEP = text("DELETE FROM rate_window WHERE window_start < clock_timestamp() - interval '1 day'")
@@ -32,11 +31,10 @@ def hit(engine: Engine, what: str, limit: int, seconds: int) -> int:
     return max(1, int(wait)) if hits > limit else 0
 
 
-def used_up(engine: Engine, what: str, limit: int, seconds: int) -> int:
-    """Return the seconds to wait if the limit for `what` is reached, else 0. Counts nothing."""
+def give_back(engine: Engine, what: str, seconds: int) -> None:
+    """Take one counted attempt back: it succeeded. One always stays, for the row may not reach zero."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        found = connection.execute(LOOK, {"key": _key(what), "seconds": seconds}).one_or_none()
-    return max(1, int(found[1])) if found and found[0] >= limit else 0
+        connection.execute(GIVE_BACK, {"key": _key(what), "seconds": seconds})
 
 
 def _key(what: str) -> bytes:

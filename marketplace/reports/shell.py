@@ -35,3 +35,18 @@ def shell(session: Session) -> Shell:
     row = session.execute(SHELL).one()
     checkpoint = None if row.size is None else Checkpoint(row.size, row.root, row.signed_at, row.note)
     return Shell(row.now, checkpoint)
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A public key that signs checkpoints, as a C2SP verifier key, and when the market first knew it."""
+
+    key_id: str
+    verifier_key: str
+    known_at: datetime
+
+
+def signing_keys(session: Session) -> list[SigningKey]:
+    """Return the public keys, newest first."""
+    rows = session.execute(text("SELECT key_id, verifier_key, known_at FROM signing_key ORDER BY known_at DESC, key_id"))
+    return [SigningKey(row.key_id, row.verifier_key, row.known_at) for row in rows]

@@ -1,0 +1,60 @@
+"""The people of the tests: known by name everywhere, registered through the doors of their room."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from marketplace.kernel.actors import Actor, Role
+from marketplace.parties.actions import register_organisation, register_user
+from marketplace.parties.schemas import RegisterOrganisation, RegisterUser
+from marketplace.perform import perform
+
+PASSWORD = "correct horse battery"
+
+# name: (kind of organisation, legal name, number, display name)
+CAST = {
+    "seller_alice": ("seller", "Thornfield Castings Ltd", "07100001", "Alice Hart"),
+    "investor_bob": ("investor", "Fenland Capital LLP", "07100002", "Bob Ash"),
+    "investor_carol": ("investor", "Aldgate Receivables LP", "07100003", "Carol Ng"),
+    "operator_olga": ("operator", "Market Operations Ltd", "07100004", "Olga Brand"),
+    "operator_oscar": ("operator", "Market Operations Ltd", "07100004", "Oscar Lind"),
+    "regulator_rex": ("regulator", "Office of Supervision", "07100005", "Rex Aldous"),
+    "stranger_mallory": ("seller", "Mallory Trading Ltd", "07100006", "Mallory Voss"),
+}
+
+
+@dataclass(frozen=True)
+class PersonOfTheTests:
+    """Somebody who can act and sign in."""
+
+    name: str
+    email: str
+    actor: Actor
+    organisation_id: UUID
+
+
+def register(app: Flask, *names: str) -> dict[str, PersonOfTheTests]:
+    """Register the named people (all by default) with their organisations; return them by name."""
+    houses: dict[str, UUID] = {}
+    people = {}
+    with app.app_context():
+        for name in names or CAST:
+            kind, legal_name, number, display = CAST[name]
+            system = Actor.system("tests")
+            if number not in houses:
+                made = perform(register_organisation, RegisterOrganisation(kind, legal_name, "GB", number), system)
+                houses[number] = UUID(made["organisation_id"])
+            email = f"{name.replace('_', '.')}@example.com"
+            made = perform(register_user, RegisterUser(houses[number], email, display, PASSWORD), system)
+            actor = Actor(Role(kind), UUID(made["user_id"]), houses[number])
+            people[name] = PersonOfTheTests(name, email, actor, houses[number])
+    return people
+
+
+def sign_in(client: FlaskClient, person: PersonOfTheTests) -> FlaskClient:
+    """Sign a person in through the form and return the same client."""
+    answer = client.post("/sign-in", data={"email": person.email, "password": PASSWORD})
+    assert answer.status_code == 303, answer.status_code
+    return client
