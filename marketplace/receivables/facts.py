@@ -20,7 +20,8 @@ class Line:
 class InvoiceFacts:
     """The fields that listing needs. Absent ones are None: a draft may be incomplete, a listing may not.
 
-    `face_minor` is the amount due (EN 16931 BT-115): this is what is sold; `total_minor` the total with VAT (BT-112).
+    `face_minor` is the amount due (EN 16931 BT-115): this is what is sold; `total_minor` the total with VAT (BT-112);
+    `net_minor` the sum of the lines; `vat_minor` what VAT, charges and allowances add to it.
     """
 
     number: str | None = None

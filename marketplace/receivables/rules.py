@@ -11,13 +11,13 @@ from marketplace.kernel.errors import Problem
 from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
 from marketplace.receivables.facts import InvoiceFacts
+from marketplace.receivables.invoice_policy import CREDIT_NOTES, NO_CLAIMS
+from marketplace.receivables.plain import plain_amount, plain_percent
 
 # A first listing is always the whole book: concentration is judged once the book is a few debtors wide.
 BOOK_DEBTORS_MIN = 8
-# UNTDID 1001 codes that are a claim for money by the seller itself.
-SELLABLE_TYPES = {"380": N_("commercial invoice"), "82": N_("metered services"), "383": N_("debit note"),
-                  "384": N_("corrected invoice"), "388": N_("tax invoice"), "877": N_("part invoice"),
-                  "326": N_("partial invoice")}  # fmt: skip
+# UNTDID 1001 393: an invoice issued for a factor is assigned already.
+UNSELLABLE_TYPES = CREDIT_NOTES | NO_CLAIMS | {"393"}
 REQUIRED = {
     "number": N_("Enter the invoice number as it is printed."),
     "issued_on": N_("Enter the date of the invoice."),
@@ -70,6 +70,7 @@ class Circumstances:
     alike: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     typed: bool = False
+    document_words: tuple[str, ...] = ()
 
 
 def judge(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> list[Check]:
@@ -124,8 +125,8 @@ def _present(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Itera
 
 
 def _sort(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
-    if facts.document_type in SELLABLE_TYPES:
-        yield Check("document_type", "pass", N_("Not a credit note, not pro-forma, not self-billed"),
+    if facts.document_type not in UNSELLABLE_TYPES:
+        yield Check("document_type", "pass", N_("Not a credit note, not pro-forma, not sold already"),
                     {"type": facts.document_type})  # fmt: skip
     else:
         yield Check("document_type", "fail", N_("It is not an invoice that can be sold"),
@@ -146,18 +147,18 @@ def _currency(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iter
 
 def _amount(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
     face, low, high = facts.face_minor, policy.listing.face_minor_min, policy.listing.face_minor_max
-    if face is None:
+    if face is None or facts.currency not in policy.currencies:
         return
-    params = {"currency": facts.currency or ""}
+    params = {"currency": facts.currency}
     if face <= 0:
         yield Check("face", "fail", N_("Nothing is due on it"), params, "face_minor",
                     N_("Nothing is due on this invoice, so there is nothing to sell."))  # fmt: skip
     elif face < low:
-        yield Check("face", "fail", N_("The amount due is too small"), {"low_minor": low, **params}, "face_minor",
-                    N_("The amount due is below the smallest that is listed, %(low_minor)s."))  # fmt: skip
+        yield Check("face", "fail", N_("The amount due is too small"), {"low": plain_amount(low, facts.currency), **params}, "face_minor",
+                    N_("The amount due is below the smallest that is listed, %(low)s."))  # fmt: skip
     elif face > high:
-        yield Check("face", "fail", N_("The amount due is too large"), {"high_minor": high, **params}, "face_minor",
-                    N_("The amount due is above the largest that is listed, %(high_minor)s."))  # fmt: skip
+        yield Check("face", "fail", N_("The amount due is too large"), {"high": plain_amount(high, facts.currency), **params}, "face_minor",
+                    N_("The amount due is above the largest that is listed, %(high)s."))  # fmt: skip
     elif facts.total_minor is not None and face > facts.total_minor:
         yield Check("face", "fail", N_("More is due than the invoice comes to"), params, "face_minor",
                     N_("The amount due cannot be more than the total with VAT."))  # fmt: skip
@@ -233,8 +234,8 @@ def _payee(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterato
     if (facts.payee_name or facts.payee_legal_id) and not same_party(
         about.seller, facts.payee_name, facts.payee_legal_id, None
     ):
-        yield Check("payee", "fail", N_("Somebody else is to be paid"), params, "payee_name",
-                    N_("The invoice tells the debtor to pay %(payee)s. It looks sold already."))  # fmt: skip
+        yield Check("payee", "look", N_("Somebody else is to be paid"), params, "payee_name",
+                    N_("The invoice tells the debtor to pay %(payee)s. It may be sold already: an operator looks."))  # fmt: skip
         return
     if not facts.iban:
         yield Check("iban", "pass", N_("No other account is named on the invoice"))
@@ -263,7 +264,9 @@ def _document(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iter
     if about.typed:
         yield Check("evidence", "look", N_("Typed by hand: there is no e-invoice"), {}, "",
                     N_("Without a structured invoice an operator compares it with your paper first."))  # fmt: skip
-    elif about.changed:
+    for words in about.document_words:
+        yield Check("document", "look", N_("The document needs a look"), {}, "", words)
+    if about.changed:
         yield Check("differences", "look", N_("You changed what the invoice says"), {"fields": ", ".join(about.changed)},
                     "", N_("An operator compares what you changed with the document: %(fields)s."))  # fmt: skip
 
@@ -272,16 +275,12 @@ def _concentration(facts: InvoiceFacts, about: Circumstances, policy: Policy) ->
     if about.debtor_share_bps is None or about.book_debtors < BOOK_DEBTORS_MIN:
         return
     limit = policy.listing.debtor_share_bps_max
-    params = {"share": _percent(about.debtor_share_bps), "limit": _percent(limit)}
+    params = {"share": plain_percent(about.debtor_share_bps), "limit": plain_percent(limit)}
     if about.debtor_share_bps > limit:
         yield Check("concentration", "fail", N_("The debtor would be too large a part of the book"), params,
                     "face_minor", N_("This debtor would be %(share)s of the book; %(limit)s is the limit."))  # fmt: skip
     else:
         yield Check("concentration", "pass", N_("Debtor within %(limit)s of the book: it would be %(share)s"), params)
-
-
-def _percent(bps: int) -> str:
-    return f"{bps // 100}.{bps % 100:02d}%"
 
 
 RULES: tuple[Callable[[InvoiceFacts, Circumstances, Policy], Iterator[Check]], ...] = (
@@ -300,7 +299,7 @@ def judge_terms(
     highest = policy.auction.reserve_bps_max
     if reserve_bps is not None and reserve_bps > highest:
         found.append(Problem("reserve_bps", "reserve_too_high",
-                             N_("The reserve may be at most %(limit)s a year."), {"limit": _percent(highest)}))  # fmt: skip
+                             N_("The reserve may be at most %(limit)s a year."), {"limit": plain_percent(highest)}))  # fmt: skip
     if own_rate_bps is not None and own_rate_bps > (reserve_bps or highest):
         found.append(Problem("own_rate_bps", "own_rate_above_reserve",
                              N_("The rate you accept by itself cannot be above the reserve.")))  # fmt: skip

@@ -1,7 +1,15 @@
 """The room receivables: documents, drafts, receivables, debtor's answers, notices, reviews, mail."""
 
-from migrations.helpers import append_only, grant, grant_sequence, keep_columns, no_delete, require_event, run
-from migrations.helpers import state_machine
+from migrations.helpers import (
+    append_only,
+    grant,
+    grant_sequence,
+    keep_columns,
+    no_delete,
+    require_event,
+    run,
+    state_machine,
+)
 
 revision = "0006"
 down_revision = "0005"
@@ -32,7 +40,7 @@ RECEIVABLE_MOVES = (
 )
 REVIEW_STATES = "'open', 'proposed', 'released', 'rejected', 'closed'"
 REVIEW_MOVES = (
-    "('open','proposed'), ('open','closed'), ('proposed','released'), ('proposed','rejected'), ('proposed','open'), "
+    "('open','proposed'), ('open','rejected'), ('open','closed'), ('proposed','released'), ('proposed','rejected'), "
     "('proposed','closed')"
 )
 DISPUTE_STATES = "'open', 'resolved', 'upheld', 'timed_out'"
@@ -289,7 +297,6 @@ def _review() -> None:
                 CONSTRAINT ck_review_goes_to CHECK (goes_to IN ('awaiting_confirmation', 'confirmed')),
             opened_at timestamptz NOT NULL DEFAULT market_now(),
             state text NOT NULL DEFAULT 'open',
-            proposal text CONSTRAINT ck_review_proposal CHECK (proposal IN ('release', 'reject')),
             maker_id uuid,
             maker_reason text,
             proposed_at timestamptz,
@@ -297,8 +304,8 @@ def _review() -> None:
             approver_reason text,
             decided_at timestamptz,
             CONSTRAINT ck_review_two_people CHECK (approver_id IS NULL OR approver_id <> maker_id),
-            CONSTRAINT ck_review_decided CHECK (
-                state NOT IN ('released', 'rejected') OR (maker_id IS NOT NULL AND approver_id IS NOT NULL)))""")
+            CONSTRAINT ck_review_released CHECK (
+                state <> 'released' OR (maker_id IS NOT NULL AND approver_id IS NOT NULL)))""")
     state_machine("review", REVIEW_STATES, REVIEW_MOVES)
     run("CREATE UNIQUE INDEX uq_review_open ON review (receivable_id) WHERE state IN ('open', 'proposed')")
     keep_columns("review", "id", "receivable_id", "cause", "findings", "matches", "goes_to", "opened_at")
