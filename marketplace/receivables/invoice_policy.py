@@ -204,7 +204,7 @@ def _money(invoice: Invoice) -> Iterator[Reason]:
     # MINIMUM has no place for a prepaid amount, so its two totals may differ.
     if due is not None and total is not None and _profile(invoice) != "minimum":
         prepaid, rounding = exact(invoice.terms.get("BT-113")) or 0, exact(invoice.terms.get("BT-114")) or 0
-        if due != total - prepaid + rounding and (invoice.syntax == "zugferd1" or not _rules_decide(invoice)):
+        if due != total - prepaid + rounding:
             yield Reason("totals_inconsistent", "no", "BT-115")
     issued, falls_due = day(invoice.terms.get("BT-2")), day(invoice.terms.get("BT-9"))
     if issued and falls_due and falls_due < issued:
@@ -213,9 +213,9 @@ def _money(invoice: Invoice) -> Iterator[Reason]:
 
 def _parties(invoice: Invoice) -> Iterator[Reason]:
     payee = invoice.payee
-    if payee is not None and (payee.name or payee.legal_id or payee.identifiers):
-        if not _same_party(payee, invoice.seller):
-            yield Reason("payee_is_not_seller", "review", "BT-59")
+    named = payee is not None and (payee.name or payee.legal_id or payee.identifiers)
+    if payee is not None and named and not _same_party(payee, invoice.seller):
+        yield Reason("payee_is_not_seller", "review", "BT-59")
 
 
 def _same_party(payee: Party, seller: Party) -> bool:
