@@ -1,7 +1,8 @@
 """The seven ways in which Duebill says no. Codes are stable; words are for people and translated at the door."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -11,7 +12,7 @@ class Problem:
     field: str
     rule: str
     words: str
-    params: Mapping[str, object] = field(default_factory=dict)
+    params: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def said(self) -> str:
         """Return the English words with their parameters filled in."""

@@ -110,7 +110,8 @@ def parse(table: Mapping[str, Any]) -> Policy:
 
     Raises: ValueError naming the key that is missing, unknown or of the wrong kind.
     """
-    return _build(Policy, table, "policy")
+    built: Policy = _build(Policy, table, "policy")
+    return built
 
 
 def _build(kind: type, table: Mapping[str, Any], where: str) -> Any:

@@ -34,7 +34,7 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
 
     Raises: RuleBroken("nothing_owed") when the receivable was never funded (the money stays for the operators).
     """
-    payment = payments_queries.lock_received(tx.session, command.payment_id)
+    payment = payments_queries.lock_debtor_payment(tx.session, command.payment_id)
     receivables_queries.lock_receivable(tx.session, payment.receivable_id)
     row = queries.lock_collection(tx.session, payment.receivable_id)
     dues = _with_late_charge(tx, row)

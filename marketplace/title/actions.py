@@ -29,7 +29,7 @@ def register(tx: Tx, receivable_id: UUID, owner_id: UUID, face_minor: int, curre
                 insert(Title).values(receivable_id=receivable_id, key=key, face_minor=face_minor, currency=currency)
             )
     except IntegrityError as error:
-        if getattr(error.orig, "diag", None) and error.orig.diag.constraint_name == "uq_title_key":
+        if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == "uq_title_key":
             raise Conflict("already_listed", ALREADY) from error
         raise
     at = tx.clock()

@@ -1,6 +1,7 @@
 """Reading the title register, now or at any instant."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, func, select, text
@@ -58,6 +59,6 @@ def broken_titles(session: Session) -> list[UUID]:
     return [row.receivable_id for row in rows]
 
 
-def _holding(row: Row) -> Holding:
+def _holding(row: Row[Any]) -> Holding:
     owner, first, beyond, since, until, cause = row
     return Holding(owner, first, beyond, since, until, cause)

@@ -1,5 +1,6 @@
 """Rows of the title register."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, LargeBinary, Text
@@ -37,7 +38,7 @@ class TitleHolding(Base):
     receivable_id: Mapped[UUID] = mapped_column(ForeignKey("title.receivable_id"), index=True)
     owner_id: Mapped[UUID] = mapped_column(index=True)
     units: Mapped[Range[int]] = mapped_column(INT8RANGE)
-    held_during: Mapped[Range] = mapped_column(TSTZRANGE)
+    held_during: Mapped[Range[datetime]] = mapped_column(TSTZRANGE)
     cause: Mapped[str] = mapped_column(Text)
 
 

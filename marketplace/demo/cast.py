@@ -1,0 +1,82 @@
+"""The people of a demonstration: who they are, whom they work for, and how they act."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from flask import current_app
+
+from marketplace.kernel.actors import Actor, Role
+from marketplace.parties.actions import register_organisation, register_user
+from marketplace.parties.schemas import RegisterOrganisation, RegisterUser
+from marketplace.perform import perform
+
+CONSOLE = Actor.system("demo")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who can sign in to the demonstration."""
+
+    email: str
+    name: str
+    role: Role
+    house: str
+    about: str
+    country: str = "GB"
+    legal_id: str | None = None
+    sector: str | None = None
+    iban: str | None = None
+
+
+# IBANs with right check digits at banks that do not exist.
+PEOPLE = (
+    Person("olga@duebill.example", "Olga Ferrer", Role.OPERATOR, "Duebill Market Operations Ltd", "runs the market"),
+    Person("oscar@duebill.example", "Oscar Lindqvist", Role.OPERATOR, "Duebill Market Operations Ltd",
+           "the second pair of eyes"),
+    Person("rex@conduct.example", "Rex Adeyemi", Role.REGULATOR, "Market Conduct Authority", "reads and proves"),
+    Person("bob@harcourt.example", "Bob Harcourt", Role.INVESTOR, "Harcourt Trade Finance LP", "bids and holds",
+           legal_id="LP004411", iban="GB98MIDL07009312345678"),
+    Person("carol@aldwych.example", "Carol Ng", Role.INVESTOR, "Aldwych Receivables LP", "bids and holds",
+           legal_id="LP005127", iban="GB82WEST12345698765432"),
+    Person("dana@northfield.example", "Dana Whitlock", Role.INVESTOR, "Northfield Pension Partners LP",
+           "bids and holds", legal_id="LP006890", iban="GB29NWBK60161331926819"),
+)  # fmt: skip
+
+
+class Cast:
+    """Registers organisations and people through the verbs, and hands out their actors."""
+
+    def __init__(self) -> None:
+        self._houses: dict[str, UUID] = {}
+        self.actors: dict[str, Actor] = {}
+
+    def enter(self, person: Person) -> Actor:
+        """Register a person and the house if it is new; return the actor."""
+        if person.email not in self.actors:
+            house = self._houses.get(person.house) or self._register_house(person)
+            self.actors[person.email] = self._register_person(person, house)
+        return self.actors[person.email]
+
+    def of_role(self, role: Role) -> list[Actor]:
+        """Return the actors of a role, in the order they entered."""
+        return [actor for actor in self.actors.values() if actor.role == role]
+
+    def _register_house(self, person: Person) -> UUID:
+        command = RegisterOrganisation(
+            kind=str(person.role), legal_name=person.house, country=person.country, legal_id=person.legal_id,
+            sector=person.sector, iban=person.iban,
+        )  # fmt: skip
+        house = UUID(perform(register_organisation, command, CONSOLE)["organisation_id"])
+        self._houses[person.house] = house
+        return house
+
+    def _register_person(self, person: Person, house: UUID) -> Actor:
+        command = RegisterUser(house, person.email, person.name, _password())
+        user_id = UUID(perform(register_user, command, CONSOLE)["user_id"])
+        return Actor(person.role, user_id, house)
+
+
+def _password() -> str:
+    """Return the one password of all: it is shown on the sign-in page, for a demonstration has no secrets."""
+    password: str = current_app.extensions["duebill"].settings.demo_password
+    return password

@@ -1,0 +1,49 @@
+"""The world outside, played over real HTTP: debtors and investors who pay, and a bank that answers."""
+
+import json
+import time
+import urllib.request
+
+from marketplace.jobs.runner import run_job
+from marketplace.jobs.schedule import job
+
+PATIENCE_SECONDS = 20
+
+
+class Outside:
+    """Pays on the sandbox's hosted page and waits until every webhook has come home."""
+
+    def __init__(self, sandbox_url: str) -> None:
+        self._sandbox = sandbox_url
+
+    def pay(self, pay_url: str) -> None:
+        """Press “Pay now” on a hosted payment page."""
+        _post(pay_url, b"outcome=paid", "application/x-www-form-urlencoded")
+
+    def settle(self) -> None:
+        """Let the bank answer, events arrive and money be applied, until nothing moves any more.
+
+        Raises: TimeoutError.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            moved = sum(run_job(job(name)) for name in ("run_outbox", "run_inbox", "apply_payments"))
+            moved += self._ask("advance", {})["done"]
+            if moved == 0 and self._ask("summary", {})["deliveries_waiting"] == 0:
+                if run_job(job("run_inbox")) == 0:
+                    return
+            elif moved == 0:
+                time.sleep(0.01)
+        raise TimeoutError("the payment sandbox did not come to rest")
+
+    def _ask(self, knob: str, params: dict[str, object]) -> dict[str, int]:
+        body = json.dumps(params).encode()
+        answer: dict[str, int] = json.loads(_post(f"{self._sandbox}/sandbox/{knob}", body, "application/json"))
+        return answer
+
+
+def _post(url: str, body: bytes, kind: str) -> bytes:
+    request = urllib.request.Request(url, body, {"Content-Type": kind})  # noqa: S310 (loopback, from our own rows)
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
+        read: bytes = answer.read()
+        return read
