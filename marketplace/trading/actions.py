@@ -20,7 +20,6 @@ from marketplace.ledger import actions as ledger
 from marketplace.parties import queries as parties
 from marketplace.parties.rules import require_own, verb
 from marketplace.perform import Result, Tx
-from marketplace.rating import queries as ratings
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
 from marketplace.trading import engine, queries, rules, steps
@@ -47,6 +46,8 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
 
     Raises: NotFound, RuleBroken("wrong_state", "lot_not_opened"), Conflict("already_on_auction").
     """
+    from marketplace.rating import queries as ratings  # TEMPORARY
+
     receivable = receivable_queries.lock_receivable(tx.session, command.receivable_id)
     rating = ratings.receivable_rating(tx.session, receivable.id)
     if rating is None or receivable.state != "rated":
@@ -372,9 +373,10 @@ def _in_time_to_decide(tx: Tx, lot: LotRow) -> None:
         )
 
 
-def mark_settled(tx: Tx, lot_id: UUID) -> None:
-    """Say that the money of an accepted award has moved. Called by servicing, in its own transaction.
+def mark_settled(tx: Tx, lot_id: UUID) -> queries.Lot:
+    """Say that the money of an accepted award has moved, and return the lot. Called by servicing, in its transaction.
 
     Raises: NotFound, RuleBroken("wrong_state").
     """
     steps.move_lot(tx, queries.lock_lot(tx.session, lot_id), LotState.SETTLED)
+    return queries.lot(tx.session, lot_id)

@@ -92,6 +92,11 @@ class Award:
     sha256: str
     made_at: datetime
 
+    @property
+    def rate_bps(self) -> int:
+        """The stop-out; 0 for a lot that failed."""
+        return self.stop_out_bps or 0
+
 
 @dataclass(frozen=True)
 class Fill:
@@ -252,14 +257,14 @@ def due_to_close(session: Session, limit: int = 100) -> list[UUID]:
     return _ids(session, "state = 'open' AND closes_at <= market_now() ORDER BY closes_at, id", limit)
 
 
-def due_to_decide(session: Session, limit: int = 100) -> list[UUID]:
+def due_to_expire(session: Session, limit: int = 100) -> list[UUID]:
     """Return lots whose seller has let the time to decide pass."""
     return _ids(
         session, "state = 'awaiting_seller' AND decide_by <= market_now() ORDER BY decide_by, id", limit
     )
 
 
-def due_to_settle(session: Session, limit: int = 100) -> list[UUID]:
+def accepted(session: Session, limit: int = 100) -> list[UUID]:
     """Return accepted lots whose money has not moved, longest accepted first."""
     return _ids(session, "state = 'accepted' ORDER BY decided_at, id", limit)
 

@@ -1,0 +1,209 @@
+"""People, money and rated receivables for the tests of trading, made through the rooms' own doors where there are any.
+
+What stands before a sale (listing, confirmation, rating) is another room's story: here its rows are written as the
+superuser, with triggers resting, exactly as that story leaves them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel.actors import Actor, Role
+from marketplace.kernel.ids import new_id
+from marketplace.ledger import actions as ledger
+from marketplace.ledger.rules import credit, debit
+from tests.support import do
+
+PEOPLE = {
+    "alice": ("seller", "Penrose Castings Ltd"),
+    "kestrel": ("debtor", "Kestrel Aerospace UK Ltd"),
+    "bob": ("investor", "Fenwick Lane Capital LLP"),
+    "carol": ("investor", "Aldwych Receivables LP"),
+    "dave": ("investor", "Thornbury Trade Finance plc"),
+    "mallory": ("investor", "Stranger Capital Ltd"),
+    "olga": ("operator", "Duebill Operations Ltd"),
+}
+
+
+class World:
+    """One fresh market: `world.bob` is an actor, `world.id("bob")` his organisation."""
+
+    def __init__(self, postgres: EmbeddedPostgres, database: str) -> None:
+        self.postgres = postgres
+        self.database = database
+        self.ids = {name: new_id() for name in PEOPLE}
+        self.actors = {
+            name: Actor(Role(kind), new_id(), self.ids[name])
+            for name, (kind, _) in PEOPLE.items()
+            if kind != "debtor"
+        }
+        self.count = 0
+        with self.superuser() as db:
+            for name, (kind, legal_name) in PEOPLE.items():
+                db.execute(
+                    "INSERT INTO organisation (id, kind, legal_name, legal_id, country, sector) "
+                    "VALUES (%s, %s, %s, %s, 'GB', %s)",
+                    (
+                        self.ids[name],
+                        kind,
+                        legal_name,
+                        f"0{list(PEOPLE).index(name):07d}",
+                        "Aerospace and defence",
+                    ),
+                )
+
+    def __getattr__(self, name: str) -> Actor:
+        try:
+            return self.__dict__["actors"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def id(self, name: str) -> UUID:
+        return self.ids[name]
+
+    @contextmanager
+    def superuser(self, resting: bool = True) -> Iterator[psycopg.Connection[Any]]:
+        """A connection to the test's database that may write anything; with triggers resting unless asked not to."""
+        with psycopg.connect(libpq(self.postgres.url(self.database))) as connection:
+            if resting:
+                connection.execute("SET session_replication_role = replica")
+            yield connection
+
+    def move_clock(self, by: timedelta) -> None:
+        """Move the market's clock, as a demonstration does."""
+        with self.superuser() as db:
+            db.execute("UPDATE clock_shift SET shift = shift + %s", (by,))
+
+    def fund(self, name: str, minor: int, currency: str = "GBP") -> None:
+        """Put money into an investor's cash, in the ledger's own way."""
+        do(
+            lambda tx: str(
+                ledger.post_entry(
+                    tx,
+                    "fund",
+                    "funding",
+                    new_id(),
+                    [
+                        debit(ledger.account(tx, "provider_lender", None, currency), minor),
+                        credit(ledger.account(tx, "investor_cash", self.ids[name], currency), minor),
+                    ],
+                )
+            )
+        )
+
+    def receivable(
+        self, *, face: int = 4_860_000, state: str = "rated", days: int = 50, **changes: Any
+    ) -> UUID:
+        """Write a receivable as listing, confirmation and rating leave it, title included."""
+        receivable_id, self.count = new_id(), self.count + 1
+        row = {
+            "id": receivable_id,
+            "ref": f"DB-26-{self.count:04d}",
+            "seller_id": self.ids["alice"],
+            "debtor_id": self.ids["kestrel"],
+            "number": f"INV-{self.count}",
+            "document_type": "380",
+            "currency": "GBP",
+            "face_minor": face,
+            "total_minor": face,
+            "purchase_order": None,
+            "facts": Jsonb({}),
+            "evidence": "typed",
+            "sector": "Precision castings",
+            "deal_type": "advance",
+            "recourse": "full",
+            "price_rule": "uniform",
+            "seller_default": "refuse",
+            "reserve_bps": 850,
+            "own_rate_bps": None,
+            "min_share_bps": 8_000,
+            "policy_version": "test",
+            "state": state,
+            "confirmed_by": "debtor",
+            **changes,
+        }
+        with self.superuser() as db:
+            db.execute(
+                "INSERT INTO draft (id, seller_id, evidence, read, findings) VALUES (%s, %s, 'typed', '{}', '{}')",
+                (receivable_id, row["seller_id"]),
+            )
+            columns = ", ".join(row)
+            places = ", ".join(f"%({name})s" for name in row)
+            db.execute(
+                f"INSERT INTO receivable ({columns}, issued_on, due_on, expected_on, confirmed_at) VALUES ({places}, "
+                "market_now()::date - 20, market_now()::date + %(days)s - 2, market_now()::date + %(days)s, market_now())",
+                {**row, "days": days + 1},
+            )
+            db.execute(
+                "INSERT INTO title (receivable_id, key, face_minor, currency) VALUES (%s, %s, %s, %s)",
+                (receivable_id, receivable_id.bytes * 2, face, row["currency"]),
+            )
+            db.execute(
+                "INSERT INTO holding (id, receivable_id, owner_id, units, held_during, cause) "
+                "VALUES (%s, %s, %s, int8range(0, %s), tstzrange(market_now(), NULL), 'register')",
+                (new_id(), receivable_id, row["seller_id"], face),
+            )
+        return receivable_id
+
+    def lot(self, *, minutes: int = 60, group_cap: int = 10_000, **changes: Any) -> UUID:
+        """Write an open lot as `open_lot` leaves it: £41,310 sought on £48,600, steps of £100, reserve 8.50 %."""
+        own = {
+            key: changes.pop(key)
+            for key in ("seller_default", "own_rate_bps", "price_rule")
+            if key in changes
+        }
+        receivable_id = self.receivable(state="on_auction", **own)
+        lot_id = new_id()
+        row = {
+            "id": lot_id,
+            "receivable_id": receivable_id,
+            "number": 1,
+            "seller_id": self.ids["alice"],
+            "debtor_id": self.ids["kestrel"],
+            "deal_type": "advance",
+            "recourse": "full",
+            "currency": "GBP",
+            "face_minor": 4_860_000,
+            "advance_bps": 8_500,
+            "target_minor": 4_131_000,
+            "lot_size_minor": 10_000,
+            "minimum_minor": 10_000,
+            "reserve_bps": 850,
+            "own_rate_bps": None,
+            "indicative_bps": 735,
+            "min_share_bps": 8_000,
+            "group_cap_bps": group_cap,
+            "price_rule": "uniform",
+            "seller_default": "refuse",
+            "tenor_days": 50,
+            "related_groups": sorted([self.ids["alice"], self.ids["kestrel"], self.ids["olga"]]),
+            "debtor_grade": "A−",
+            "seller_grade": "B+",
+            "expected_loss_ppm": 610,
+            "expected_loss_recourse_ppm": 350,
+            "model_version": "test",
+            "policy_version": "test",
+            "state": "open",
+            **own,
+            **changes,
+        }
+        with self.superuser() as db:
+            columns, places = ", ".join(row), ", ".join(f"%({name})s" for name in row)
+            db.execute(
+                f"INSERT INTO lot ({columns}, expected_on, opened_at, closes_at) VALUES ({places}, "
+                "market_now()::date + 50, market_now() - interval '1 hour', "
+                "market_now() + make_interval(mins => %(minutes)s))",
+                {**row, "minutes": minutes},
+            )
+        return lot_id
+
+
+def libpq(url: str) -> str:
+    """Return an address as libpq reads it, from SQLAlchemy's."""
+    return url.replace("postgresql+psycopg://", "postgresql://")
