@@ -10,6 +10,7 @@ from marketplace.payments.sandbox.store import Store, now
 API_VERSION = "2026-10-28.endive"
 PLATFORM = ""
 DAY = 86_400
+NEVER = 1e15
 
 
 class Desk:
@@ -67,11 +68,10 @@ class Desk:
 
     def later(self, seconds: float, act: str, object_id: str) -> None:
         """Leave a chore for the clock. Negative seconds mean: only when somebody says so."""
-        if seconds >= 0:
-            self.store.rows(
-                "INSERT INTO chore (due_at, act, account, object_id) VALUES (?, ?, ?, ?)",
-                now() + seconds, act, self.account, object_id,
-            )  # fmt: skip
+        self.store.rows(
+            "INSERT INTO chore (due_at, act, account, object_id) VALUES (?, ?, ?, ?)",
+            now() + seconds if seconds >= 0 else NEVER, act, self.account, object_id,
+        )  # fmt: skip
 
     def balance(self) -> dict[str, int]:
         """Return what this account has, by currency, in minor units."""

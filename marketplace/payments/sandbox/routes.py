@@ -55,6 +55,9 @@ def _list(kind: str, *filters: str) -> Do:
             if place is None:
                 raise no_such(kind, str(cursor))
             found = found[place + 1 :]
+        for name in params.get("expand") or []:
+            for one in found[:limit]:
+                _expand(desk, one, str(name).removeprefix("data."))
         url = {"checkout.session": "checkout/sessions"}.get(kind, f"{kind}s")
         return {"object": "list", "data": found[:limit], "has_more": len(found) > limit, "url": f"/v1/{url}"}
 

@@ -1,0 +1,254 @@
+"""Reads and locks of payments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from marketplace.kernel.errors import NotFound
+from marketplace.kernel.words import N_
+from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState
+from marketplace.payments.tables import (
+    DebtorPaymentRow,
+    FundingRow,
+    IncomingEventRow,
+    OutgoingCallRow,
+    PaymentAlertRow,
+    PayoutRow,
+    ProviderAccountRow,
+    ReconciliationRow,
+)
+
+T = TypeVar("T")
+WAITING = (CallState.PENDING, CallState.SENT, CallState.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Payment:
+    """A funding or a debtor's payment as other rooms see it. `receivable_id` only for a debtor's."""
+
+    id: UUID
+    organisation_id: UUID
+    currency: str
+    amount_minor: int
+    state: str
+    state_since: datetime
+    session_id: str | None
+    pay_url: str | None
+    received_minor: int | None
+    received_currency: str | None
+    created_at: datetime
+    receivable_id: UUID | None = None
+    applied_at: datetime | None = None
+    distribution_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Payout:
+    """Money to a bank as other rooms see it."""
+
+    id: UUID
+    organisation_id: UUID
+    currency: str
+    amount_minor: int
+    purpose: str
+    subject_kind: str
+    subject_id: UUID
+    state: str
+    state_since: datetime
+    failure_code: str | None
+    paid_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something a person must look at."""
+
+    id: UUID
+    kind: str
+    subject_kind: str
+    subject_id: UUID
+    facts: dict[str, Any]
+    raised_at: datetime
+
+
+def funding(session: Session, funding_id: UUID) -> Payment:
+    """Return one funding. Raises: NotFound("not_found")."""
+    return _payment(_found(session.get(FundingRow, funding_id, populate_existing=True)))
+
+
+def debtor_payment(session: Session, payment_id: UUID) -> Payment:
+    """Return one debtor's payment. Raises: NotFound("not_found")."""
+    return _payment(_found(session.get(DebtorPaymentRow, payment_id, populate_existing=True)))
+
+
+def funding_or_payment(session: Session, payment_id: UUID) -> Payment:
+    """Return a funding or a debtor's payment. Raises: NotFound("not_found")."""
+    row = session.get(FundingRow, payment_id) or session.get(DebtorPaymentRow, payment_id)
+    return _payment(_found(row))
+
+
+def payout(session: Session, payout_id: UUID) -> Payout:
+    """Return one payout. Raises: NotFound("not_found")."""
+    return _payout(_found(session.get(PayoutRow, payout_id, populate_existing=True)))
+
+
+def fundings_of(session: Session, organisation_id: UUID, limit: int = 100) -> list[Payment]:
+    """Return an investor's fundings, newest first."""
+    rows = session.scalars(
+        select(FundingRow).where(FundingRow.organisation_id == organisation_id)
+        .order_by(FundingRow.created_at.desc(), FundingRow.id).limit(limit)
+    )  # fmt: skip
+    return [_payment(row) for row in rows]
+
+
+def payments_of(session: Session, receivable_id: UUID, limit: int = 100) -> list[Payment]:
+    """Return what a debtor paid, or started to pay, for a receivable, newest first."""
+    rows = session.scalars(
+        select(DebtorPaymentRow).where(DebtorPaymentRow.receivable_id == receivable_id)
+        .order_by(DebtorPaymentRow.created_at.desc(), DebtorPaymentRow.id).limit(limit)
+    )  # fmt: skip
+    return [_payment(row) for row in rows]
+
+
+def payouts_of(session: Session, organisation_id: UUID, limit: int = 100) -> list[Payout]:
+    """Return an organisation's payouts, newest first."""
+    rows = session.scalars(
+        select(PayoutRow).where(PayoutRow.organisation_id == organisation_id)
+        .order_by(PayoutRow.created_at.desc(), PayoutRow.id).limit(limit)
+    )  # fmt: skip
+    return [_payout(row) for row in rows]
+
+
+def payouts_about(session: Session, subject_id: UUID) -> list[Payout]:
+    """Return the payouts made for a subject (a lot's advance, a distribution's residual), oldest first."""
+    rows = session.scalars(
+        select(PayoutRow).where(PayoutRow.subject_id == subject_id).order_by(PayoutRow.created_at, PayoutRow.id)
+    )
+    return [_payout(row) for row in rows]
+
+
+def received_unapplied(session: Session, limit: int = 100) -> list[Payment]:
+    """Return debtors' payments whose money is in debtor_receipts and not yet shared out, oldest first."""
+    rows = session.scalars(
+        select(DebtorPaymentRow)
+        .where(DebtorPaymentRow.state == PaymentState.SUCCEEDED, DebtorPaymentRow.applied_at.is_(None))
+        .order_by(DebtorPaymentRow.state_since, DebtorPaymentRow.id)
+        .limit(limit)
+    )
+    return [_payment(row) for row in rows]
+
+
+def lock_debtor_payment(session: Session, payment_id: UUID) -> Payment:
+    """Lock a debtor's payment and return it as it is now. Raises: NotFound("not_found")."""
+    row = session.get(DebtorPaymentRow, payment_id, populate_existing=True, with_for_update=True)
+    return _payment(_found(row))
+
+
+def open_alerts(session: Session, limit: int = 200) -> list[Alert]:
+    """Return what people must look at, oldest first."""
+    rows = session.scalars(
+        select(PaymentAlertRow).where(PaymentAlertRow.closed_at.is_(None))
+        .order_by(PaymentAlertRow.raised_at, PaymentAlertRow.id).limit(limit)
+    )  # fmt: skip
+    return [Alert(row.id, row.kind, row.subject_kind, row.subject_id, row.facts, row.raised_at) for row in rows]
+
+
+def last_reconciliations(session: Session) -> list[ReconciliationRow]:
+    """Return the newest comparison of each currency."""
+    rows = session.scalars(
+        select(ReconciliationRow).distinct(ReconciliationRow.currency)
+        .order_by(ReconciliationRow.currency, ReconciliationRow.at.desc())
+    )  # fmt: skip
+    return list(rows)
+
+
+def due_calls(session: Session, limit: int) -> list[UUID]:
+    """Return the calls to be made now."""
+    return list(session.scalars(
+        select(OutgoingCallRow.id)
+        .where(OutgoingCallRow.state.in_(WAITING), OutgoingCallRow.next_at <= func.market_now())
+        .order_by(OutgoingCallRow.next_at).limit(limit)
+    ))  # fmt: skip
+
+
+def waiting_call_for(session: Session, subject_ids: Sequence[UUID]) -> UUID | None:
+    """Return a call due now for one of the subjects."""
+    return session.scalars(
+        select(OutgoingCallRow.id)
+        .where(OutgoingCallRow.subject_id.in_(subject_ids), OutgoingCallRow.state == CallState.PENDING)
+        .where(OutgoingCallRow.next_at <= func.market_now())
+        .order_by(OutgoingCallRow.created_at).limit(1)
+    ).first()  # fmt: skip
+
+
+def due_events(session: Session, limit: int) -> list[IncomingEventRow]:
+    """Return webhooks not yet worked on, oldest first."""
+    return list(session.scalars(
+        select(IncomingEventRow)
+        .where(IncomingEventRow.state == NoticeState.RECEIVED, IncomingEventRow.next_at <= func.market_now())
+        .order_by(IncomingEventRow.received_at).limit(limit)
+    ))  # fmt: skip
+
+
+def silent_sessions(session: Session, before: datetime, limit: int) -> list[str]:
+    """Return sessions that have shown nothing new since an instant, in no order: a webhook may have got lost."""
+    found: list[str] = []
+    for row in (FundingRow, DebtorPaymentRow):
+        found += session.scalars(
+            select(row.session_id)
+            .where(row.state.in_((PaymentState.OPEN, PaymentState.PROCESSING)), row.state_since < before)
+            .where(row.session_id.is_not(None)).order_by(func.random()).limit(limit)
+        )  # fmt: skip
+    return found
+
+
+def silent_payouts(session: Session, before: datetime, limit: int) -> list[tuple[str, str]]:
+    """Return (payout, account) under way that have shown nothing new since an instant, in no order."""
+    rows = session.execute(
+        select(PayoutRow.payout_id, PayoutRow.account_id)
+        .where(PayoutRow.state == PayoutState.IN_TRANSIT, PayoutRow.state_since < before)
+        .where(PayoutRow.payout_id.is_not(None)).order_by(func.random()).limit(limit)
+    )  # fmt: skip
+    return [(str(payout_id), str(account)) for payout_id, account in rows]
+
+
+def waiting_payouts(session: Session, limit: int) -> list[UUID]:
+    """Return payouts requested without any call under way for them."""
+    calls = select(OutgoingCallRow.id).where(
+        OutgoingCallRow.subject_id.in_((PayoutRow.id, PayoutRow.organisation_id)), OutgoingCallRow.state.in_(WAITING)
+    )
+    return list(session.scalars(
+        select(PayoutRow.id)
+        .where(PayoutRow.state == PayoutState.REQUESTED, ~calls.exists())
+        .order_by(PayoutRow.created_at).limit(limit)
+    ))  # fmt: skip
+
+
+def provider_id(session: Session, organisation_id: UUID, kind: str, currency: str | None = None) -> str | None:
+    """Return what an organisation is called at the provider."""
+    return session.scalars(
+        select(ProviderAccountRow.provider_id).where(
+            ProviderAccountRow.organisation_id == organisation_id, ProviderAccountRow.kind == kind,
+            ProviderAccountRow.currency.is_not_distinct_from(currency),
+        )
+    ).one_or_none()  # fmt: skip
+
+
+def _found(row: T | None) -> T:
+    if row is None:
+        raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
+    return row
+
+
+def _payment(row: FundingRow | DebtorPaymentRow) -> Payment:
+    return Payment(**{name: getattr(row, name, None) for name in Payment.__dataclass_fields__})
+
+
+def _payout(row: PayoutRow) -> Payout:
+    return Payout(**{name: getattr(row, name) for name in Payout.__dataclass_fields__})

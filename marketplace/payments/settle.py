@@ -1,0 +1,193 @@
+"""What the provider shows, folded into our books: forward only, and money at most once."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from marketplace.kernel.errors import Conflict
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.parties.rules import verb
+from marketplace.payments import money
+from marketplace.payments.alerts import raise_alert
+from marketplace.payments.calls import lock_payout, move_payment, move_payout, return_money, sent_to_bank
+from marketplace.payments.gateway import BankPayout, Chargeback, Checkout
+from marketplace.payments.rules import (
+    NOTICE,
+    NoticeState,
+    PaymentState,
+    PayoutState,
+    as_expected,
+    next_payment_state,
+    next_payout_states,
+)
+from marketplace.payments.schemas import ReceiveEvent, SettleEvent
+from marketplace.payments.tables import DebtorPaymentRow, FundingRow, IncomingEventRow, PayoutRow
+from marketplace.perform import Result, Tx
+
+Paying = FundingRow | DebtorPaymentRow
+
+
+@verb("receive_event")
+def receive_event(tx: Tx, command: ReceiveEvent) -> Result:
+    """Keep a webhook's bytes and signature; work on it later.
+
+    Raises: Conflict("event_known") when it came before.
+    """
+    values = {name: getattr(command, name) for name in command.__dataclass_fields__}
+    event_id = tx.session.scalars(
+        insert(IncomingEventRow)
+        .values(id=new_id(), state=NoticeState.RECEIVED, attempts=0, next_at=tx.now, **values)
+        .on_conflict_do_nothing()
+        .returning(IncomingEventRow.id)
+    ).one_or_none()
+    if event_id is None:
+        raise Conflict("event_known", N_("This event came before."))
+    tx.record("incoming_event", event_id,
+              after={"provider": command.provider, "event_id": command.event_id, "kind": command.kind})  # fmt: skip
+    return {"incoming_event_id": event_id}
+
+
+@verb("settle_event")
+def settle_event(tx: Tx, command: SettleEvent) -> Result:
+    """Fold what the provider shows now into our rows; what they know already changes nothing.
+
+    Raises: Conflict("event_done") when the event was settled before; Conflict("nothing_new") without event and news.
+    """
+    event = _lock_event(tx, command.event_id) if command.event_id else None
+    ours = _fold(tx, command.seen) if command.seen else False
+    if event is not None:
+        after = NoticeState.SETTLED if ours else NoticeState.IGNORED
+        NOTICE.check(event.state, after)
+        event.state, event.settled_at = after, tx.clock()
+        tx.session.flush()
+        tx.record("incoming_event", event.id, after={"state": after})
+    if tx.events == 0:
+        raise Conflict("nothing_new", N_("The provider shows nothing new."))
+    return {"ours": ours}
+
+
+def _lock_event(tx: Tx, event_id: UUID) -> IncomingEventRow:
+    row = tx.session.scalars(
+        select(IncomingEventRow)
+        .where(IncomingEventRow.id == event_id, IncomingEventRow.state == NoticeState.RECEIVED)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if row is None:
+        raise Conflict("event_done", N_("This event was worked on before, or is being worked on."))
+    return row
+
+
+def _fold(tx: Tx, seen: Checkout | BankPayout | Chargeback) -> bool:
+    """Return whether it is ours at all."""
+    if isinstance(seen, Checkout):
+        return _fold_checkout(tx, seen)
+    if isinstance(seen, BankPayout):
+        return _fold_payout(tx, seen)
+    return _fold_chargeback(tx, seen)
+
+
+# -- money coming in ----------------------------------------------------------------------------------------------
+
+
+def _fold_checkout(tx: Tx, seen: Checkout) -> bool:
+    row = _lock_paying(tx, seen)
+    if row is None:
+        return False
+    after = next_payment_state(row.state, seen.state)
+    if after is None:
+        return True
+    row.session_id = row.session_id or seen.session_id
+    row.intent_id = row.intent_id or seen.intent_id
+    if after == PaymentState.OPEN:
+        row.pay_url = row.pay_url or seen.pay_url
+    if after == PaymentState.SUCCEEDED:
+        _received(tx, row, seen)
+    else:
+        move_payment(tx, row, after)
+    return True
+
+
+def _received(tx: Tx, row: Paying, seen: Checkout) -> None:
+    """Book what arrived; what is not what was asked for is parked, and a person is told."""
+    row.received_minor, row.received_currency = seen.minor, seen.currency
+    if as_expected(row.amount_minor, row.currency, seen.minor, seen.currency):
+        entry_id = money.book_received(tx, row)
+        money.keep_transition(tx, seen.session_id, "succeeded", entry_id)
+        move_payment(tx, row, PaymentState.SUCCEEDED)
+        return
+    suspended = isinstance(row, DebtorPaymentRow) and seen.minor > 0 and seen.currency in tx.policy.currencies
+    entry_id_or_none = money.book_suspense(tx, row, seen.minor, seen.currency) if suspended else None  # type: ignore[arg-type]
+    money.keep_transition(tx, seen.session_id, "succeeded", entry_id_or_none)
+    move_payment(tx, row, PaymentState.PARKED, reason="not_as_asked")
+    raise_alert(
+        tx, "not_as_asked", row.__tablename__, row.id, asked_minor=row.amount_minor, asked_currency=row.currency,
+        received_minor=seen.minor, received_currency=seen.currency, suspended=suspended,
+    )  # fmt: skip
+
+
+def _lock_paying(tx: Tx, seen: Checkout) -> Paying | None:
+    """Find ours by the provider's id, else by the mark we gave it: the webhook may be faster than our own commit."""
+    subject_id = _uuid(seen.subject_id)
+    for table in (FundingRow, DebtorPaymentRow):
+        row = tx.session.scalars(
+            select(table).where((table.session_id == seen.session_id) | (table.id == subject_id)).with_for_update()
+        ).one_or_none()
+        if row is not None and row.session_id in (None, seen.session_id):
+            return row
+    return None
+
+
+# -- money going out ----------------------------------------------------------------------------------------------
+
+
+def _fold_payout(tx: Tx, seen: BankPayout) -> bool:
+    row = _find_payout(tx, seen)
+    if row is None:
+        return False
+    if not as_expected(row.amount_minor, row.currency, seen.minor, seen.currency):
+        raise_alert(tx, "payout_not_as_asked", "payout", row.id, asked_minor=row.amount_minor,
+                    asked_currency=row.currency, sent_minor=seen.minor, sent_currency=seen.currency)  # fmt: skip
+        return True
+    for after in next_payout_states(row.state, seen.state):
+        if after == PayoutState.IN_TRANSIT:
+            sent_to_bank(tx, row, seen.payout_id)
+        elif after == PayoutState.PAID:
+            row.paid_at = tx.clock()
+            money.keep_transition(tx, seen.payout_id, "paid", money.book_paid(tx, row))
+            move_payout(tx, row, PayoutState.PAID)
+        else:
+            return_money(tx, row, seen.failure_code)
+    return True
+
+
+def _find_payout(tx: Tx, seen: BankPayout) -> PayoutRow | None:
+    found = tx.session.scalars(
+        select(PayoutRow.id).where((PayoutRow.payout_id == seen.payout_id) | (PayoutRow.id == _uuid(seen.subject_id)))
+    ).one_or_none()
+    if found is None:
+        return None
+    row = lock_payout(tx, found)
+    return row if row.payout_id in (None, seen.payout_id) else None
+
+
+# -- money taken back ---------------------------------------------------------------------------------------------
+
+
+def _fold_chargeback(tx: Tx, seen: Chargeback) -> bool:
+    """Tell a person. Undoing what was shared out already is not done here."""
+    for table in (FundingRow, DebtorPaymentRow):
+        payment_id = tx.session.scalars(select(table.id).where(table.intent_id == seen.intent_id)).one_or_none()
+        if payment_id is not None and seen.intent_id is not None:
+            raise_alert(tx, f"chargeback_{seen.state}", table.__tablename__, payment_id, dispute_id=seen.dispute_id,
+                        minor=seen.minor, currency=seen.currency)  # fmt: skip
+            return True
+    return False
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
