@@ -82,7 +82,9 @@ def _say_no(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def refuse_http(error: HTTPException) -> ResponseReturnValue:
         if refusals.wants_json():
-            return api_errors.problem_json(error.code or 500, (error.name or "error").lower().replace(" ", "_"), error.name)
+            return api_errors.problem_json(
+                error.code or 500, (error.name or "error").lower().replace(" ", "_"), error.name
+            )
         return refusals.of_http(error)
 
     @app.errorhandler(OperationalError)

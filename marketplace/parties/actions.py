@@ -258,5 +258,3 @@ def _facts(row: OrganisationRow) -> dict[str, object]:
         "group_id": row.group_id,
         "has_iban": row.iban is not None,
     }
-
-

@@ -46,10 +46,11 @@ def hashed(password: str) -> str:
 def matches(stored: str | None, password: str) -> bool:
     """Say whether a password is the stored one. Takes as long for None (no such user), and answers False."""
     cheap = current_app.testing
+    right = False
     try:
         right = _hasher(cheap).verify(stored or _decoy(cheap), password[: MOST + 1])
     except (VerificationError, InvalidHashError):
-        right = False
+        return False
     return right and stored is not None
 
 

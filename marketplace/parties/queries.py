@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import RowMapping, Select, func, select
@@ -71,7 +72,9 @@ def organisations(session: Session, ids: Iterable[UUID]) -> dict[UUID, Organisat
 def of_kind(session: Session, kind: str) -> list[Organisation]:
     """Return all organisations of a kind, by name."""
     rows = session.scalars(
-        select(OrganisationRow).where(OrganisationRow.kind == kind).order_by(OrganisationRow.legal_name, OrganisationRow.id)
+        select(OrganisationRow)
+        .where(OrganisationRow.kind == kind)
+        .order_by(OrganisationRow.legal_name, OrganisationRow.id)
     )
     return [_organisation(row) for row in rows]
 
@@ -133,7 +136,9 @@ def users(session: Session, ids: Iterable[UUID]) -> dict[UUID, User]:
 def users_of(session: Session, organisation_id: UUID) -> list[User]:
     """Return the people of an organisation, by name."""
     rows = session.execute(
-        _users().where(UserAccountRow.organisation_id == organisation_id).order_by(UserAccountRow.display_name, UserAccountRow.id)
+        _users()
+        .where(UserAccountRow.organisation_id == organisation_id)
+        .order_by(UserAccountRow.display_name, UserAccountRow.id)
     ).mappings()
     return [_user(row) for row in rows]
 
@@ -152,7 +157,7 @@ def everybody(session: Session) -> list[User]:
     return [_user(row) for row in rows]
 
 
-def _users() -> "Select[tuple[object, ...]]":
+def _users() -> Select[*tuple[Any, ...]]:
     return select(
         UserAccountRow.id,
         UserAccountRow.email,

@@ -111,8 +111,12 @@ def plain_iban(text: str) -> str:
 class SignInSchema(Schema):
     """The sign-in form."""
 
-    email = fields.String(required=True, validate=validate.Length(max=320), error_messages={"required": N_("Enter your e-mail address.")})
-    password = fields.String(required=True, validate=validate.Length(max=1000), error_messages={"required": N_("Enter your password.")})
+    email = fields.String(
+        required=True, validate=validate.Length(max=320), error_messages={"required": N_("Enter your e-mail address.")}
+    )
+    password = fields.String(
+        required=True, validate=validate.Length(max=1000), error_messages={"required": N_("Enter your password.")}
+    )
 
 
 class RegisterOrganisationSchema(Schema):
@@ -120,7 +124,9 @@ class RegisterOrganisationSchema(Schema):
 
     kind = fields.String(required=True, validate=validate.OneOf(KINDS, error=N_("Choose one of the kinds.")))
     legal_name = fields.String(required=True, validate=validate.Length(1, 300))
-    country = fields.String(required=True, validate=validate.Regexp(r"^[A-Z]{2}$", error=N_("Enter a country code like GB.")))
+    country = fields.String(
+        required=True, validate=validate.Regexp(r"^[A-Z]{2}$", error=N_("Enter a country code like GB."))
+    )
     legal_id = fields.String(load_default=None)
     vat_id = fields.String(load_default=None)
     sector = fields.String(load_default=None, validate=validate.Length(max=100))

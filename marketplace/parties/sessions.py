@@ -46,28 +46,32 @@ def token_hash(token: str) -> bytes:
 def opened_by(session: Session, token: str, idle_minutes: int) -> Person | None:
     """Return the person a token belongs to, or None: unknown, ended, expired, idle too long, or locked out."""
     now = func.clock_timestamp()
-    row = session.execute(
-        select(
-            WebSessionRow.id.label("session_id"),
-            UserAccountRow.id.label("user_id"),
-            UserAccountRow.display_name,
-            UserAccountRow.role,
-            UserAccountRow.organisation_id,
-            UserAccountRow.locale,
-            OrganisationRow.legal_name.label("organisation_name"),
-            OrganisationRow.good_standing,
-            (WebSessionRow.last_seen_at < now - func.make_interval(0, 0, 0, 0, 0, 0, TOUCH_SECONDS)).label("stale"),
+    row = (
+        session.execute(
+            select(
+                WebSessionRow.id.label("session_id"),
+                UserAccountRow.id.label("user_id"),
+                UserAccountRow.display_name,
+                UserAccountRow.role,
+                UserAccountRow.organisation_id,
+                UserAccountRow.locale,
+                OrganisationRow.legal_name.label("organisation_name"),
+                OrganisationRow.good_standing,
+                (WebSessionRow.last_seen_at < now - func.make_interval(0, 0, 0, 0, 0, 0, TOUCH_SECONDS)).label("stale"),
+            )
+            .join(UserAccountRow, UserAccountRow.id == WebSessionRow.user_id)
+            .join(OrganisationRow, OrganisationRow.id == UserAccountRow.organisation_id)
+            .where(
+                WebSessionRow.token_hash == token_hash(token),
+                WebSessionRow.ended_at.is_(None),
+                WebSessionRow.expires_at > now,
+                WebSessionRow.last_seen_at > now - func.make_interval(0, 0, 0, 0, 0, idle_minutes),
+                UserAccountRow.active,
+            )
         )
-        .join(UserAccountRow, UserAccountRow.id == WebSessionRow.user_id)
-        .join(OrganisationRow, OrganisationRow.id == UserAccountRow.organisation_id)
-        .where(
-            WebSessionRow.token_hash == token_hash(token),
-            WebSessionRow.ended_at.is_(None),
-            WebSessionRow.expires_at > now,
-            WebSessionRow.last_seen_at > now - func.make_interval(0, 0, 0, 0, 0, idle_minutes),
-            UserAccountRow.active,
-        )
-    ).mappings().one_or_none()
+        .mappings()
+        .one_or_none()
+    )
     return Person(**{**row, "role": Role(row["role"])}) if row else None
 
 

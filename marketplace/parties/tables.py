@@ -3,8 +3,19 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CHAR, Boolean, DateTime, ForeignKey, ForeignKeyConstraint, Index, Integer, LargeBinary, Text
-from sqlalchemy import UniqueConstraint, text
+from sqlalchemy import (
+    CHAR,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace.db import Base, Created, Id, Instant

@@ -48,5 +48,7 @@ class SigningKey:
 
 def signing_keys(session: Session) -> list[SigningKey]:
     """Return the public keys, newest first."""
-    rows = session.execute(text("SELECT key_id, verifier_key, known_at FROM signing_key ORDER BY known_at DESC, key_id"))
+    rows = session.execute(
+        text("SELECT key_id, verifier_key, known_at FROM signing_key ORDER BY known_at DESC, key_id")
+    )
     return [SigningKey(row.key_id, row.verifier_key, row.known_at) for row in rows]

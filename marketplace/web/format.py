@@ -52,7 +52,7 @@ def _fraction(value: int, digits: int) -> str:
 def money(minor: int | None, currency: str) -> Markup:
     """Return `£48,600` with its minor units lighter, never wrapped. None is an en dash, minus is U+2212."""
     if minor is None:
-        return Markup(NOTHING)
+        return escape(NOTHING)
     digits = exponent(currency)
     whole, rest = divmod(abs(minor), 10**digits)
     sign = MINUS if minor < 0 else ""
@@ -125,7 +125,8 @@ def days(value: int | None) -> str:
     """Return `50 days`, in the reader's language."""
     if value is None:
         return NOTHING
-    return ngettext("%(num)s day", "%(num)s days", value)
+    words: str = ngettext("%(num)s day", "%(num)s days", value)
+    return words
 
 
 def day(value: date | datetime | None) -> str:
@@ -174,7 +175,7 @@ def zone_short(value: datetime, zone: str | None = None) -> str:
 def moment(value: datetime | None, zone: str | None = None, seconds: bool = False) -> Markup:
     """Return an instant as a `time` element, with its zone: `12 Aug 2026, 16:00 BST`."""
     if value is None:
-        return Markup(NOTHING)
+        return escape(NOTHING)
     there = zone or zone_name()
     local = value.astimezone(ZoneInfo(there))
     words = gettext("%(day)s, %(time)s", day=_day(local.date(), "d MMM y"), time=clock(value, there, seconds))
@@ -236,7 +237,9 @@ def bars(amounts: Sequence[int], least: int = 1_000) -> list[dict[str, Any]]:
     pieces, at = [], 0
     for index, width in enumerate(widths):
         if width:
-            pieces.append({"x": _thousandths(at), "width": _thousandths(width), "css": SEGMENTS[index % 4], "first": at == 0})
+            pieces.append(
+                {"x": _thousandths(at), "width": _thousandths(width), "css": SEGMENTS[index % 4], "first": at == 0}
+            )
         at += width
     return pieces
 
@@ -260,24 +263,30 @@ def initials(name: str) -> str:
 
 def translated(words: str, params: Any = None) -> str:
     """Return words marked by `N_` in the reader's language, with parameters filled in."""
-    said = gettext(words)
+    said: str = gettext(words)
     return said % params if params else said
 
 
 def install(app: Flask) -> None:
     """Give every template these filters and helpers."""
     filters = {
-        "money": money, "money_text": money_text, "money_short": money_short, "bps": bps, "bp": basis_points, "ppm": ppm,
-        "number": number, "days": days, "day": day, "day_short": day_short, "clock": clock, "moment": moment,
+        "money": money, "money_text": money_text, "money_short": money_short, "bps": bps, "bp": basis_points, 
+        "ppm": ppm, "number": number, "days": days, "day": day, "day_short": day_short, "clock": clock, "moment": moment,
         "instant": instant, "hash_short": hash_short, "initials": initials, "translated": translated,
         "grade_class": grade_class, "dpd_class": dpd_class,
     }  # fmt: skip
     app.jinja_env.filters.update(filters)
     app.jinja_env.globals.update(
-        bars=bars, share=share, time_left=time_left, count_class=count_class, zone_name=zone_name, zone_short=zone_short, said=said
+        bars=bars,
+        share=share,
+        time_left=time_left,
+        count_class=count_class,
+        zone_name=zone_name,
+        zone_short=zone_short,
+        said=said,
     )
 
 
 def said(thing: Any) -> Markup:
-    """Return the words of an error, a problem or a reason (anything with `words` and `params`), translated and escaped."""
+    """Return the words of anything with `words` and `params` (an error, a problem, a reason), translated, escaped."""
     return escape(translated(thing.words, getattr(thing, "params", None) or None))

@@ -11,8 +11,8 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.money import exponent
 from marketplace.kernel.words import N_
 
-AMOUNT = re.compile(r"(\d{1,3}(?:[,  ]\d{3})+|\d{1,15})(?:\.(\d{1,2}))?")
-RATE = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))?")
+AMOUNT = re.compile(r"([0-9]{1,3}(?:[,  ][0-9]{3})+|[0-9]{1,15})(?:\.([0-9]{1,2}))?")
+RATE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?")
 SYMBOLS = {"GBP": "£", "EUR": "€", "HKD": "HK$", "USD": "US$", "CNY": "CN¥", "JPY": "¥"}
 
 
@@ -52,10 +52,10 @@ def minor_of(text: str, currency: str, field: str = "amount") -> int:
     digits = exponent(currency)
     decimals = (found.group(2) or "") if found else ""
     if found is None or len(decimals) > digits:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."),
-                           problems=[Problem(field, "amount", N_("Enter an amount like 10,000.00."))])  # fmt: skip
+        raise _wrong(field, "amount", N_("Enter an amount like 10,000.00."))
     whole = int(re.sub(r"\D", "", found.group(1)))
-    return whole * 10**digits + (int(decimals.ljust(digits, "0")) if digits else 0)
+    rest = int(decimals.ljust(digits, "0")) if digits else 0
+    return whole * int(10**digits) + rest
 
 
 def bps_of_percent(text: str, field: str = "rate") -> int:
@@ -65,8 +65,7 @@ def bps_of_percent(text: str, field: str = "rate") -> int:
     """
     found = RATE.fullmatch(text.strip().removesuffix("%").strip())
     if found is None:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."),
-                           problems=[Problem(field, "rate", N_("Enter a rate like 7.35, in per cent a year."))])  # fmt: skip
+        raise _wrong(field, "rate", N_("Enter a rate like 7.35, in per cent a year."))
     return int(found.group(1)) * 100 + int((found.group(2) or "").ljust(2, "0"))
 
 
@@ -77,11 +76,14 @@ def day_of(text: str, field: str = "day") -> date:
     """
     for pattern in ("%Y-%m-%d", "%d %b %Y", "%d %B %Y"):
         try:
-            return datetime.strptime(text.strip(), pattern).date()
+            return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007 a day has no zone
         except ValueError:
             continue
-    raise InvalidInput("invalid_fields", N_("Some fields need another look."),
-                       problems=[Problem(field, "day", N_("Enter a date like 2 Oct 2026."))])  # fmt: skip
+    raise _wrong(field, "day", N_("Enter a date like 2 Oct 2026."))
+
+
+def _wrong(field: str, rule: str, words: str) -> InvalidInput:
+    return InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[Problem(field, rule, words)])
 
 
 def joined(problems: Sequence[Problem]) -> str:

@@ -61,7 +61,8 @@ def server_now() -> datetime:
 
 def role_word(role: Role) -> str:
     """Return a role in the reader's language."""
-    return gettext(ROLES[role])
+    word: str = gettext(ROLES[role])
+    return word
 
 
 def install(app: Flask) -> None:

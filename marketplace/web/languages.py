@@ -15,11 +15,8 @@ LANGUAGES = (("en", "English"), ("zh_Hant", "繁體中文"), ("zh_Hans", "简体
 CODES = tuple(code for code, _ in LANGUAGES)
 COOKIE = "duebill_language"
 CATALOGS = Path(__file__).resolve().parent.parent / "translations"
-PREFERRED = {
-    "en": "en", "zh-tw": "zh_Hant", "zh-hk": "zh_Hant", "zh-mo": "zh_Hant", "zh-hant": "zh_Hant", "zh-hant-hk": "zh_Hant",
-    "zh-hant-tw": "zh_Hant", "zh": "zh_Hans", "zh-cn": "zh_Hans", "zh-sg": "zh_Hans", "zh-hans": "zh_Hans",
-    "zh-hans-cn": "zh_Hans",
-}  # fmt: skip
+HANT, HANS = ("zh-hant", "zh-tw", "zh-hk", "zh-mo", "zh-hant-hk", "zh-hant-tw"), ("zh", "zh-hans", "zh-cn", "zh-sg")
+PREFERRED = {"en": "en"} | dict.fromkeys(HANT, "zh_Hant") | dict.fromkeys(HANS, "zh_Hans")
 
 
 def choose() -> str:

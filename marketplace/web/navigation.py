@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import Flask, current_app, request, url_for
 from flask_babel import gettext
 from sqlalchemy.orm import Session
+from werkzeug.routing import Rule
 
 from marketplace.db import db
 from marketplace.kernel.actors import Role
@@ -114,10 +115,16 @@ def home_of(role: Role) -> str:
 
 def _existing(endpoints: tuple[str, ...]) -> str | None:
     for endpoint in endpoints:
-        rules = current_app.url_map._rules_by_endpoint.get(endpoint, [])
+        rules = _rules(endpoint)
         if any("GET" in (rule.methods or ()) and not rule.arguments for rule in rules):
             return endpoint
     return None
+
+
+def _rules(endpoint: str) -> list[Rule]:
+    if endpoint not in current_app.view_functions:
+        return []
+    return list(current_app.url_map.iter_rules(endpoint))
 
 
 def _is_here(item: Item, href: str) -> bool:
@@ -133,7 +140,7 @@ def _count(endpoint: str) -> int:
 
 def address_with(**changes: Any) -> str:
     """Return this page's address with some of its arguments changed; None takes one away."""
-    arguments = request.args.to_dict(flat=False)
+    arguments: dict[str, Any] = request.args.to_dict(flat=False)
     for name, value in changes.items():
         arguments.pop(name, None)
         if value is not None:

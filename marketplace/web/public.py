@@ -34,7 +34,11 @@ VERIFIER = Path(shell.__file__).resolve().parent.parent / "audit" / "verify.py"
 def landing() -> ResponseReturnValue:
     """What this market is, its last awards, and one invoice seen through."""
     return render_template(
-        "public/landing.html", board=board.board(db.session()), example=example(), currency=CURRENCY, demo=_settings().demo
+        "public/landing.html",
+        board=board.board(db.session()),
+        example=example(),
+        currency=CURRENCY,
+        demo=_settings().demo,
     )
 
 

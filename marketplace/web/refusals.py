@@ -23,19 +23,47 @@ class Refusal:
 
 
 REFUSALS = {
-    400: Refusal(N_("The request could not be read"), N_("Something in it was missing or malformed. Nothing was changed."), "signpost-split"),
+    400: Refusal(
+        N_("The request could not be read"),
+        N_("Something in it was missing or malformed. Nothing was changed."),
+        "signpost-split",
+    ),
     401: Refusal(N_("Sign in first"), N_("This page is for people with an account."), "person-lock"),
     403: Refusal(N_("You may not do this"), N_("Your role does not include it. Nothing was changed."), "slash-circle"),
-    404: Refusal(N_("There is nothing at this address"), N_("It may have moved, or you may not see it."), "signpost-split"),
-    405: Refusal(N_("This address does not take that"), N_("The page exists, but not for this kind of request. Nothing was changed."), "signpost-2"),
-    409: Refusal(N_("Somebody was faster"), N_("What you asked for has changed in the meantime. Nothing was changed by you."), "intersect"),
+    404: Refusal(
+        N_("There is nothing at this address"), N_("It may have moved, or you may not see it."), "signpost-split"
+    ),
+    405: Refusal(
+        N_("This address does not take that"),
+        N_("The page exists, but not for this kind of request. Nothing was changed."),
+        "signpost-2",
+    ),
+    409: Refusal(
+        N_("Somebody was faster"),
+        N_("What you asked for has changed in the meantime. Nothing was changed by you."),
+        "intersect",
+    ),
     413: Refusal(N_("The file is too large"), N_("It was not read. Nothing was changed."), "file-earmark-x"),
     422: Refusal(N_("A rule of the market stands against it"), N_("Nothing was changed."), "x-octagon"),
-    429: Refusal(N_("Too many at once"), N_("You asked more often than the market allows. Nothing is lost."), "hourglass-split"),
-    500: Refusal(N_("Something failed here"), N_("It is our fault, and it is logged under the reference below. No half of your request was kept."), "tools"),
-    502: Refusal(N_("The payment provider did not answer"), N_("We do not send twice; what was asked is looked up and finished."), "plug"),
-    503: Refusal(N_("The market is not reachable"), N_("Its database does not answer. Deadlines stand still with it. Try again in a minute."), "plug"),
-}  # fmt: skip
+    429: Refusal(
+        N_("Too many at once"), N_("You asked more often than the market allows. Nothing is lost."), "hourglass-split"
+    ),
+    500: Refusal(
+        N_("Something failed here"),
+        N_("It is our fault, and it is logged under the reference below. No half of your request was kept."),
+        "tools",
+    ),
+    502: Refusal(
+        N_("The payment provider did not answer"),
+        N_("We do not send twice; what was asked is looked up and finished."),
+        "plug",
+    ),
+    503: Refusal(
+        N_("The market is not reachable"),
+        N_("Its database does not answer. Nothing was changed. Try again in a minute."),
+        "plug",
+    ),
+}
 
 
 def page(status: int, *, title: str = "", words: str = "", wait: int | None = None) -> ResponseReturnValue:
@@ -71,7 +99,9 @@ def of_http(error: HTTPException) -> ResponseReturnValue:
         return page(
             400,
             title=gettext("This form is too old"),
-            words=gettext("It was opened before you signed in, or in another window. Open it again and send it once more."),
+            words=gettext(
+                "It was opened before you signed in, or in another window. Open it again and send it once more."
+            ),
         )
     status = error.code or 500
     if 300 <= status < 400:

@@ -20,7 +20,7 @@ manager = LoginManager()
 View = Callable[..., ResponseReturnValue]
 
 
-class SignedIn(UserMixin):
+class SignedIn(UserMixin):  # type: ignore[misc]
     """What Flask-Login carries: the token of the session and the person it belongs to."""
 
     def __init__(self, token: str, person: Person) -> None:
