@@ -270,10 +270,10 @@ def translated(words: str, params: Any = None) -> str:
 def install(app: Flask) -> None:
     """Give every template these filters and helpers."""
     filters = {
-        "money": money, "money_text": money_text, "money_short": money_short, "bps": bps, "bp": basis_points, 
-        "ppm": ppm, "number": number, "days": days, "day": day, "day_short": day_short, "clock": clock, "moment": moment,
-        "instant": instant, "hash_short": hash_short, "initials": initials, "translated": translated,
-        "grade_class": grade_class, "dpd_class": dpd_class,
+        "money": money, "money_text": money_text, "money_short": money_short, "bps": bps, "bp": basis_points,
+        "ppm": ppm, "number": number, "days": days, "day": day, "day_short": day_short, "clock": clock,
+        "moment": moment, "instant": instant, "hash_short": hash_short, "initials": initials,
+        "translated": translated, "grade_class": grade_class, "dpd_class": dpd_class,
     }  # fmt: skip
     app.jinja_env.filters.update(filters)
     app.jinja_env.globals.update(
