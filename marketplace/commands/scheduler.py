@@ -1,0 +1,17 @@
+"""`bin/market scheduler`: the one process that keeps time."""
+
+import logging
+
+import click
+
+
+@click.command("scheduler")
+@click.option("--json", "as_json", is_flag=True, help="Accepted everywhere; this command prints nothing.")
+def command(as_json: bool) -> None:
+    """Run the jobs at their intervals until told to stop. Of several schedulers one leads."""
+    from marketplace.app import create_app
+    from marketplace.jobs.schedule import run_scheduler
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    run_scheduler(create_app())

@@ -1,0 +1,25 @@
+"""How gunicorn serves the market. What differs between installations comes from the command line."""
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
+worker_class = "gthread"
+workers = int(os.environ.get("DUEBILL_WEB_WORKERS", "2"))
+threads = int(os.environ.get("DUEBILL_WEB_THREADS", "64"))  # an open event stream holds a thread
+graceful_timeout = 2
+timeout = 60
+keepalive = 5
+preload_app = True  # the workers share what was loaded once
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a heartbeat, not a secret)
+max_requests = 20_000
+max_requests_jitter = 2_000
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """A worker dies with its master."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
