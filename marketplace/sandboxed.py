@@ -22,10 +22,7 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.words import N_
 
 ROOT = Path(__file__).resolve().parents[1]
-BOOT = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from marketplace import sandboxed; sandboxed.serve(*sys.argv[2:])"
-)
+BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from marketplace import sandboxed; sandboxed.serve(*sys.argv[2:])"
 ANSWER_BYTES_MAX = 40 * 1024 * 1024
 
 
@@ -116,8 +113,7 @@ def serve(module: str, function: str, memory_bytes: str, cpu_seconds: str) -> No
         said: dict[str, Any] = {"value": work(payload, **header["options"])}
     except MarketplaceError as refused:
         problems = [
-            {"field": p.field, "rule": p.rule, "words": p.words, "params": dict(p.params)}
-            for p in refused.problems
+            {"field": p.field, "rule": p.rule, "words": p.words, "params": dict(p.params)} for p in refused.problems
         ]
         said = {
             "refused": {

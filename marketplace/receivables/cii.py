@@ -207,9 +207,7 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
         legal_id=reading.identifier(node, "ram:SpecifiedLegalOrganization/ram:ID", "BR-CL-11", "BT-30/BT-47"),
         vat_id=registrations.get("VA"),
         tax_id=registrations.get("FC"),
-        endpoint=reading.identifier(
-            node, "ram:URIUniversalCommunication/ram:URIID", "BR-CL-25", endpoint_term
-        ),
+        endpoint=reading.identifier(node, "ram:URIUniversalCommunication/ram:URIID", "BR-CL-25", endpoint_term),
         has_address=address is not None,
         country=reading.code("BR-CL-14", "country", reading.text(address, "ram:CountryID")),
         city=reading.text(address, "ram:CityName"),
@@ -217,17 +215,13 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
     )
 
 
-def _means(
-    reading: Reading, root: etree._Element
-) -> tuple[tuple[tuple[str | None, bool], ...], tuple[str, ...]]:
+def _means(reading: Reading, root: etree._Element) -> tuple[tuple[tuple[str | None, bool], ...], tuple[str, ...]]:
     means: list[tuple[str | None, bool]] = []
     accounts: list[str] = []
     for node in reading.all(root, f"{SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans"):
         code = reading.code("BR-CL-16", "BT-81", reading.text(node, "ram:TypeCode"))
         account = "ram:PayeePartyCreditorFinancialAccount"
-        said = reading.text(node, f"{account}/ram:IBANID") or reading.text(
-            node, f"{account}/ram:ProprietaryID"
-        )
+        said = reading.text(node, f"{account}/ram:IBANID") or reading.text(node, f"{account}/ram:ProprietaryID")
         accounts += [said] if said else []
         means.append((code, said is not None or reading.first(node, account) is None))
     return tuple(means), tuple(accounts)
@@ -245,9 +239,7 @@ def _charge(reading: Reading, node: etree._Element) -> Charge:
         percent=reading.text(node, "ram:CalculationPercent"),
         reason_code=code,
         reason=reading.text(node, "ram:Reason"),
-        category=reading.code(
-            "BR-CL-18", "BT-95/BT-102", reading.text(node, "ram:CategoryTradeTax/ram:CategoryCode")
-        ),
+        category=reading.code("BR-CL-18", "BT-95/BT-102", reading.text(node, "ram:CategoryTradeTax/ram:CategoryCode")),
         rate=reading.text(node, "ram:CategoryTradeTax/ram:RateApplicablePercent"),
     )
 
@@ -269,9 +261,7 @@ def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> To
     for element in reading.all(root, f"{SUMMATION}/ram:TaxTotalAmount"):
         if said := content(element):
             vat.append(((element.get("currencyID") or "").strip() or None, said))
-    return Totals(
-        terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat)
-    )
+    return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
 
 
 def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:

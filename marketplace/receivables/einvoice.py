@@ -32,9 +32,7 @@ def read_einvoice(content: bytes, filename: str) -> ReadInvoice:
     two_embedded_invoices, unusual_compression, too_costly, unknown_syntax (with the root's name as `syntax`).
     """
     if len(content) > UPLOAD_BYTES_MAX:
-        raise refusal(
-            "too_large", N_("The file is larger than %(most)s MB."), {"most": UPLOAD_BYTES_MAX // 2**20}
-        )
+        raise refusal("too_large", N_("The file is larger than %(most)s MB."), {"most": UPLOAD_BYTES_MAX // 2**20})
     if not content.strip():
         raise refusal("empty", N_("The file is empty."))
     embedded_name = None

@@ -26,6 +26,8 @@ NO_CODE = N_("“%(text)s” is not in the code list for this field.")
 CODE_LISTS = Path(__file__).with_name("code_lists.toml")
 VAT_PREFIX = re.compile(r"[0-9A-Z]{2}")
 DUE_MEANS = {"30", "57"}
+# Faults of form that leave it open what is claimed: they refuse like a broken rule of content.
+DECISIVE = frozenset(("repeated", "currency_differs"))
 
 
 @cache
@@ -66,7 +68,7 @@ def form_faults(invoice: Invoice) -> list[Problem]:
         accepted = codes_of(use.rule)
         if accepted is not None and use.text not in accepted:
             found.append(Problem(use.field, use.rule.removesuffix("-UBL"), NO_CODE, {"text": use.text[:40]}))
-    return list(_distinct(found + [fault for fault in invoice.syntax_faults if fault.rule != "repeated"]))
+    return list(_distinct(found + [fault for fault in invoice.syntax_faults if fault.rule not in DECISIVE]))
 
 
 def _distinct(faults: Iterable[Problem]) -> Iterator[Problem]:
@@ -83,7 +85,7 @@ def _missing(rule: str, field: str, what: str) -> Problem:
 
 
 def _header(invoice: Invoice) -> Iterator[Problem]:
-    yield from (fault for fault in invoice.syntax_faults if fault.rule == "repeated")
+    yield from (fault for fault in invoice.syntax_faults if fault.rule in DECISIVE)
     needed = (
         ("BR-01", "BT-24", N_("The specification identifier")),
         ("BR-02", "BT-1", N_("The invoice number")),
@@ -117,14 +119,10 @@ def _parties(invoice: Invoice) -> Iterator[Problem]:
         if not party.has_address:
             yield _missing(rule, field, N_("The postal address"))
         elif not party.country:
-            yield _missing(
-                country_rule, "BT-40" if field == "BG-5" else "BT-55", N_("The country of the address")
-            )
+            yield _missing(country_rule, "BT-40" if field == "BG-5" else "BT-55", N_("The country of the address"))
     seller = invoice.seller
     if not (seller.identifiers or seller.legal_id or seller.vat_id):
-        yield _missing(
-            "BR-CO-26", "BT-29", N_("An identifier, legal registration or VAT number of the seller")
-        )
+        yield _missing("BR-CO-26", "BT-29", N_("An identifier, legal registration or VAT number of the seller"))
     if invoice.payee is not None and not invoice.payee.name:
         yield _missing("BR-17", "BT-59", N_("The payee's name"))
     representative = invoice.tax_representative
@@ -192,9 +190,7 @@ def _charge(charge: Charge, amount_rule: str, reason_rule: str, field: str) -> I
 
 def _charges(invoice: Invoice) -> Iterator[Problem]:
     for charge in invoice.charges:
-        rules = (
-            ("BR-36", "BR-38", "BR-37", "BG-21") if charge.is_charge else ("BR-31", "BR-33", "BR-32", "BG-20")
-        )
+        rules = ("BR-36", "BR-38", "BR-37", "BG-21") if charge.is_charge else ("BR-31", "BR-33", "BR-32", "BG-20")
         yield from _charge(charge, rules[0], rules[1], rules[3])
         if not charge.category:
             yield _missing(rules[2], rules[3], N_("The VAT category of an allowance or charge"))
@@ -229,9 +225,7 @@ def _payment(invoice: Invoice) -> Iterator[Problem]:
 
 
 def _periods(invoice: Invoice) -> Iterator[Problem]:
-    periods = [("BR-29", "BT-74", invoice.period)] + [
-        ("BR-30", "BT-135", line.period) for line in invoice.lines
-    ]
+    periods = [("BR-29", "BT-74", invoice.period)] + [("BR-30", "BT-135", line.period) for line in invoice.lines]
     for rule, field, period in periods:
         if period and period[0] and period[1] and period[1] < period[0]:
             yield Problem(field, rule, N_("A period ends before it starts."))
@@ -280,13 +274,9 @@ def _totals(invoice: Invoice) -> Iterator[Problem]:
 
 
 def _vat_total(invoice: Invoice, without: Fraction | None, total: Fraction | None) -> Iterator[Problem]:
-    own = [
-        exact(text) for currency, text in invoice.totals.vat if currency in (None, invoice.terms.get("BT-5"))
-    ]
+    own = [exact(text) for currency, text in invoice.totals.vat if currency in (None, invoice.terms.get("BT-5"))]
     if len(own) > 1:
-        yield Problem(
-            "BT-110", "BR-CO-15", N_("The VAT total stands more than once in the invoice's currency.")
-        )
+        yield Problem("BT-110", "BR-CO-15", N_("The VAT total stands more than once in the invoice's currency."))
         return
     vat = own[0] if own else None
     if vat is not None and invoice.vat_rows:
@@ -302,9 +292,7 @@ def _decimals(invoice: Invoice) -> Iterator[Problem]:
     ]
     amounts += [("BT-110", text) for _, text in invoice.totals.vat]
     amounts += [("BT-92/BT-99", charge.amount) for charge in invoice.charges]
-    amounts += [("BT-116", row.basis) for row in invoice.vat_rows] + [
-        ("BT-117", row.tax) for row in invoice.vat_rows
-    ]
+    amounts += [("BT-116", row.basis) for row in invoice.vat_rows] + [("BT-117", row.tax) for row in invoice.vat_rows]
     amounts += [("BT-131", line.net) for line in invoice.lines]
     for field, text in amounts:
         if text and decimals(text) > 2:

@@ -50,9 +50,7 @@ def vat_faults(invoice: Invoice) -> Iterator[Problem]:
         yield from _breakdown(category, code, bool(lines or charges), rows)
         yield from _identities(invoice, category, code)
         yield from _rates(category, [line.rate for line in lines], "05", "BT-152")
-        yield from _rates(
-            category, [charge.rate for charge in charges if not charge.is_charge], "06", "BT-96"
-        )
+        yield from _rates(category, [charge.rate for charge in charges if not charge.is_charge], "06", "BT-96")
         yield from _rates(category, [charge.rate for charge in charges if charge.is_charge], "07", "BT-103")
         for row in rows:
             yield from _row(invoice, category, code, row)
@@ -94,9 +92,7 @@ def _rates(category: Category, rates: list[str | None], number: str, field: str)
             "none": text is None,
         }[category.rate]
         if not fits:
-            yield Problem(
-                field, f"{category.prefix}-{number}", N_("The VAT rate does not fit the VAT category.")
-            )
+            yield Problem(field, f"{category.prefix}-{number}", N_("The VAT rate does not fit the VAT category."))
             return
 
 
@@ -123,9 +119,7 @@ def _basis(invoice: Invoice, code: str, rate: Fraction | None) -> Fraction:
     def counts(category: str | None, text: str | None) -> bool:
         return category == code and (rate is None or exact(text) == rate)
 
-    total = sum(
-        (exact(x.net) or Fraction(0) for x in invoice.lines if counts(x.category, x.rate)), Fraction(0)
-    )
+    total = sum((exact(x.net) or Fraction(0) for x in invoice.lines if counts(x.category, x.rate)), Fraction(0))
     for charge in invoice.charges:
         if counts(charge.category, charge.rate):
             amount = exact(charge.amount) or Fraction(0)
@@ -148,9 +142,7 @@ def _outside_scope(invoice: Invoice) -> Iterator[Problem]:
     others = [row for row in invoice.vat_rows if row.category != "O"]
     used = [line.category for line in invoice.lines] + [charge.category for charge in invoice.charges]
     if others or any(category and category != "O" for category in used):
-        yield Problem(
-            "BG-23", "BR-O-11", N_("What is outside the scope of VAT cannot stand beside taxed items.")
-        )
+        yield Problem("BG-23", "BR-O-11", N_("What is outside the scope of VAT cannot stand beside taxed items."))
 
 
 def _calculation(invoice: Invoice) -> Iterator[Problem]:

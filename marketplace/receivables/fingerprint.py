@@ -12,12 +12,14 @@ from uuid import UUID
 
 from marketplace.receivables.look_alikes import folded
 
-# Words that say "invoice" or "number" and nothing else. Only dropped before a digit: INVERNESS-1 keeps
-# its name.
-PREFIX = re.compile(
-    r"(?:INVOICE|RECHNUNG|RECHNUNGS|FACTURE|FACTURA|FATTURA|FAKTURA|FACTUUR|NUMBER|NUMERO|NUMMER|BILL|INV|FAC|FACT|"
-    r"RECH|NUM|FV|RE|RG|FA|NO|NR)+(?=[0-9])"
+# Words that say "invoice" or "number" and nothing else. A long one is dropped wherever it leads; a short one only
+# when it stands alone or right before a digit, for it may as well begin a name: RE-7 and RE7, but not REA7.
+LONG = (
+    "RECHNUNGS|RECHNUNG|RECH|INVOICE|INV|FACTURE|FACTURA|FACTUUR|FACT|FAC|FATTURA|FAKTURA|NUMBER|NUMERO|NUMMER|NUM|BILL"
 )
+SHORT = "RE|RG|FA|FV|NO|NR"
+LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
+LEADING = re.compile(f"(?:{LONG})|(?:{SHORT})(?=[0-9])")
 SEPARATORS = re.compile(r"[^\w]|_")
 VERSION = b"duebill/exact-key/1"
 CREDIT = frozenset(
@@ -36,14 +38,17 @@ def canonical_number(text: str) -> str:
     use for two invoices become one more often than the dropped separators make them.
     Applying it twice changes nothing. A number of nothing but such signs stays as it was folded.
     """
-    number = SEPARATORS.sub("", folded(text))
+    words = SEPARATORS.sub(" ", folded(text)).split()
+    while words and LEADING_WORD.fullmatch(words[0]):
+        words = words[1:]
+    number = "".join(words)
     while number:
-        shorter = PREFIX.sub("", number, count=1) if PREFIX.match(number) else number
+        shorter = LEADING.sub("", number, count=1) if LEADING.match(number) else number
         shorter = shorter.lstrip("0") or ("0" if shorter else "")
         if shorter == number:
             return number
         number = shorter
-    return number or folded(text).strip()
+    return folded(text).strip()
 
 
 def document_class(type_code: str) -> str:
@@ -79,9 +84,7 @@ def exact_key(
         document_class(document_type),
         currency.upper(),
     )
-    message = VERSION + b"".join(
-        len(raw).to_bytes(4, "big") + raw for raw in (field.encode() for field in fields)
-    )
+    message = VERSION + b"".join(len(raw).to_bytes(4, "big") + raw for raw in (field.encode() for field in fields))
     return hmac.new(pepper, message, hashlib.sha256).digest()
 
 
@@ -133,9 +136,7 @@ def identity(legal_id: str | None, vat: str | None, name: str | None, country: s
     land = folded(country or "").strip()[:2]
     if not land and vat_number[:2].isalpha():
         land = COUNTRY_OF_PREFIX.get(vat_number[:2], vat_number[:2])
-    return Identity(
-        vat_number, _legal(legal_id or "", land) or _legal_from_vat(vat_number), _name(name or ""), land
-    )
+    return Identity(vat_number, _legal(legal_id or "", land) or _legal_from_vat(vat_number), _name(name or ""), land)
 
 
 def party_key(legal_id: str | None, vat: str | None, name: str | None, country: str | None) -> str:

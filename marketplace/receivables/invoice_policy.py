@@ -70,20 +70,14 @@ WORDS = {
     "unreadable": N_("A field that decides what is sold cannot be understood."),
     "totals_inconsistent": N_("The amount due is not the total less what was prepaid, plus rounding."),
     "en16931_rules_broken": N_("The invoice breaks rules of the European standard: see the list."),
-    "payee_is_not_seller": N_(
-        "Somebody other than the seller is to be paid: the invoice may already be assigned."
-    ),
-    "corrected_invoice_384": N_(
-        "This corrects an earlier invoice: which of the two stands must be looked at."
-    ),
+    "payee_is_not_seller": N_("Somebody other than the seller is to be paid: the invoice may already be assigned."),
+    "corrected_invoice_384": N_("This corrects an earlier invoice: which of the two stands must be looked at."),
     "prepayment_386": N_("This asks for payment in advance: nothing has been delivered yet."),
     "self_billed_389": N_("The buyer wrote this invoice himself: the seller's consent must be looked at."),
     "consignment_395": N_("These goods are on consignment: the debt depends on their sale."),
     "unusual_type_code": N_("This document type is unusual for a commercial invoice."),
     "profile_without_lines": N_("This profile has no invoice lines: what was sold cannot be seen."),
-    "en16931_codelist_or_syntax_rules_broken": N_(
-        "The invoice uses codes or forms the standard does not allow."
-    ),
+    "en16931_codelist_or_syntax_rules_broken": N_("The invoice uses codes or forms the standard does not allow."),
     "legacy_syntax_zugferd1": N_("ZUGFeRD 1 is older than the European standard."),
     "national_syntax_fatturapa": N_("FatturaPA is a national format outside the European standard."),
     "lotto_of": N_("The file holds several invoices; only one can be listed at a time."),
@@ -128,14 +122,10 @@ def judge(invoice: Invoice) -> tuple[Listable, tuple[Reason, ...], tuple[str, ..
                 reasons.append(Reason("en16931_codelist_or_syntax_rules_broken", "review", form[0].field))
             elif not reasons:
                 reasons += _suspicious(invoice)
-    distinct = tuple(
-        sorted({reason.code: reason for reason in reasons}.values(), key=lambda reason: reason.code)
-    )
+    distinct = tuple(sorted({reason.code: reason for reason in reasons}.values(), key=lambda reason: reason.code))
     verdicts = {reason.verdict for reason in distinct}
     verdict: Listable = "no" if "no" in verdicts else "review" if "review" in verdicts else "yes"
-    faults += [
-        Problem(r.field, r.code, words_for(r.code)) for r in distinct if not r.code.startswith("en16931_")
-    ]
+    faults += [Problem(r.field, r.code, words_for(r.code)) for r in distinct if not r.code.startswith("en16931_")]
     return verdict, distinct, tuple(sorted(notes)), tuple(faults)
 
 
@@ -226,11 +216,7 @@ def _same_party(payee: Party, seller: Party) -> bool:
     if payee.legal_id and seller.legal_id and payee.legal_id.text != seller.legal_id.text:
         return False
     known = {identifier.text for identifier in seller.identifiers}
-    return (
-        not payee.identifiers
-        or not known
-        or any(identifier.text in known for identifier in payee.identifiers)
-    )
+    return not payee.identifiers or not known or any(identifier.text in known for identifier in payee.identifiers)
 
 
 def _form(invoice: Invoice) -> Iterator[Reason]:

@@ -16,9 +16,7 @@ from marketplace.kernel.words import N_
 from marketplace.receivables.fingerprint import canonical_number, document_class
 
 # Within one alphabet these are read for each other. Only here: a seller may honestly use both in one place.
-READ_ALIKE = str.maketrans(
-    {"O": "0", "Q": "0", "D": "0", "I": "1", "L": "1", "S": "5", "B": "8", "Z": "2", "G": "6"}
-)
+READ_ALIKE = str.maketrans({"O": "0", "Q": "0", "D": "0", "I": "1", "L": "1", "S": "5", "B": "8", "Z": "2", "G": "6"})
 DUE_BUCKET_DAYS = 7
 HOLD_AT = 100
 
@@ -107,18 +105,12 @@ def _number(new: Claim, old: Claim) -> list[Finding]:
     if mine.translate(READ_ALIKE).lstrip("0") == theirs.translate(READ_ALIKE).lstrip("0"):
         return [Finding("number_reads_alike", 45, N_("The numbers %(new)s and %(old)s read alike."), said)]
     if Counter(mine.replace("0", "")) == Counter(theirs.replace("0", "")) and len(mine) >= 4:
-        return [
-            Finding("number_rearranged", 35, N_("The numbers %(new)s and %(old)s have the same signs."), said)
-        ]
+        return [Finding("number_rearranged", 35, N_("The numbers %(new)s and %(old)s have the same signs."), said)]
     if len(mine) >= 5 and min(len(mine), len(theirs)) >= 5 and (mine in theirs or theirs in mine):
         return [Finding("number_extended", 40, N_("One of %(new)s and %(old)s contains the other."), said)]
     if DamerauLevenshtein.distance(mine, theirs) <= 1 and len(mine) >= 4:
-        weight = (
-            10 if mine.isdigit() and theirs.isdigit() else 25
-        )  # neighbours in a series differ by one digit
-        return [
-            Finding("number_close", weight, N_("The numbers %(new)s and %(old)s differ in one sign."), said)
-        ]
+        weight = 10 if mine.isdigit() and theirs.isdigit() else 25  # neighbours in a series differ by one digit
+        return [Finding("number_close", weight, N_("The numbers %(new)s and %(old)s differ in one sign."), said)]
     return [Finding("other_number", 0, N_("The numbers %(new)s and %(old)s differ."), said)]
 
 
@@ -140,9 +132,7 @@ def _money(new: Claim, old: Claim) -> list[Finding]:
             findings.append(Finding("same_issue_date", 25, N_("Issued on the same day.")))
         elif apart >= 25 and gap == 0:
             findings.append(
-                Finding(
-                    "another_month", -25, N_("The same amount a month or more apart: perhaps a regular bill.")
-                )
+                Finding("another_month", -25, N_("The same amount a month or more apart: perhaps a regular bill."))
             )
     if new.due_on and old.due_on and abs((new.due_on - old.due_on).days) <= DUE_BUCKET_DAYS:
         findings.append(Finding("due_together", 10, N_("Due within a week of each other.")))

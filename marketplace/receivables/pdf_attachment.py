@@ -114,7 +114,5 @@ def _bounded(spec: Any) -> bytes:
     else:
         raise refusal("unusual_compression", N_("The e-invoice in the PDF is packed in an unusual way."))
     if len(data) > XML_BYTES_MAX:
-        raise refusal(
-            "too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20}
-        )
+        raise refusal("too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20})
     return data

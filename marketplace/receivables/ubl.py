@@ -5,6 +5,8 @@ Source: CEN/TS 16931-3-2, the binding of EN 16931 to UBL 2.1.
 
 from lxml import etree
 
+from marketplace.kernel.errors import Problem
+from marketplace.kernel.words import N_
 from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow
 from marketplace.receivables.xml_reading import Reading, content
 
@@ -12,6 +14,7 @@ NAMESPACES = {
     "cac": "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",
     "cbc": "urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2",
 }
+OTHER_CURRENCY = N_("%(element)s is in another currency than the invoice.")
 INVOICE = "{urn:oasis:names:specification:ubl:schema:xsd:Invoice-2}Invoice"
 CREDIT_NOTE = "{urn:oasis:names:specification:ubl:schema:xsd:CreditNote-2}CreditNote"
 
@@ -64,6 +67,8 @@ def read_ubl(root: etree._Element) -> Invoice:
         if said:
             terms[term] = said
     totals_node = reading.only(root, "cac:LegalMonetaryTotal", "BT-115")
+    if any(node.get("currencyID") != terms.get("BT-5") for node in reading.all(totals_node, "*")):
+        reading.faults.append(Problem("BT-115", "currency_differs", OTHER_CURRENCY, {"element": "LegalMonetaryTotal"}))
     for term, name in TOTALS.items():
         if said := reading.only_text(totals_node, f"cbc:{name}", term):
             terms[term] = said
@@ -81,9 +86,7 @@ def read_ubl(root: etree._Element) -> Invoice:
         tax_representative=_party(reading, tax_node, "BT-62") if tax_node is not None else None,
         deliver_to=_deliver_to(reading, root),
         lines=tuple(_line(reading, node, credit) for node in reading.all(root, line_path)),
-        charges=tuple(
-            _charge(reading, node, "cac:TaxCategory") for node in reading.all(root, "cac:AllowanceCharge")
-        ),
+        charges=tuple(_charge(reading, node, "cac:TaxCategory") for node in reading.all(root, "cac:AllowanceCharge")),
         vat_rows=tuple(_vat_row(reading, node) for node in reading.all(root, "cac:TaxTotal/cac:TaxSubtotal")),
         totals=_totals(reading, root, terms),
         accounts=accounts,
@@ -104,9 +107,7 @@ def _terms(reading: Reading, root: etree._Element, credit: bool) -> dict[str, st
         if said:
             terms[term] = said
     kind = reading.only_text(root, "cbc:CreditNoteTypeCode" if credit else "cbc:InvoiceTypeCode", "BT-3")
-    due = reading.only_text(root, "cbc:DueDate", "BT-9") or reading.text(
-        root, "cac:PaymentMeans/cbc:PaymentDueDate"
-    )
+    due = reading.only_text(root, "cbc:DueDate", "BT-9") or reading.text(root, "cac:PaymentMeans/cbc:PaymentDueDate")
     for term, said in (("BT-3", kind), ("BT-9", due)):
         if said:
             terms[term] = said
@@ -155,9 +156,7 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
         tax_id=tax,
         endpoint=reading.identifier(node, "cbc:EndpointID", "BR-CL-25", endpoint_term),
         has_address=address is not None,
-        country=reading.code(
-            "BR-CL-14", "country", reading.text(address, "cac:Country/cbc:IdentificationCode")
-        ),
+        country=reading.code("BR-CL-14", "country", reading.text(address, "cac:Country/cbc:IdentificationCode")),
         city=reading.text(address, "cbc:CityName"),
         postcode=reading.text(address, "cbc:PostalZone"),
     )
@@ -226,9 +225,7 @@ def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> To
         said = content(element)
         if said:
             vat.append(((element.get("currencyID") or "").strip() or None, said))
-    return Totals(
-        terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat)
-    )
+    return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
 
 
 def _means(reading: Reading, root: etree._Element) -> tuple[tuple[str | None, bool], ...]:
@@ -253,9 +250,7 @@ def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
     if base is not None:
         reading.code("BR-CL-23", "BT-150", base.get("unitCode"))
     reading.identifier(node, "cac:Item/cac:StandardItemIdentification/cbc:ID", "BR-CL-21", "BT-157")
-    reading.code(
-        "BR-CL-15", "BT-159", reading.text(node, "cac:Item/cac:OriginCountry/cbc:IdentificationCode")
-    )
+    reading.code("BR-CL-15", "BT-159", reading.text(node, "cac:Item/cac:OriginCountry/cbc:IdentificationCode"))
     for found in reading.all(node, "cac:Item/cac:CommodityClassification/cbc:ItemClassificationCode"):
         reading.code("BR-CL-13", "BT-158", found.get("listID"))
     return Line(
@@ -270,14 +265,17 @@ def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
         category=reading.code("BR-CL-18", "BT-151", category),
         rate=reading.text(node, "cac:Item/cac:ClassifiedTaxCategory/cbc:Percent"),
         seller_item=reading.text(node, "cac:Item/cac:SellersItemIdentification/cbc:ID"),
-        charges=tuple(
-            _charge(reading, found, "cac:TaxCategory") for found in reading.all(node, "cac:AllowanceCharge")
-        ),
+        charges=tuple(_charge(reading, found, "cac:TaxCategory") for found in reading.all(node, "cac:AllowanceCharge")),
         period=_period(reading, reading.first(node, "cac:InvoicePeriod")),
     )
 
 
 def _document_codes(reading: Reading, root: etree._Element) -> None:
+    currencies = {content(root.find(f"cbc:{name}", NAMESPACES)) for name in ("DocumentCurrencyCode", "TaxCurrencyCode")}
     for element in root.iter(f"{{{NAMESPACES['cbc']}}}*"):
+        currency = element.get("currencyID")
+        if currency and currency not in currencies:
+            name = etree.QName(element).localname
+            reading.faults.append(Problem(name, "other_currency", OTHER_CURRENCY, {"element": name}))
         reading.code("BR-CL-03", "currencyID", element.get("currencyID"))
         reading.code("BR-CL-24", "BT-125", element.get("mimeCode"))

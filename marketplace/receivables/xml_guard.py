@@ -47,9 +47,7 @@ def parse_guarded(content: bytes) -> etree._Element:
     "too_deep").
     """
     if len(content) > XML_BYTES_MAX:
-        raise refusal(
-            "too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20}
-        )
+        raise refusal("too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20})
     if content.count(b"<") > 3 * ELEMENTS_MAX:
         raise refusal("too_many_elements", N_("The XML has more elements than an invoice can need."))
     text = _decoded(content)
@@ -82,12 +80,8 @@ def parse_guarded(content: bytes) -> etree._Element:
 def not_well_formed(line: int | None) -> InvalidInput:
     """Make the refusal for text that is not XML."""
     if line:
-        return refusal(
-            "not_well_formed", N_("The XML is not well-formed: see line %(line)s."), {"line": line}
-        )
-    return refusal(
-        "not_well_formed", N_("The XML is not well-formed, or its encoding is not what it declares.")
-    )
+        return refusal("not_well_formed", N_("The XML is not well-formed: see line %(line)s."), {"line": line})
+    return refusal("not_well_formed", N_("The XML is not well-formed, or its encoding is not what it declares."))
 
 
 def _decoded(content: bytes) -> str:
@@ -122,9 +116,7 @@ def _refuse_doctype(text: str) -> None:
 
 
 def _doctype() -> InvalidInput:
-    return refusal(
-        "forbidden_doctype", N_("The XML carries a document type declaration. An invoice never needs one.")
-    )
+    return refusal("forbidden_doctype", N_("The XML carries a document type declaration. An invoice never needs one."))
 
 
 def _too_deep() -> InvalidInput:
