@@ -17,7 +17,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 
-from marketplace.audit.keys import SignerKey, parse_verifier_key, read_key, rotation_note, sign_note
+from marketplace.audit.keys import (
+    SignerKey, generate_key, parse_verifier_key, read_key, rotation_note, sign_note,
+)  # fmt: skip
 from marketplace.audit.merkle import EMPTY_ROOT, Frontier, consistency_proof, leaf_hash, verify_consistency
 from marketplace.audit.sequencer import node_reader, stored_frontier, stored_size
 from marketplace.kernel.errors import IntegrityBreach, MarketplaceError
@@ -59,6 +61,18 @@ class Signed:
 def checkpoint_text(origin: str, size: int, root: bytes) -> str:
     """Return the text that is signed: origin, size, root. Source: C2SP tlog-checkpoint, "Note text"."""
     return f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+
+
+def ensure_key(place: SignerPlace, name: str) -> SignerKey:
+    """Return the signer's key, making one for a signer that has never signed.
+
+    Raises: IntegrityBreach when it has signed before and its key is gone.
+    """
+    if place.key_file.exists():
+        return read_key(place.key_file)
+    if place.state_file.exists():
+        raise IntegrityBreach("key_lost", "This signer has signed before, but its key is gone.")
+    return generate_key(place.key_file, name)
 
 
 def sign_once(place: SignerPlace, engine: Engine) -> Signed | None:

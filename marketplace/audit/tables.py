@@ -1,8 +1,10 @@
 """Rows of the audit trail. Append-only by grant and by trigger."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace.db import Base, Created, Id, Instant
@@ -94,6 +96,7 @@ class Bundle(Base):
     size: Mapped[int | None] = mapped_column(BigInteger)
     file_bytes: Mapped[int | None] = mapped_column(BigInteger)
     file_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     words: Mapped[str | None] = mapped_column(Text)
     requested_at: Mapped[Created]
     finished_at: Mapped[Instant | None]

@@ -94,7 +94,7 @@ MAY: dict[str, frozenset[Role]] = {
     "approve": OPERATOR,
     "refuse_approval": OPERATOR,
     # audit and supervision
-    "look_up": REGULATOR | OPERATOR,
+    "look_up": REGULATOR | DESK,
     "export_bundle": REGULATOR | DESK,
     "replay_auction": REGULATOR | DESK,
     # jobs

@@ -75,7 +75,7 @@ def _bundles() -> None:
             state text NOT NULL DEFAULT 'queued'
                 CONSTRAINT ck_bundle_state CHECK (state IN ('queued', 'building', 'ready', 'failed')),
             step text NOT NULL DEFAULT '', done_rows bigint NOT NULL DEFAULT 0, all_rows bigint NOT NULL DEFAULT 0,
-            size bigint, file_bytes bigint, file_hash bytea, words text,
+            size bigint, file_bytes bigint, file_hash bytea, report jsonb, words text,
             requested_at timestamptz NOT NULL DEFAULT market_now(), finished_at timestamptz)""")
     no_delete("bundle")
     grant("bundle", web="SELECT, INSERT", worker="SELECT, INSERT, UPDATE")
