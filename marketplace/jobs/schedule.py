@@ -10,6 +10,7 @@ from uuid import UUID
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask, current_app
 
+from marketplace.audit.building import build_bundles
 from marketplace.audit.sequencer import sequence_events
 from marketplace.db import db, market_now
 from marketplace.jobs.invariants import verify_invariants
@@ -18,10 +19,11 @@ from marketplace.jobs.runner import Fenced, Job, run_job
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.clock import business_date, utc_now
 from marketplace.payments import queries as payments
-from marketplace.payments.inbox import run_inbox
+from marketplace.payments.inbox import ask_after_silence, run_inbox
 from marketplace.payments.outbox import run_outbox
-from marketplace.payments.reconcile import reconcile
+from marketplace.payments.reconcile import run_reconciliation
 from marketplace.perform import Verb, perform
+from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_receivable
 from marketplace.rating.schemas import RateReceivable
 from marketplace.receivables import queries as receivables
@@ -62,8 +64,7 @@ JOBS = (
     Job("close_lots", 1, lambda: trading.due_to_close(db.session, BATCH), each(close_lot, CloseLot)),
     Job("expire_awards", 5, lambda: trading.due_to_expire(db.session, BATCH), each(expire_award, ExpireAward)),
     Job("settle_awards", 1, lambda: trading.accepted(db.session, BATCH), each(settle_award, SettleAward)),
-    Job("rate_receivables", 2, lambda: [r.id for r in receivables.in_state(db.session, "confirmed", BATCH)],
-        each(rate_receivable, RateReceivable)),
+    Job("rate_receivables", 2, lambda: ratings.to_rate(db.session, BATCH), each(rate_receivable, RateReceivable)),
     Job("open_lots", 2, lambda: [r.id for r in receivables.in_state(db.session, "rated", BATCH)],
         each(open_lot, OpenLot)),
     Job("run_outbox", 1, *once(lambda: run_outbox(BATCH))),
@@ -72,8 +73,10 @@ JOBS = (
         each(apply_debtor_payment, ApplyDebtorPayment)),
     Job("age_receivables", 3_600, _to_age, each(age_receivable, AgeReceivable), daily=True),
     Job("sequence_events", 1, *once(lambda: sequence_events())),
+    Job("build_bundles", 2, *once(lambda: build_bundles(current_app.extensions["duebill"].settings.home / "bundles"))),
     Job("verify_invariants", 300, *once(verify_invariants)),
-    Job("reconcile", 3_600, *once(reconcile)),
+    Job("ask_after_silence", 300, *once(ask_after_silence)),
+    Job("reconcile", 3_600, *once(run_reconciliation)),
 )  # fmt: skip
 
 

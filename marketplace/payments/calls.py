@@ -92,14 +92,15 @@ def fail_call(tx: Tx, command: FailCall) -> Result:
     row = _lock(tx, command.call_id)
     if row.state in (CallState.SUCCEEDED, CallState.FAILED):
         raise Conflict("call_done", N_("This call was confirmed before."))
+    now = tx.clock()
     if command.outcome == Outcome.REFUSED and row.look_ups == 0:
-        _move(tx, row, CallState.FAILED)
-        row.done_at, row.next_at, row.failure_code = tx.clock(), None, command.code
+        _move(row, CallState.FAILED)
+        row.done_at, row.next_at, row.failure_code = now, None, command.code
     else:
         # What may have happened at an earlier attempt stays unknown until the provider has shown it.
         certain = command.outcome in (Outcome.LIMITED, Outcome.RETRY) and row.attempts == 1
-        _move(tx, row, CallState.PENDING if certain else CallState.UNKNOWN)
-        row.next_at, row.failure_code = tx.clock() + backoff(row.attempts), command.code
+        _move(row, CallState.PENDING if certain else CallState.UNKNOWN)
+        row.next_at, row.failure_code = now + backoff(row.attempts), command.code
     tx.session.flush()
     tx.record("outgoing_call", row.id,
               after={"state": row.state, "outcome": command.outcome, "code": command.code, "attempts": row.attempts})  # fmt: skip
@@ -114,13 +115,13 @@ def park_call(tx: Tx, command: ParkCall) -> Result:
     row = _lock(tx, command.call_id)
     if row.state in (CallState.SUCCEEDED, CallState.FAILED):
         raise Conflict("call_done", N_("This call was confirmed before."))
-    _move(tx, row, CallState.UNKNOWN)
+    _move(row, CallState.UNKNOWN)
     resting = row.look_ups >= LOOK_UPS_MAX
     row.next_at = None if resting else tx.clock() + LOOK_UP_EVERY
     tx.session.flush()
     tx.record("outgoing_call", row.id, after={"state": row.state, "look_ups": row.look_ups, "resting": resting})
     if resting:
-        raise_alert(tx, "call_unknown", "outgoing_call", row.id, call_kind=row.kind, subject_id=row.subject_id)
+        raise_alert(tx, "call_unknown", "outgoing_call", row.id, call_kind=row.kind, about=row.subject_id)
     return {"call_id": row.id, "resting": resting}
 
 
@@ -130,7 +131,7 @@ def _lock(tx: Tx, call_id: UUID) -> OutgoingCallRow:
     ).one()
 
 
-def _move(tx: Tx, row: OutgoingCallRow, after: CallState) -> None:
+def _move(row: OutgoingCallRow, after: CallState) -> None:
     if row.state != after:
         CALL.check(row.state, after)
         row.state = after
@@ -198,7 +199,9 @@ def sent_to_bank(tx: Tx, payout: PayoutRow, payout_id: str) -> None:
 
 
 def _give_up(tx: Tx, row: OutgoingCallRow, code: str) -> None:
-    raise_alert(tx, "call_refused", "outgoing_call", row.id, call_kind=row.kind, code=code, subject_id=row.subject_id)
+    if row.kind == CallKind.TRANSFER:
+        return _transfer_refused(tx, row, code)
+    raise_alert(tx, "call_refused", "outgoing_call", row.id, call_kind=row.kind, code=code, about=row.subject_id)
     match CallKind(row.kind):
         case CallKind.CUSTOMER:
             for table in (FundingRow, DebtorPaymentRow):
@@ -215,14 +218,12 @@ def _give_up(tx: Tx, row: OutgoingCallRow, code: str) -> None:
         case CallKind.ACCOUNT:
             for payout in intents.waiting_payouts(tx, row.subject_id, row.business_key.split(":")[2]):
                 return_money(tx, payout, code)
-        case CallKind.TRANSFER:
-            _transfer_refused(tx, row, code)
         case CallKind.PAYOUT:
             payout = lock_payout(tx, row.subject_id)
             if payout.state == PayoutState.TRANSFERRED:
                 return_money(tx, payout, code)
-        case CallKind.REVERSAL:
-            pass  # the alert calls a person; the money is back in our books and still at the provider
+        case _:
+            pass  # a reversal: the money is back in our books and still at the connected account; a person is told
 
 
 def _transfer_refused(tx: Tx, row: OutgoingCallRow, code: str) -> None:

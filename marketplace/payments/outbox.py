@@ -1,6 +1,7 @@
 """The worker that makes the calls: claim, call outside any transaction, confirm or fail."""
 
 import logging
+from contextlib import suppress
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -24,9 +25,11 @@ def run_outbox(batch: int = 50) -> int:
     """Make the calls that are due, at most `batch`; return how many were made."""
     with Session(db.engine) as session:
         waiting = queries.waiting_payouts(session, batch)
-        due = queries.due_calls(session, batch)
     for payout_id in waiting:
-        _quietly_start(payout_id)
+        with suppress(Conflict):
+            perform(start_payout, StartPayout(payout_id), Actor.system("run_outbox"))
+    with Session(db.engine) as session:
+        due = queries.due_calls(session, batch)
     return sum(_run_apart(call_id) for call_id in due)
 
 
@@ -95,10 +98,3 @@ def start_now(payment_id: UUID) -> str | None:
         if call_id is None or not run_one(call_id):
             return None
     return None
-
-
-def _quietly_start(payout_id: UUID) -> None:
-    try:
-        perform(start_payout, StartPayout(payout_id), Actor.system("run_outbox"))
-    except Conflict:
-        pass

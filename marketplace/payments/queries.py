@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import NotFound
@@ -162,7 +163,7 @@ def open_alerts(session: Session, limit: int = 200) -> list[Alert]:
 def last_reconciliations(session: Session) -> list[ReconciliationRow]:
     """Return the newest comparison of each currency."""
     rows = session.scalars(
-        select(ReconciliationRow).distinct(ReconciliationRow.currency)
+        select(ReconciliationRow).ext(distinct_on(ReconciliationRow.currency))
         .order_by(ReconciliationRow.currency, ReconciliationRow.at.desc())
     )  # fmt: skip
     return list(rows)

@@ -21,11 +21,15 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from marketplace.db import db
+from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
+from marketplace.kernel.ids import new_id
 from marketplace.ledger.queries import balance
 from marketplace.parties.actions import register_organisation
 from marketplace.parties.schemas import RegisterOrganisation
-from marketplace.payments import inbox, outbox
+from marketplace.payments.actions import fund_account, start_debtor_payment
+from marketplace.payments import inbox, outbox, queries
+from marketplace.payments.schemas import FundAccount, StartDebtorPayment
 from marketplace.perform import perform
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -113,6 +117,8 @@ class Market:
     app: Flask
     sandbox: SandboxProcess
     webhook: str
+    postgres: EmbeddedPostgres
+    database: str
 
     def organisation(self, kind: str, name: str, iban: str | None = IBAN) -> UUID:
         """Register an organisation."""
@@ -122,6 +128,41 @@ class Market:
     def actor(self, role: Role, organisation_id: UUID) -> Actor:
         """Return somebody of an organisation."""
         return Actor(role, organisation_id=organisation_id)
+
+    def fund(self, organisation_id: UUID, minor: int = 50_000, outcome: str | None = "paid", currency: str = "GBP") -> UUID:
+        """Start a funding, open its page and, unless `outcome` is None, pay there."""
+        command = FundAccount(minor, currency, "http://127.0.0.1/back/{id}")
+        funding_id = UUID(perform(fund_account, command, self.actor(Role.INVESTOR, organisation_id))["funding_id"])
+        url = outbox.start_now(funding_id)
+        if outcome is not None:
+            assert url is not None
+            pay(url, outcome)
+        return funding_id
+
+    def start_payment(self, debtor_id: UUID, receivable_id: UUID, minor: int = 70_000) -> tuple[UUID, str | None]:
+        """Start a debtor's payment and open its page."""
+        command = StartDebtorPayment(receivable_id, debtor_id, "GBP", minor, "Invoice TPC-1", "http://127.0.0.1/paid/{id}")
+        payment_id = UUID(perform(start_debtor_payment, command, self.actor(Role.DEBTOR, debtor_id))["payment_id"])
+        return payment_id, outbox.start_now(payment_id)
+
+    def funding(self, funding_id: UUID) -> queries.Payment:
+        """Return a funding as it is now."""
+        with Session(db.engine) as session:
+            return queries.funding(session, funding_id)
+
+    def alerts(self) -> list[str]:
+        """Return the kinds of the open alerts."""
+        with Session(db.engine) as session:
+            return [alert.kind for alert in queries.open_alerts(session)]
+
+    def posts(self, path: str) -> int:
+        """Return how often the market asked the provider to do something."""
+        asked = self.sandbox.knob("requests")["requests"]
+        return sum(one["method"] == "POST" and one["path"] == path for one in asked)
+
+    def session_id(self, funding_id: UUID) -> str:
+        """Return the provider's id of a funding's page."""
+        return str(self.funding(funding_id).session_id)
 
     def work(self, rounds: int = 8) -> None:
         """Let the workers run until nothing is left to do."""
@@ -142,9 +183,28 @@ class Market:
         with Session(db.engine) as session:
             return balance(session, code, organisation_id, currency).posted_minor
 
-    def shift_clock(self, owner: Any, interval: str) -> None:
+    def wait(self, interval: str) -> None:
         """Move the market's clock forward, as only the owner of the database can."""
-        owner.execute("UPDATE clock_shift SET shift = shift + CAST(%s AS interval)", (interval,))
+        with self.postgres.connect(self.database) as owner:
+            owner.execute("UPDATE clock_shift SET shift = shift + CAST(%s AS interval)", (interval,))
+
+    def receivable(self, seller_id: UUID, debtor_id: UUID) -> UUID:
+        """Write a funded receivable's row as its own room would have left it, with triggers resting."""
+        known = {
+            "id": new_id(), "ref": f"DB-26-{new_id().hex[-6:]}", "seller_id": seller_id, "debtor_id": debtor_id,
+            "number": "TPC-1", "document_type": "380", "currency": "GBP", "face_minor": 70_000,
+            "total_minor": 70_000, "issued_on": "2026-01-01", "due_on": "2026-03-01", "expected_on": "2026-03-03",
+            "facts": "{}", "evidence": "typed", "deal_type": "advance", "recourse": "full",
+            "price_rule": "uniform", "seller_default": "accept", "min_share_bps": 8000, "policy_version": "1",
+            "state": "withdrawn",
+        }  # fmt: skip
+        with self.postgres.connect(self.database) as owner:
+            owner.execute("SET session_replication_role = replica")
+            owner.execute(
+                f"INSERT INTO receivable ({', '.join(known)}) VALUES ({', '.join(['%s'] * len(known))})",  # type: ignore[arg-type]
+                list(known.values()),
+            )
+        return known["id"]  # type: ignore[return-value]
 
 
 @pytest.fixture()
@@ -156,7 +216,9 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture()
-def market(sandbox: SandboxProcess, make_app: Callable[..., Flask]) -> Iterator[Market]:
+def market(
+    sandbox: SandboxProcess, make_app: Callable[..., Flask], postgres: EmbeddedPostgres, database: str
+) -> Iterator[Market]:
     """The application on a fresh database, pointed at the sandbox, in a pushed context, its webhook listening."""
     app = make_app(stripe_api_base=sandbox.url, stripe_api_key="sk_test_market", stripe_webhook_secret=SECRET)
     server = make_server("127.0.0.1", 0, app, threaded=True)
@@ -165,8 +227,9 @@ def market(sandbox: SandboxProcess, make_app: Callable[..., Flask]) -> Iterator[
     webhook = f"http://127.0.0.1:{server.server_port}/api/webhooks/stripe"
     sandbox.knob("settings", webhook_url=webhook)
     with app.app_context():
-        yield Market(app, sandbox, webhook)
-    sandbox.knob("settings", webhook_url="")
+        yield Market(app, sandbox, webhook, postgres, database)
+    if sandbox.process is not None:
+        sandbox.knob("settings", webhook_url="")
     server.shutdown()
     thread.join(10)
     server.server_close()
