@@ -43,7 +43,7 @@ def check_reply(value: Any, path: str = "") -> list[Fault]:
         return [Fault(path, "unknown_object", f"{value['object']} is not an object of Stripe's")]
     module = module_shapes(place[0])
     faults = list(_reply_fields(module, module[place[1]], value, path))
-    if value["object"] == "event":
+    if value["object"] == "event" and not faults:
         faults += check_reply(value["data"]["object"], f"{path}.data.object")
     return faults
 
