@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 from marketplace.demo.companies import Company
-from marketplace.demo.invoice_specs import UNITS, InvoiceSpec, amount
+from marketplace.demo.invoice_specs import EXEMPTIONS, UNITS, InvoiceSpec, amount
 from marketplace.demo.invoice_xml import cii, terms
 
 FACTURX = "urn:factur-x:pdfa:CrossIndustryDocument:invoice:1p0#"
@@ -67,6 +67,12 @@ def _text(pdf: Any, size: float, text: str, *, bold: bool = False, faint: bool =
     pdf.cell(0, height, _latin(text), new_x="LMARGIN", new_y="NEXT")
 
 
+def _grouped(minor: int) -> str:
+    """Write an amount for people: thousands apart."""
+    whole, _, part = amount(abs(minor)).partition(".")
+    return f"{'-' if minor < 0 else ''}{int(whole):,}.{part}"
+
+
 def _latin(text: str) -> str:
     return text.encode("latin-1", "replace").decode("latin-1")
 
@@ -108,7 +114,13 @@ def _head(pdf: Any, spec: InvoiceSpec) -> None:
 def _table(pdf: Any, spec: InvoiceSpec) -> None:
     heads = ("Description", "Quantity", "", f"Price {spec.currency}", f"Net {spec.currency}")
     rows = [
-        (line.name, str(line.quantity), UNITS.get(line.unit, ""), amount(line.price_minor), amount(line.net_minor))
+        (
+            line.name,
+            f"{line.quantity:,}",
+            UNITS.get(line.unit, ""),
+            _grouped(line.price_minor),
+            _grouped(line.net_minor),
+        )
         for line in spec.lines
     ]
     pdf.set_draw_color(*RULE)
@@ -122,12 +134,12 @@ def _table(pdf: Any, spec: InvoiceSpec) -> None:
 
 
 def _sums(pdf: Any, spec: InvoiceSpec) -> None:
-    rows = [("Total without VAT", amount(spec.net_minor), False)]
-    rows += [(f"VAT {row.percent}% ({row.category})", amount(row.tax_minor), False) for row in spec.vat]
-    rows.append(("Total", amount(spec.total_minor), False))
+    rows = [("Total without VAT", _grouped(spec.net_minor), False)]
+    rows += [(_vat_label(row.category, row.percent), _grouped(row.tax_minor), False) for row in spec.vat]
+    rows.append(("Total", _grouped(spec.total_minor), False))
     if spec.prepaid_minor:
-        rows.append(("Already paid", amount(-spec.prepaid_minor), False))
-    rows.append((f"Amount due {spec.currency}", amount(spec.due_minor), True))
+        rows.append(("Already paid", _grouped(-spec.prepaid_minor), False))
+    rows.append((f"Amount due {spec.currency}", _grouped(spec.due_minor), True))
     for label, value, strong in rows:
         pdf.set_x(118)
         pdf.set_font("Helvetica", "B" if strong else "", 11 if strong else 9)
@@ -136,6 +148,10 @@ def _sums(pdf: Any, spec: InvoiceSpec) -> None:
         pdf.cell(32, 7 if strong else 6, value, align="R", border="T" if strong else 0)
         pdf.ln(7 if strong else 6)
     pdf.ln(8)
+
+
+def _vat_label(category: str, percent: int) -> str:
+    return f"VAT {percent}%" if category not in EXEMPTIONS else f"No VAT: {EXEMPTIONS[category][1]}"
 
 
 def _foot(pdf: Any, spec: InvoiceSpec) -> None:

@@ -98,7 +98,7 @@ class InvoiceSpec:
 
 EXEMPTIONS = {
     "AE": ("VATEX-EU-AE", "Reverse charge"),
-    "G": ("VATEX-EU-G", "Export outside the United Kingdom"),
+    "G": ("VATEX-EU-G", "Export outside the UK"),
     "K": ("VATEX-EU-IC", "Intra-community supply"),
 }
 

