@@ -119,3 +119,9 @@ def test_trailing_zeros_lose_nothing_but_a_fraction_of_a_penny_is_not_rounded_aw
     yen = money("1200", "JPY")
     assert yen is not None
     assert yen.minor == 1200
+
+
+def test_totals_in_another_currency_than_the_invoice_refuse_the_listing() -> None:
+    said = read(UBL.replace('<cbc:PayableAmount currencyID="GBP"', '<cbc:PayableAmount currencyID="JPY"'))
+    assert said.listable == "no"
+    assert ("currency_differs", "BT-115") in {(fault.rule, fault.field) for fault in said.faults}
