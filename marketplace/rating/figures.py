@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from marketplace.kernel.words import N_
 from marketplace.rating.filing import Filing, Year
@@ -39,10 +40,11 @@ INSTANTS: Mapping[str, tuple[Key, ...]] = {
     "current_assets": _bare("CurrentAssets", "CurrentAssetsTotal"),
     "debtors": _bare("Debtors", "DebtorsDueWithinOneYear"),
     "cash": _bare("CashBankOnHand", "CashBankInHand", "CashCashEquivalents"),
-    "creditors_within_one_year": (("Creditors", WITHIN), ("Creditors", CURRENT))
-    + _bare("CreditorsDueWithinOneYear", "CreditorsDueWithinOneYearTotal"),
-    "creditors_after_one_year": (("Creditors", AFTER), ("Creditors", NON_CURRENT))
-    + _bare("CreditorsDueAfterOneYear", "CreditorsDueAfterOneYearTotal", "CreditorsDueAfterMoreThanOneYear"),
+    "creditors_within_one_year": (("Creditors", WITHIN), ("Creditors", CURRENT),
+                                  *_bare("CreditorsDueWithinOneYear", "CreditorsDueWithinOneYearTotal")),
+    "creditors_after_one_year": (("Creditors", AFTER), ("Creditors", NON_CURRENT),
+                                 *_bare("CreditorsDueAfterOneYear", "CreditorsDueAfterOneYearTotal",
+                                        "CreditorsDueAfterMoreThanOneYear")),
     "net_assets": _bare("NetAssetsLiabilities", "NetAssetsLiabilitiesIncludingPensionAssetLiability",
                         "NetAssetsLiabilitiesExcludingPensionAssetLiability", "Equity", "ShareholderFunds"),
     "pl_reserve": (("Equity", RETAINED), *_bare("ProfitLossAccountReserve", "RetainedEarningsAccumulatedLosses")),
@@ -72,6 +74,8 @@ DURATIONS: Mapping[str, tuple[Key, ...]] = {
 # A balance date is believed when one of these stands under it.
 ANCHORS = frozenset(name for figure in ("net_assets", "current_assets", "fixed_assets") for name, _ in INSTANTS[figure])
 NUMBERS = ("UKCompaniesHouseRegisteredNumber", "CompaniesHouseRegisteredNumber")
+DORMANT = ("EntityDormantTruefalse", "EntityDormant", "CompanyDormant")
+ENDS = ("EndDateForPeriodCoveredByReport", "BalanceSheetDate")
 NAMES = ("EntityCurrentLegalOrRegisteredName", "EntityCurrentLegalName")
 
 
@@ -86,8 +90,10 @@ def read_filing(content: bytes, filename: str) -> Filing:
     ends = _balance_dates(facts.numbers)
     if not ends:
         problems = {problem.rule for problem in facts.faults} - {"no_figures"}
-        raise refused("no_balance_sheet", N_("No balance sheet is tagged in the document: it is not a set of iXBRL "
-                      "accounts, or its figures cannot be read (%(rules)s)."), rules=", ".join(sorted(problems)) or "-")  # fmt: skip
+        words = N_(
+            "No balance sheet is tagged here: these are no iXBRL accounts, or no figure can be read (%(rules)s)."
+        )
+        raise refused("no_balance_sheet", words, rules=", ".join(sorted(problems)) or "–")
     _compare_dates(facts, ends[0])
     current = _year(facts, ends[0], flag=True)
     prior = _year(facts, ends[1], flag=False) if len(ends) > 1 else None
@@ -97,9 +103,16 @@ def read_filing(content: bytes, filename: str) -> Filing:
     _judge_employees(facts, current, prior)
     _judge_balance(facts, current, prior)
     name = next((facts.texts[key][0] for key in NAMES if facts.texts.get(key)), None)
-    dormant = any(text.lower() in ("true", "yes") for key in ("EntityDormantTruefalse", "EntityDormant", "CompanyDormant")
-                  for text in facts.texts.get(key, ()))  # fmt: skip
+    dormant = any(text.lower() in ("true", "yes") for key in DORMANT for text in facts.texts.get(key, ()))
     return Filing(filename, number, name, current, prior, dormant, tuple(facts.faults))
+
+
+def read_as_json(content: bytes, filename: str) -> dict[str, Any]:
+    """Read accounts and return them as JSON: what the limited process at the door runs.
+
+    Raises: InvalidInput("filing_refused").
+    """
+    return read_filing(content, filename).to_json()
 
 
 def _balance_dates(numbers: list[Fact]) -> list[date]:
@@ -113,7 +126,7 @@ def _balance_dates(numbers: list[Fact]) -> list[date]:
 
 
 def _compare_dates(facts: Facts, end: date) -> None:
-    for text in facts.texts.get("EndDateForPeriodCoveredByReport", [])[:1] + facts.texts.get("BalanceSheetDate", [])[:1]:
+    for text in [facts.texts[key][0] for key in ENDS if facts.texts.get(key)]:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) and text != end.isoformat():
             facts.fault("period_end", "date_differs",
                         N_("The accounts say they end on %(said)s, but their newest balance sheet is of %(found)s."),
@@ -148,7 +161,7 @@ def _by_key(facts: Facts, numbers: list[Fact], flag: bool) -> dict[Key, Decimal 
         found.setdefault((fact.name, fact.context.dimensions), []).append(fact)
     values: dict[Key, Decimal | None] = {}
     for key, same in found.items():
-        exact = max(same, key=lambda fact: (_places(fact), ))
+        exact = max(same, key=_places)
         values[key] = exact.value
         for fact in same:
             if abs(fact.value - exact.value) > Decimal(10) ** -_places(fact):
@@ -193,8 +206,8 @@ def _judge_employees(facts: Facts, current: Year, prior: Year | None) -> None:
     for year, where in ((current, "employees"), (prior, "prior.employees")):
         count = year.get("employees") if year else None
         if count is not None and (count < 0 or count != count.to_integral_value() or count > 3_000_000):
-            facts.fault(where, "employees", N_("%(count)s employees cannot be; probably a mistake of scale. Read as filed."),
-                        count=plain(count))  # fmt: skip
+            words = N_("%(count)s employees cannot be; probably a mistake of scale. Read as filed.")
+            facts.fault(where, "employees", words, count=plain(count))
 
 
 def _judge_balance(facts: Facts, current: Year, prior: Year | None) -> None:

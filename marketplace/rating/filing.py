@@ -1,11 +1,13 @@
 """What a set of accounts is, once read: two years of tagged figures, and what is wrong with them. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from marketplace.kernel.errors import Problem
+from marketplace.rating.numbers import plain
 
 # What `bin/market filings read` gives for each year.
 REPORTED = ("fixed_assets", "current_assets", "debtors", "cash", "creditors_within_one_year",
@@ -46,3 +48,41 @@ class Filing:
     def prior_period_end(self) -> date | None:
         """The older balance sheet date, when the file holds one."""
         return self.prior.end if self.prior else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the filing as JSON keeps it: decimals and dates as texts."""
+        return {
+            "filename": self.filename,
+            "company_number": self.company_number,
+            "company_name": self.company_name,
+            "current": _year_json(self.current),
+            "prior": _year_json(self.prior) if self.prior else None,
+            "dormant": self.dormant,
+            "faults": [asdict(fault) | {"params": dict(fault.params)} for fault in self.faults],
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Filing":
+        """Return the filing that `to_json` wrote."""
+        return cls(
+            filename=kept["filename"],
+            company_number=kept["company_number"],
+            company_name=kept["company_name"],
+            current=_year(kept["current"]),
+            prior=_year(kept["prior"]) if kept["prior"] else None,
+            dormant=kept["dormant"],
+            faults=tuple(Problem(**fault) for fault in kept["faults"]),
+        )
+
+
+def _year_json(year: Year) -> dict[str, Any]:
+    return {
+        "end": year.end.isoformat(),
+        "months": year.months,
+        "values": {name: plain(value) for name, value in year.values.items()},
+    }
+
+
+def _year(kept: Mapping[str, Any]) -> Year:
+    values = {name: Decimal(text) for name, text in kept["values"].items()}
+    return Year(date.fromisoformat(kept["end"]), kept["months"], values)

@@ -1,7 +1,7 @@
 """Read the facts out of company accounts in inline XBRL, or in plain XBRL as filed before 2011. Pure and distrustful.
 
-Nothing is fetched: schema references, stylesheets and links are never followed. No document type may declare anything.
-At the door this runs in a subprocess with limits on time and memory; here size, element count and depth are bounded too.
+Nothing is fetched: schema references, stylesheets and links are never followed. No document type may declare
+anything. At the door this runs in a process with little time and memory; size, element count and depth are bounded too.
 
 Source: Inline XBRL 1.0 and 1.1; XBRL 2.1; XBRL Dimensions 1.0.
 """
@@ -84,7 +84,7 @@ UNREADABLE = {
 def read_facts(content: bytes) -> Facts:
     """Return the facts of an accounts document.
 
-    Raises: InvalidInput("filing_refused") naming the rule: empty, size, kind, encoding, doctype, malformed, depth, facts.
+    Raises: InvalidInput("filing_refused"); its rule is empty, size, kind, encoding, doctype, malformed, depth or facts.
     """
     root = _parse(content)
     facts = Facts()
@@ -120,7 +120,8 @@ def _parse(content: bytes) -> Any:
         raise refused("malformed", N_("The document is not well-formed XML (line %(line)s)."), line=line) from None
     except (ValueError, LookupError):
         raise refused("encoding", N_("The document's characters cannot be decoded.")) from None
-    if root.getroottree().docinfo.internalDTD is not None and list(root.getroottree().docinfo.internalDTD.iterentities()):
+    declared = root.getroottree().docinfo.internalDTD
+    if declared is not None and list(declared.iterentities()):
         raise refused("doctype", N_("The document declares entities; accounts must not."))
     _check_depth(root)
     return root
@@ -213,8 +214,8 @@ def _inline_facts(root: Any, prefixes: Mapping[str | None, str], facts: Facts) -
         elif prefix[:60] not in unknown and len(unknown) < 50:
             unknown.add(prefix[:60])
             if element.tag.endswith("nonFraction"):
-                facts.fault(f"{prefix[:60]}:{local[:60]}", "taxonomy",
-                            N_("This figure is tagged in a vocabulary that is not known; it was left out."))  # fmt: skip
+                words = N_("This figure is tagged in a vocabulary that is not known; it was left out.")
+                facts.fault(f"{prefix[:60]}:{local[:60]}", "taxonomy", words)
 
 
 def _plain_facts(root: Any) -> Iterator[tuple[str, Any, str | None]]:

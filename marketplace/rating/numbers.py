@@ -93,3 +93,8 @@ def plain(value: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
+
+
+def plain_float(value: float) -> str:
+    """Return a ratio as the text that is kept and read back to the same number."""
+    return repr(float(value))

@@ -1,1 +1,96 @@
-"""Rows of this room."""
+"""Rows of this room. All append-only: a new filing or rating is a new row, the old one stays as it was."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CHAR, BigInteger, Boolean, Date, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketplace.db import Base, Created, Id
+
+
+class FilingRow(Base):
+    """A set of accounts as it was handed in, with what was read from it."""
+
+    __tablename__ = "filing"
+    __table_args__ = (UniqueConstraint("organisation_id", "sha256"), Index(None, "organisation_id", "period_end"))
+
+    id: Mapped[Id]
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    filename: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(CHAR(64))
+    content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    company_number: Mapped[str | None] = mapped_column(Text)
+    company_name: Mapped[str | None] = mapped_column(Text)
+    period_end: Mapped[date] = mapped_column(Date)
+    prior_period_end: Mapped[date | None] = mapped_column(Date)
+    dormant: Mapped[bool] = mapped_column(Boolean)
+    read: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    faults: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    attested_reason: Mapped[str | None] = mapped_column(Text)
+    filed_by: Mapped[UUID | None]
+    filed_by_role: Mapped[str] = mapped_column(Text)
+    filed_at: Mapped[Created]
+
+
+class PartyRatingRow(Base):
+    """A party's PD and grade from one filing under one model and policy, with all that it was made from."""
+
+    __tablename__ = "party_rating"
+    __table_args__ = (Index(None, "organisation_id", "rated_at"), Index(None, "filing_id"))
+
+    id: Mapped[Id]
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    filing_id: Mapped[UUID] = mapped_column(ForeignKey("filing.id"))
+    level: Mapped[str] = mapped_column(Text)
+    ratios: Mapped[dict[str, str]] = mapped_column(JSONB)
+    prior_ppm: Mapped[int] = mapped_column(Integer)
+    floor_ppm: Mapped[int] = mapped_column(Integer)
+    pd_ppm: Mapped[int] = mapped_column(Integer)
+    grade: Mapped[str] = mapped_column(Text)
+    challenger_ppm: Mapped[int] = mapped_column(Integer)
+    z_milli: Mapped[int | None] = mapped_column(Integer)
+    reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    missing: Mapped[list[str]] = mapped_column(JSONB)
+    model_version: Mapped[str] = mapped_column(Text)
+    policy_version: Mapped[str] = mapped_column(Text)
+    rated_at: Mapped[Created]
+
+
+class ReceivableRatingRow(Base):
+    """A receivable's price from the ratings of its debtor and, where there is one, its seller."""
+
+    __tablename__ = "receivable_rating"
+    __table_args__ = (Index(None, "receivable_id", "rated_at"),)
+
+    id: Mapped[Id]
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"))
+    debtor_rating_id: Mapped[UUID] = mapped_column(ForeignKey("party_rating.id"))
+    seller_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    seller_rating_id: Mapped[UUID | None] = mapped_column(ForeignKey("party_rating.id"))
+    tenor_days: Mapped[int] = mapped_column(Integer)
+    pd_tenor_ppm: Mapped[int] = mapped_column(Integer)
+    expected_loss_ppm: Mapped[int] = mapped_column(Integer)
+    expected_loss_recourse_ppm: Mapped[int] = mapped_column(Integer)
+    indicative_bps: Mapped[int] = mapped_column(Integer)
+    advance_bps: Mapped[int] = mapped_column(Integer)
+    inputs: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    model_version: Mapped[str] = mapped_column(Text)
+    policy_version: Mapped[str] = mapped_column(Text)
+    rated_at: Mapped[Created]
+
+
+class RatingObstacleRow(Base):
+    """Why a confirmed receivable could not be rated when it was tried."""
+
+    __tablename__ = "rating_obstacle"
+    __table_args__ = (Index(None, "receivable_id", "met_at"),)
+
+    id: Mapped[Id]
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"))
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    reason: Mapped[str] = mapped_column(Text)
+    met_at: Mapped[Created]

@@ -1,0 +1,109 @@
+"""How good a PD is: discrimination, calibration, and the table by grade. Pure, NumPy only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketplace.rating.grades import GRADES, grade_of
+from marketplace.rating.ratios import Array
+
+Outcome = NDArray[np.int64]
+
+
+def logit(p: Array | float) -> Array:
+    """Return the log-odds."""
+    clipped = np.clip(p, 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def expit(score: Array | float) -> Array:
+    """Return the probability of log-odds."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(score, -40, 40))))
+
+
+def auc(outcome: Outcome, score: Array) -> float:
+    """Return the chance that a failure scores above a survivor; ties count half (Mann-Whitney)."""
+    bad = int(outcome.sum())
+    good = len(outcome) - bad
+    if not bad or not good:
+        return float("nan")
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((ranks[outcome == 1].sum() - bad * (bad + 1) / 2) / (bad * good))
+
+
+def ks(outcome: Outcome, score: Array) -> float:
+    """Return the widest gap between the distributions of failures and survivors (Kolmogorov-Smirnov)."""
+    values, inverse = np.unique(score, return_inverse=True)
+    bad = np.bincount(inverse, weights=outcome, minlength=len(values))
+    good = np.bincount(inverse, weights=1 - outcome, minlength=len(values))
+    return float(np.max(np.abs(np.cumsum(bad) / bad.sum() - np.cumsum(good) / good.sum())))
+
+
+def ece(outcome: Outcome, pd: Array, bins: int = 10) -> float:
+    """Return the expected calibration error over bins of equal count."""
+    parts = np.array_split(np.argsort(pd, kind="stable"), bins)
+    return float(sum(len(part) / len(pd) * abs(outcome[part].mean() - pd[part].mean()) for part in parts if len(part)))
+
+
+def fit_line(outcome: Outcome, score: Array) -> tuple[float, float]:
+    """Return (intercept, slope) of a logistic regression of the outcome on one score, by Newton's method."""
+    weights = fit_logistic(outcome, score[:, None], ridge=0.0)
+    return float(weights[0]), float(weights[1])
+
+
+def fit_logistic(outcome: Outcome, features: Array, ridge: float) -> Array:
+    """Return intercept and weights of a logistic regression; the ridge spares the intercept."""
+    design = np.column_stack([np.ones(len(outcome)), features])
+    penalty = np.full(design.shape[1], ridge)
+    penalty[0] = 0.0
+    rate = (outcome.sum() + 0.5) / (len(outcome) + 1)
+    weights = np.zeros(design.shape[1])
+    weights[0] = float(logit(rate))
+    for _ in range(100):
+        p = expit(design @ weights)
+        slope = design.T @ (outcome - p) - penalty * weights
+        curve = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty + 1e-9)
+        step = np.linalg.solve(curve, slope)
+        # A long first step overshoots where failures are rare.
+        weights = weights + step * min(1.0, 4.0 / max(1e-12, float(np.abs(step).max())))
+        if float(np.abs(step).max()) < 1e-10:
+            break
+    return weights
+
+
+def measure(outcome: Outcome, pd: Array) -> dict[str, float]:
+    """Return AUC, KS, Brier score, log loss, ECE and calibration slope."""
+    p = np.clip(pd, 1e-9, 1 - 1e-9)
+    loss = -(outcome * np.log(p) + (1 - outcome) * np.log(1 - p)).mean()
+    return {
+        "rows": len(outcome),
+        "failures": int(outcome.sum()),
+        "auc": round(auc(outcome, pd), 4),
+        "ks": round(ks(outcome, pd), 4),
+        "brier": round(float(((p - outcome) ** 2).mean()), 6),
+        "log_loss": round(float(loss), 5),
+        "ece": round(ece(outcome, pd), 5),
+        "slope": round(fit_line(outcome, logit(p))[1], 3),
+        "mean_pd": round(float(p.mean()), 5),
+        "rate": round(float(outcome.mean()), 5),
+    }
+
+
+def by_grade(outcome: Outcome, pd: Array, bounds_ppm: Sequence[int]) -> list[dict[str, Any]]:
+    """Return a row a grade: how many, how many failed, expected and seen rate."""
+    grades = np.array([grade_of(round(float(p) * 1_000_000), bounds_ppm) for p in pd])
+    rows = []
+    for grade in GRADES:
+        inside = grades == grade
+        count = int(inside.sum())
+        rows.append({
+            "grade": grade,
+            "rows": count,
+            "failures": int(outcome[inside].sum()),
+            "expected_rate": round(float(pd[inside].mean()), 5) if count else None,
+            "seen_rate": round(float(outcome[inside].mean()), 5) if count else None,
+        })  # fmt: skip
+    return rows

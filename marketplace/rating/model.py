@@ -1,0 +1,120 @@
+"""The model at work: load it, check it is the one its card describes, turn what is seen of a company into a PD.
+
+scikit-learn is imported when the first company is scored, never at a web worker's start.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from marketplace.kernel.errors import IntegrityBreach
+from marketplace.rating.card import CARD
+from marketplace.rating.grades import MILLION, floored
+from marketplace.rating.measures import expit, logit
+from marketplace.rating.ratios import NAMES, Array, Sight, masked
+from marketplace.rating.scorecard import score_card
+
+CHAMPION, CHALLENGER = "champion.skops", "challenger.json"
+HOME = Path(__file__).resolve().parents[2] / "config" / "rating"
+# Types that skops does not trust by itself and that our file needs.
+TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model. `reference` is the row of the median survivor."""
+
+    version: str
+    booster: Any = field(repr=False)
+    calibration: Mapping[str, tuple[float, float]]
+    base_rate: float
+    reference: Array = field(repr=False)
+    challenger: Mapping[str, Any] = field(repr=False)
+    card: Mapping[str, Any] = field(repr=False)
+
+    def log_odds(self, rows: Array, level: str) -> Array:
+        """Return the calibrated log-odds of failure of every row, at the failure rate of the calibration window."""
+        intercept, slope = self.calibration[level]
+        return np.asarray(intercept + slope * self.booster.decision_function(masked(rows, level)))
+
+    def pd(self, rows: Array, level: str, prior: float | None = None) -> Array:
+        """Return the twelve-month PD of every row, moved to a population whose yearly rate is `prior`."""
+        return expit(self.log_odds(rows, level) + self.shift(prior))
+
+    def shift(self, prior: float | None) -> float:
+        """Return what the other population's rate adds to the log-odds.
+
+        Source: Elkan 2001, The Foundations of Cost-Sensitive Learning, theorem 2.
+        """
+        return 0.0 if prior is None else float(logit(prior) - logit(self.base_rate))
+
+    def challenger_pd(self, rows: Array, level: str, prior: float | None = None) -> Array:
+        """Return the challenger's PD, moved likewise: it was calibrated on the same window."""
+        raw = score_card(self.challenger, masked(rows, level), level)
+        return expit(logit(raw) + self.shift(prior))
+
+
+def pd_ppm(model: Model, sight: Sight, prior_ppm: int, floor_ppm: int) -> int:
+    """Return a company's twelve-month PD in parts per million: half-even, then not below the floor."""
+    pd = float(model.pd(sight.row(), sight.level, prior_ppm / MILLION)[0])
+    return floored(round(pd * MILLION), floor_ppm)
+
+
+def challenger_ppm(model: Model, sight: Sight, prior_ppm: int, floor_ppm: int) -> int:
+    """Return the challenger's PD likewise."""
+    pd = float(model.challenger_pd(sight.row(), sight.level, prior_ppm / MILLION)[0])
+    return floored(round(pd * MILLION), floor_ppm)
+
+
+def check_types(content: bytes) -> None:
+    """Refuse a model file that holds a type not on the list: it could run code when opened.
+
+    Raises: IntegrityBreach("model_types").
+    """
+    import skops.io
+
+    strange = set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED)
+    if strange:
+        raise IntegrityBreach("model_types", "The model file holds unexpected types: %(types)s.",
+                              {"types": ", ".join(sorted(strange))})  # fmt: skip
+
+
+@lru_cache(maxsize=2)
+def load_model(directory: Path = HOME) -> Model:
+    """Load the model of a directory, once a process.
+
+    Raises: IntegrityBreach("model_altered") when a file is not the one its card names.
+    """
+    import skops.io
+
+    card = read_card(directory)
+    contents = {name: (directory / name).read_bytes() for name in (CHAMPION, CHALLENGER)}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != card["files"][name]:
+            raise IntegrityBreach("model_altered", "%(file)s is not the file its model card describes.", {"file": name})
+    check_types(contents[CHAMPION])
+    return Model(
+        version=card["version"],
+        booster=skops.io.loads(contents[CHAMPION], trusted=list(TRUSTED)),
+        calibration={level: (line[0], line[1]) for level, line in card["calibration"].items()},
+        base_rate=card["base_rate"],
+        reference=np.array([[card["reference"][name] for name in NAMES]], dtype=np.float64),
+        challenger=json.loads(contents[CHALLENGER]),
+        card=card,
+    )
+
+
+def read_card(directory: Path = HOME) -> dict[str, Any]:
+    """Return the model card, for people and pages; needs neither NumPy nor scikit-learn."""
+    try:
+        card: dict[str, Any] = json.loads((directory / CARD).read_text())
+    except (OSError, ValueError) as error:
+        raise IntegrityBreach("model_missing", "There is no readable model card in %(place)s.",
+                              {"place": directory.name}) from error  # fmt: skip
+    return card

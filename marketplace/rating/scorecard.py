@@ -1,0 +1,98 @@
+"""The challenger: a binned logistic scorecard, kept as JSON that a person can read. NumPy only.
+
+One card a level. Every ratio is cut into bins of equal count; a bin's value is its weight of evidence, made monotone
+in the ratio's direction (pool adjacent violators); a missing ratio weighs nothing. Weights of the wrong sign go.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from marketplace.rating.measures import Outcome, expit, fit_logistic
+from marketplace.rating.ratios import LEVELS, NAMES, RATIOS, Array, in_level
+
+BINS = 8
+RIDGE = 10.0
+DIGITS = 6
+
+
+def fit_scorecard(tables: Mapping[str, Array], outcome: Outcome) -> dict[str, Any]:
+    """Return the card of every level: intercept, and for each ratio its cuts and points (log-odds)."""
+    return {level: _fit_level(tables[level], outcome, level) for level in LEVELS}
+
+
+def score_card(card: Mapping[str, Any], table: Array, level: str) -> Array:
+    """Return the PD of every row by the level's card."""
+    part = card[level]
+    total = np.full(len(table), float(part["intercept"]))
+    for name, bins in part["ratios"].items():
+        total += _points(table[:, NAMES.index(name)], bins["cuts"], bins["points"])
+    return expit(total)
+
+
+def calibrate_card(part: Mapping[str, Any], line: Sequence[float]) -> dict[str, Any]:
+    """Return one level's card with a Platt line folded into its intercept and points."""
+    intercept, slope = line
+    return {
+        "intercept": round(intercept + slope * part["intercept"], DIGITS),
+        "ratios": {
+            name: {"cuts": bins["cuts"], "points": [round(slope * point, DIGITS) for point in bins["points"]]}
+            for name, bins in part["ratios"].items()
+        },
+    }
+
+
+def _points(values: Array, cuts: Any, points: Any) -> Array:
+    known = np.isfinite(values)
+    index = np.searchsorted(np.asarray(cuts), np.where(known, values, 0.0), side="right")
+    return np.where(known, np.asarray(points)[index], 0.0)
+
+
+def _fit_level(table: Array, outcome: Outcome, level: str) -> dict[str, Any]:
+    binned = {}
+    for place, ratio in enumerate(RATIOS):
+        if in_level(ratio, level):
+            binned[ratio.name] = _bins(table[:, place], outcome, ratio.direction)
+    names = list(binned)
+    while True:
+        evidence = np.column_stack([_points(table[:, NAMES.index(name)], *binned[name]) for name in names])
+        weights = fit_logistic(outcome, evidence, RIDGE)
+        wrong = [name for name, weight in zip(names, weights[1:], strict=True) if weight <= 0]
+        if not wrong:
+            break
+        names.remove(min(wrong, key=lambda name: weights[1 + names.index(name)]))
+    return {
+        "intercept": round(float(weights[0]), DIGITS),
+        "ratios": {
+            name: {
+                "cuts": [round(float(cut), DIGITS) for cut in binned[name][0]],
+                "points": [round(float(weight * point), DIGITS) for point in binned[name][1]],
+            }
+            for name, weight in zip(names, weights[1:], strict=True)
+        },
+    }
+
+
+def _bins(values: Array, outcome: Outcome, direction: int) -> tuple[Array, Array]:
+    known = np.isfinite(values)
+    cuts = np.unique(np.round(np.quantile(values[known], np.linspace(0, 1, BINS + 1)[1:-1]), DIGITS))
+    index = np.searchsorted(cuts, values[known], side="right")
+    bad = np.bincount(index, weights=outcome[known], minlength=len(cuts) + 1)
+    good = np.bincount(index, weights=1 - outcome[known], minlength=len(cuts) + 1)
+    rate = (outcome[known].sum() + 0.5) / (known.sum() + 1)
+    # Two imagined companies of the average kind a bin keep a bin without a failure from being certain.
+    log_odds = np.log((bad + 2 * rate) / (good + 2 * (1 - rate))) - np.log(rate / (1 - rate))
+    return cuts, _monotone(log_odds, bad + good, direction) if direction else log_odds
+
+
+def _monotone(values: Array, weights: Any, direction: int) -> Array:
+    """Return the nearest sequence that only rises (direction 1) or only falls (-1): pool adjacent violators."""
+    blocks: list[list[float]] = []
+    for value, weight in zip(values * direction, weights, strict=True):
+        blocks.append([float(value), max(float(weight), 1e-9), 1])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            last, before = blocks.pop(), blocks.pop()
+            mass = before[1] + last[1]
+            blocks.append([(before[0] * before[1] + last[0] * last[1]) / mass, mass, before[2] + last[2]])
+    return np.concatenate([np.full(int(size), value) for value, _, size in blocks]) * direction
