@@ -24,6 +24,7 @@ class Person:
     about: str
     country: str = "GB"
     legal_id: str | None = None
+    vat_id: str | None = None
     sector: str | None = None
     iban: str | None = None
 
@@ -41,6 +42,12 @@ PEOPLE = (
     Person("dana@northfield.example", "Dana Whitlock", Role.INVESTOR, "Northfield Pension Partners LP",
            "bids and holds", legal_id="LP006890", iban="GB29NWBK60161331926819"),
 )  # fmt: skip
+
+# The sellers of the demonstration's own documents who sign in under a name of their own.
+SELLERS = {
+    "Pennine Precision Castings Ltd": {"email": "alice@pennine.example", "name": "Alice Hartley", "sector": "manufacturing"},
+    "Northgate Cold Storage Ltd": {"email": "noah@northgate.example", "name": "Noah Byrne", "sector": "logistics"},
+}
 
 
 class Cast:
@@ -64,7 +71,7 @@ class Cast:
     def _register_house(self, person: Person) -> UUID:
         command = RegisterOrganisation(
             kind=str(person.role), legal_name=person.house, country=person.country, legal_id=person.legal_id,
-            sector=person.sector, iban=person.iban,
+            vat_id=person.vat_id, sector=person.sector, iban=person.iban,
         )  # fmt: skip
         house = UUID(perform(register_organisation, command, CONSOLE)["organisation_id"])
         self._houses[person.house] = house

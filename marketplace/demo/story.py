@@ -1,20 +1,22 @@
 """The life of a folder of invoices, through the same verbs and jobs as a real market, at simulated dates."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import cycle
 from uuid import UUID
 
 from marketplace.db import db
 from marketplace.demo.agenda import Agenda
-from marketplace.demo.cast import PEOPLE, Cast, Person
+from marketplace.demo.cast import PEOPLE, SELLERS, Cast, Person
 from marketplace.demo.market_clock import MarketClock
 from marketplace.demo.outside import Outside
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import Conflict, MarketplaceError
+from marketplace.parties import queries as parties
 from marketplace.payments import queries as payments
 from marketplace.payments.actions import fund_account, start_debtor_payment
 from marketplace.payments.schemas import FundAccount, StartDebtorPayment
@@ -41,6 +43,9 @@ from marketplace.trading.actions import accept_award, place_bid
 from marketplace.trading.schemas import AcceptAward, PlaceBid
 
 FILING_REASON = "Demonstration: accounts of another company stand in for this party's own."
+NO_DAY = date(2020, 1, 1)  # where a document that bears no date is put down, to be refused
+TRADED = ("GBP", "EUR", "HKD", "USD")
+CALLS_MAX = 5
 PURSE_MINOR = 5_000_000_000  # each investor's cash in each currency
 
 
@@ -61,6 +66,11 @@ class Refusals:
     filings: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
+    def by_reason(self) -> dict[str, int]:
+        """Return how often each reason was given, most frequent first."""
+        codes = Counter(code for _, given in self.documents for code in given.split(","))
+        return dict(codes.most_common())
+
 
 @dataclass(frozen=True)
 class Behaviour:
@@ -79,19 +89,28 @@ HABITS = (ON_TIME, ON_TIME, LATE, EARLY, ON_TIME, BROKEN, ON_TIME)
 class Story:
     """Registers people, hands in documents, lets investors bid and debtors pay, moment by moment."""
 
-    def __init__(self, clock: MarketClock, outside: Outside, filings: Sequence[Paper], say: Callable[[str], None]):
+    def __init__(
+        self,
+        clock: MarketClock,
+        outside: Outside,
+        say: Callable[[str], None],
+        filings: Sequence[Paper] = (),
+        accounts: Mapping[str, Paper] | None = None,
+    ) -> None:
         self.agenda = Agenda(clock)
         self.cast = Cast()
         self.refused = Refusals()
         self._clock = clock
         self._outside = outside
         self._filings: Iterator[Paper] = cycle(filings) if filings else iter(())
-        self._filings_left = 3 * len(filings) + 200
+        self._tries_left = 200 * len(filings)
+        self._accounts = accounts or {}
         self._filed: set[UUID] = set()
         self._habits = cycle(HABITS)
         self._say = say
+        self.first_day: date | None = None
+        self.currencies: list[str] = []
         self._sellers: dict[str, Actor] = {}
-        self.bid_on = True
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -107,16 +126,17 @@ class Story:
 
     def _bring_cash(self, investor: Actor, currency: str, minor: int = PURSE_MINOR) -> None:
         made = perform(fund_account, FundAccount(minor, currency, "https://duebill.example/investor/cash"), investor)
-        run_job(job("run_outbox"))
         self._pay(UUID(made["funding_id"]))
 
     def _pay(self, payment_id: UUID) -> None:
-        """Pay on the page that the outbox opened."""
-        db.session.rollback()
-        pay_url = payments.funding_or_payment(db.session, payment_id).pay_url
-        if pay_url is None:
-            raise RuntimeError("the provider opened no payment page")
-        self._outside.pay(pay_url)
+        """Pay on the page that the outbox opens, after the provider has come to know the payer."""
+        for _ in range(CALLS_MAX):
+            db.session.rollback()
+            pay_url = payments.funding_or_payment(db.session, payment_id).pay_url
+            if pay_url is not None:
+                return self._outside.pay(pay_url)
+            run_job(job("run_outbox"))
+        raise RuntimeError("the provider opened no payment page")
 
     # -- listing ---------------------------------------------------------------------------------------------------
 
@@ -130,7 +150,11 @@ class Story:
                 return False
             self.refused.documents.append((paper.name, error.code))
             return True
-        day = read.issued_on or date(2020, 1, 1)
+        day = read.issued_on or self.first_day or NO_DAY
+        self.first_day = min(self.first_day or day, day)
+        currency = read.fields.get("BT-5")
+        if currency in TRADED and currency not in self.currencies:
+            self.currencies.append(currency)
         self.agenda.at(_moment(day + timedelta(days=1), 9), lambda: self.list_paper(paper, read))
         return True
 
@@ -156,28 +180,32 @@ class Story:
     def seller_of(self, read: ReadInvoice) -> Actor:
         """Return the actor of the company that issued the document, registering it at its first one."""
         name = read.seller.name or "A seller without a name"
-        key = (read.seller.legal_id.value if read.seller.legal_id else None) or read.seller.vat_id or name
+        key = (read.seller.legal_id.text if read.seller.legal_id else None) or read.seller.vat_id or name
         if key not in self._sellers:
             person = Person(
                 f"seller{len(self._sellers) + 1}@duebill.example", f"Finance at {name}"[:120], Role.SELLER, name,
                 "lists invoices", country=read.seller.country or "GB",
-                legal_id=read.seller.legal_id.value if read.seller.legal_id else None,
+                legal_id=read.seller.legal_id.text if read.seller.legal_id else None, vat_id=read.seller.vat_id,
                 iban=read.accounts[0] if read.accounts else None,
             )  # fmt: skip
-            self._sellers[key] = self.cast.enter(person)
+            self._sellers[key] = self.cast.enter(replace(person, **SELLERS.get(name, {})))
         return self._sellers[key]
 
     def _accounts_of(self, receivable_id: UUID) -> None:
         """Put the next filings of the folder on file for debtor and seller, where they have none."""
         receivable = receivables.receivable(db.session, receivable_id)
+        names = parties.organisations(db.session, [receivable.debtor_id, receivable.seller_id])
         for party in (receivable.debtor_id, receivable.seller_id):
-            while party not in self._filed and self._filings_left > 0:
-                self._filings_left -= 1
+            if party not in self._filed and names[party].legal_name in self._accounts:
+                self._filed.add(party)
+                self.file(party, self._accounts[names[party].legal_name], None)
+            while party not in self._filed and self._tries_left > 0:
+                self._tries_left -= 1
                 paper = next(self._filings, None)
-                if paper is not None and self.file(party, paper):
+                if paper is not None and self.file(party, paper, FILING_REASON):
                     self._filed.add(party)
 
-    def file(self, organisation_id: UUID, paper: Paper, reason: str = FILING_REASON) -> bool:
+    def file(self, organisation_id: UUID, paper: Paper, reason: str | None) -> bool:
         """Put one filing on a party's file; return whether it was taken."""
         operator = self.cast.of_role(Role.OPERATOR)[0]
         try:
@@ -267,7 +295,6 @@ class Story:
         command = StartDebtorPayment(receivable_id, receivable.debtor_id, receivable.currency, minor,
                                      f"Invoice {receivable.number}", "https://duebill.example/d/paid")  # fmt: skip
         made = perform(start_debtor_payment, command, debtor)
-        run_job(job("run_outbox"))
         self._pay(UUID(made["payment_id"]))
         self._outside.settle()
 

@@ -162,11 +162,12 @@ def _move_after_payment(tx: Tx, row: CollectionRow, left: int) -> None:
 
 def _move(tx: Tx, row: CollectionRow, after: CollectionState, reason: str | None = None) -> None:
     COLLECTION.check(row.state, after)
+    at = tx.clock()
     before, row.state = row.state, after
     if after in (CollectionState.SETTLED, CollectionState.WRITTEN_OFF):
-        row.closed_at = tx.clock()
+        row.closed_at = at
     if after == CollectionState.DEFAULTED:
-        row.defaulted_at = tx.clock()
+        row.defaulted_at = at
     tx.session.flush()
     tx.record("collection", row.receivable_id, verb="move_collection", before={"state": before},
               after={"state": after}, reason=reason)  # fmt: skip
