@@ -38,12 +38,12 @@ def quote(
     """Return what the seller would get now and later at `rate_bps` for `days` days.
 
     An advance pays ⌊face × advance⌋ now and the rest, less discount and fee, when the debtor has paid.
-    Outright pays the face less discount and fee now, and nothing later. Discount and fee are rounded down.
+    Outright pays now what the face less the fee is worth at the rate, and nothing later. All are rounded down.
     """
     fee = bps_of(face_minor, fee_bps)
     if deal_type == "outright":
-        discount = face_minor * rate_bps * days // (10_000 * YEAR_DAYS)
-        now = max(face_minor - discount - fee, 0)
+        year = 10_000 * YEAR_DAYS
+        now = (face_minor - fee) * year // (year + rate_bps * days)
         return Quote(face_minor, now, face_minor - fee - now, fee, 0, rate_bps, days)
     now = bps_of(face_minor, advance_bps)
     discount = min(now * rate_bps * days // (10_000 * YEAR_DAYS), face_minor - now - fee)
