@@ -71,11 +71,11 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Approvals"), ("operator.approvals",)),
     ),
     Role.REGULATOR: (
-        Item(N_("Audit"), ("regulator.audit",)),
+        Item(N_("Audit"), ("regulator.audit", "regulator.audit_home", "regulator.events", "regulator.event")),
         Item(N_("Periods"), ("regulator.periods",)),
         Item(N_("Outcomes"), ("regulator.outcomes",)),
         Item(N_("Defaults"), ("regulator.defaults",)),
-        Item(N_("Replay"), ("regulator.replay",)),
+        Item(N_("Replay"), ("regulator.replay", "regulator.award")),
         Item(N_("My look-ups"), ("regulator.look_ups", "regulator.lookups")),
     ),
 }
