@@ -68,9 +68,9 @@ class EmbeddedPostgres:
 
     def __init__(self, directory: Path, *, throw_away: bool = False) -> None:
         self.directory = Path(os.path.abspath(directory))
+        self.root = self.directory  # where the files are, known for certain once it has started
         self.throw_away = throw_away
         self._use: int | None = None
-        self._guardian: subprocess.Popen[bytes] | None = None
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -88,6 +88,8 @@ class EmbeddedPostgres:
                     return self._start_locked()
                 except BaseException:
                     self._end_use()
+                    if self._alone():
+                        self._end_server()
                     raise
         except PermissionError as error:
             raise PostgresFailed(f"{error.filename or self.directory} is not yours to use: {error.strerror}.") from error
@@ -103,9 +105,9 @@ class EmbeddedPostgres:
             if not self._alone():
                 return "in use"
             self._end_server()
-        if self._guardian is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._guardian.wait(10)
+        until = time.monotonic() + 10
+        while self.throw_away and self.root.exists() and time.monotonic() < until:
+            time.sleep(0.01)
         return "stopped"
 
     def alive(self) -> bool:
@@ -131,7 +133,7 @@ class EmbeddedPostgres:
         while time.monotonic() < until:
             if self._answers():
                 return "started"
-            if self._guardian is not None and self._guardian.poll() is not None:
+            if not self.alive():
                 raise PostgresFailed(f"PostgreSQL did not start. {self.log}:\n{self._last_words()}")
             time.sleep(0.01)
         raise PostgresFailed(f"PostgreSQL did not answer in {START_SECONDS_MAX:.0f} seconds. {self.log}:\n{self._last_words()}")
@@ -271,10 +273,8 @@ class EmbeddedPostgres:
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         with self.log.open("ab") as log:
-            self._guardian = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=clean_environment(),
-                start_new_session=True,
-            )  # fmt: skip
+            # Returns once the server's lock is held; the guardian itself goes on as a process of its own.
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=clean_environment())
 
     def _prepare_sockets(self, user: RunAs) -> Path:
         place = self._socket_directory()
@@ -326,7 +326,7 @@ class EmbeddedPostgres:
         return True
 
     def _end_server(self) -> None:
-        """Wait for the server's end; help when its guardian does not (it was killed, or the server hangs)."""
+        """Wait for the server's end, if it has begun; help when its guardian does not (it was killed, or the server hangs)."""
         for wish, patience in ((None, 2.0), (signal.SIGINT, 15.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0)):
             if wish is not None:
                 self._signal_server(wish)

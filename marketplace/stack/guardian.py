@@ -58,9 +58,15 @@ def hold_server_lock(path: str) -> int:
     sys.exit("another PostgreSQL owns this directory")
 
 
-def start_server(command: list[str], options: argparse.Namespace) -> int:
+def leave_parent() -> None:
+    """Go on as a process of its own; whoever started us is told that the lock is held by our first process ending."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+
+
+def start_server(command: list[str], options: argparse.Namespace, lock: int) -> int:
     """Fork and become PostgreSQL in the child; returns its process number."""
-    lock = hold_server_lock(options.server)
     pid = os.fork()
     if pid == 0:
         become_server(command, options, lock)
@@ -110,7 +116,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     users = os.open(options.users, os.O_RDWR | os.O_CREAT, 0o600)
-    pid = start_server(options.command, options)
+    lock = hold_server_lock(options.server)
+    leave_parent()
+    pid = start_server(options.command, options, lock)
     try:
         signal.signal(signal.SIGCHLD, on_child)
         signal.signal(signal.SIGTERM, on_stop)
