@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, undefer
 
 from marketplace.kernel.errors import NotFound, Problem
@@ -108,7 +109,7 @@ def receivable_ratings(session: Session, ids: Sequence[UUID]) -> dict[UUID, Rece
     """Return the newest rating of each receivable that has one."""
     rows = session.scalars(
         select(ReceivableRatingRow)
-        .distinct(ReceivableRatingRow.receivable_id)
+        .ext(distinct_on(ReceivableRatingRow.receivable_id))
         .where(ReceivableRatingRow.receivable_id.in_(list(ids)))
         .order_by(ReceivableRatingRow.receivable_id, ReceivableRatingRow.rated_at.desc(), ReceivableRatingRow.id)
     ).all()
@@ -126,7 +127,7 @@ def party_ratings(session: Session, ids: Sequence[UUID]) -> dict[UUID, PartyRati
     """Return the newest rating of each organisation that has one."""
     newest = session.execute(
         select(PartyRatingRow.organisation_id, PartyRatingRow.id)
-        .distinct(PartyRatingRow.organisation_id)
+        .ext(distinct_on(PartyRatingRow.organisation_id))
         .where(PartyRatingRow.organisation_id.in_(list(ids)))
         .order_by(PartyRatingRow.organisation_id, PartyRatingRow.rated_at.desc(), PartyRatingRow.id)
     ).all()
@@ -209,7 +210,7 @@ def parties_to_rate(session: Session, limit: int = 100) -> list[UUID]:
     """Return organisations whose newest accounts were never rated: sellers see their grade before they list."""
     newest = (
         select(FilingRow.organisation_id, FilingRow.id, FilingRow.filed_at)
-        .distinct(FilingRow.organisation_id)
+        .ext(distinct_on(FilingRow.organisation_id))
         .order_by(FilingRow.organisation_id, FilingRow.period_end.desc(), FilingRow.filed_at.desc(), FilingRow.id)
     ).subquery()
     tried = select(PartyRatingRow.id).where(PartyRatingRow.filing_id == newest.c.id).exists()
@@ -231,7 +232,7 @@ def rating_of(session: Session, filing_id: UUID, model_version: str, policy_vers
 def _obstacles(session: Session, ids: Sequence[UUID]) -> dict[UUID, RatingObstacleRow]:
     rows = session.scalars(
         select(RatingObstacleRow)
-        .distinct(RatingObstacleRow.receivable_id)
+        .ext(distinct_on(RatingObstacleRow.receivable_id))
         .where(RatingObstacleRow.receivable_id.in_(ids))
         .order_by(RatingObstacleRow.receivable_id, RatingObstacleRow.met_at.desc())
     )
