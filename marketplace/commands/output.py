@@ -15,7 +15,7 @@ def emit(records: Iterable[Mapping[str, Any]], as_json: bool, columns: Sequence[
     """Print records: with `as_json` one JSON object a line, with every field; else the named columns, aligned."""
     if as_json:
         for record in records:
-            click.echo(json.dumps(jsonable(dict(record)), ensure_ascii=False))
+            click.echo(json.dumps(dict(record), ensure_ascii=False, default=jsonable))
         return
     rows = [[_cell(record.get(column)) for column in columns] for record in records]
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]

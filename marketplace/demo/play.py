@@ -61,14 +61,15 @@ def _run(stage: Stage, story: Story, papers: Sequence[Paper], say: Say) -> dict[
     say("listing, confirming, rating, bidding, settling, collecting")
     story.agenda.run(after_each=_ticker(stage, story, say))
     run_job(job("age_receivables"))
+    say("signing the audit log, exporting the bundle, verifying it offline")
+    proof = prove(stage)
     found = tally(db.session)
     found["refused"] = len(story.refused.documents)
     found["duplicates_refused"] = len(story.refused.duplicates)
     found["skipped"] = len(story.refused.skipped)
     found["filings_refused"] = len(story.refused.filings)
     found["reasons"] = story.refused.by_reason()
-    say("signing the audit log, exporting the bundle, verifying it offline")
-    return found | {"audit": prove(stage)}
+    return found | {"audit": proof}
 
 
 def prove(stage: Stage) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A throw-away market in this process: its own PostgreSQL, payment sandbox and web server, gone when it ends."""
 
+import logging
 import secrets
 import tempfile
 import threading
@@ -8,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from flask import Flask
 from sqlalchemy import Engine, NullPool, create_engine
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -54,6 +56,7 @@ def throw_away_stage(say: Callable[[str], None]) -> Iterator[Stage]:
         owner = create_engine(urls["owner"], poolclass=NullPool)
         stack.callback(owner.dispose)
         app = create_app(_settings(home, urls["application"], webhook_secret, sandbox.base_url))
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         base_url = stack.enter_context(serving(app))
         sandbox.store.set(webhook_url=f"{base_url}/api/webhooks/stripe", webhook_secret=webhook_secret,
                           debit_seconds=0, payout_seconds=0)  # fmt: skip

@@ -1,6 +1,7 @@
 """What the browser is told to refuse, how large and how often requests may be, and one log line a request."""
 
 import secrets
+import sys
 import time
 from urllib.parse import urlsplit
 
@@ -107,7 +108,7 @@ def install(app: Flask) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(30 if app.testing else 20),
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),  # standard output belongs to commands
         cache_logger_on_first_use=False,
     )
     app.before_request(_begin)
