@@ -14,7 +14,7 @@ from config.settings import from_environment, sqlalchemy_url
 from marketplace.app import create_app
 from marketplace.commands.output import progress
 from marketplace.db import db
-from marketplace.demo import story
+from marketplace.demo.fill import fill_market
 from marketplace.demo.market_clock import MarketClock
 from marketplace.demo.stage import Stage, serving
 from marketplace.payments.sandbox.server import Sandbox
@@ -24,12 +24,8 @@ from marketplace.payments.sandbox.server import Sandbox
 def command() -> None:
     """Play the demonstration into the database of the environment, which must be empty."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    fill = getattr(story, "fill_market", None)
-    if fill is None:
-        progress("This version has no demonstration; the market stays empty.")
-        return
     with standing_stage() as stage:
-        fill(stage, progress)
+        fill_market(stage, progress)
 
 
 @contextmanager

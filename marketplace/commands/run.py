@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from config.settings import SettingsError
+from config.settings import Settings, SettingsError
 from marketplace.commands.output import progress
 from marketplace.embedded_postgres import PostgresFailed
 from marketplace.stack.installation import Installation, StackFailed, installation
@@ -42,8 +42,8 @@ def welcome(place: Installation, demo: bool) -> None:
     if not demo:
         progress("Make the first operator: bin/market user add --help")
         return
-    from marketplace.demo.people import PASSWORD, PEOPLE
+    from marketplace.demo.cast import shown
 
-    progress(f"Sign in as one of these; the password is {PASSWORD}\n")
-    for person in PEOPLE:
-        progress(f"  {person.email:32} {person.role:10} {person.house}")
+    progress(f"Sign in as one of these; the password is “{Settings.demo_password}”\n")
+    for person in shown():
+        progress(f"  {person.email:26} {person.role:10} {person.house}")

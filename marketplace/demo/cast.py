@@ -50,6 +50,15 @@ SELLERS = {
 }
 
 
+def shown() -> list[Person]:
+    """Return the people worth signing in as: the sellers with a name of their own, and everybody else's."""
+    sellers = [
+        Person(facts["email"], facts["name"], Role.SELLER, house, "lists invoices", sector=facts["sector"])
+        for house, facts in SELLERS.items()
+    ]
+    return [*sellers, *PEOPLE]
+
+
 class Cast:
     """Registers organisations and people through the verbs, and hands out their actors."""
 

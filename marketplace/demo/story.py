@@ -108,6 +108,7 @@ class Story:
         self._filed: set[UUID] = set()
         self._habits = cycle(HABITS)
         self._say = say
+        self.told_month = ""
         self.first_day: date | None = None
         self.currencies: list[str] = []
         self._sellers: dict[str, Actor] = {}
