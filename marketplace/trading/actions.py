@@ -20,6 +20,7 @@ from marketplace.ledger import actions as ledger
 from marketplace.parties import queries as parties
 from marketplace.parties.rules import require_own, verb
 from marketplace.perform import Result, Tx
+from marketplace.rating import queries as ratings
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
 from marketplace.trading import engine, queries, rules, steps
@@ -46,8 +47,6 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
 
     Raises: NotFound, RuleBroken("wrong_state", "lot_not_opened"), Conflict("already_on_auction").
     """
-    from marketplace.rating import queries as ratings  # TEMPORARY
-
     receivable = receivable_queries.lock_receivable(tx.session, command.receivable_id)
     rating = ratings.receivable_rating(tx.session, receivable.id)
     if rating is None or receivable.state != "rated":

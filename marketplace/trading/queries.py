@@ -42,7 +42,7 @@ class Lot:
     expected_on: date
     tenor_days: int
     debtor_grade: str
-    seller_grade: str
+    seller_grade: str | None
     expected_loss_ppm: int
     expected_loss_recourse_ppm: int
     model_version: str

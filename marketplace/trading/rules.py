@@ -98,13 +98,14 @@ def terms_of(
     if deal_type == "outright":
         fee = bps_of(face_minor, policy.fees.platform_bps)
         target = (face_minor - fee) * YEAR // (YEAR + reserve * max(days, 0))
+        advance_bps = max(target * 10_000 // face_minor, 1)
     else:
         target = bps_of(face_minor, advance_bps)
     size = min(auction.lot_size_minor, max(target, 1))
     return Terms(
         face_minor=face_minor,
         target_minor=target,
-        advance_bps=max(target * 10_000 // face_minor, 1),
+        advance_bps=advance_bps,
         reserve_bps=reserve,
         tenor_days=days,
         lot_size_minor=size,

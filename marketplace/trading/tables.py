@@ -67,7 +67,7 @@ class LotRow(Base):
     tenor_days: Mapped[int] = mapped_column(Integer)
     related_groups: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
     debtor_grade: Mapped[Words]
-    seller_grade: Mapped[Words]
+    seller_grade: Mapped[str | None] = mapped_column(Text)
     expected_loss_ppm: Mapped[int] = mapped_column(Integer)
     expected_loss_recourse_ppm: Mapped[int] = mapped_column(Integer)
     model_version: Mapped[Words]

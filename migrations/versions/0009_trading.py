@@ -54,7 +54,7 @@ def _lot() -> None:
             tenor_days integer NOT NULL CONSTRAINT ck_lot_tenor CHECK (tenor_days >= 1),
             related_groups uuid[] NOT NULL,
             debtor_grade text NOT NULL,
-            seller_grade text NOT NULL,
+            seller_grade text,
             expected_loss_ppm integer NOT NULL CONSTRAINT ck_lot_expected_loss CHECK (expected_loss_ppm >= 0),
             expected_loss_recourse_ppm integer NOT NULL
                 CONSTRAINT ck_lot_expected_loss_recourse CHECK (expected_loss_recourse_ppm >= 0),

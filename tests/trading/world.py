@@ -183,7 +183,7 @@ class World:
             "seller_default": "refuse",
             "tenor_days": 50,
             "related_groups": sorted([self.ids["alice"], self.ids["kestrel"], self.ids["olga"]]),
-            "debtor_grade": "A−",
+            "debtor_grade": "A-",
             "seller_grade": "B+",
             "expected_loss_ppm": 610,
             "expected_loss_recourse_ppm": 350,

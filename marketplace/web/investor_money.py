@@ -1,0 +1,290 @@
+"""The investor's money: portfolio, cash in and out, statement."""
+
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import Response, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+
+from marketplace.db import db
+from marketplace.kernel.actors import Role
+from marketplace.kernel.clock import business_date
+from marketplace.kernel.errors import (
+    Conflict,
+    GatewayFailed,
+    InvalidInput,
+    MarketplaceError,
+    NotFound,
+    Problem,
+    RuleBroken,
+)
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.ledger import queries as ledger
+from marketplace.payments import actions as payments
+from marketplace.payments import queries as payment_queries
+from marketplace.payments.outbox import start_now
+from marketplace.payments.schemas import FundAccount, WithdrawCash
+from marketplace.perform import perform
+from marketplace.reports import portfolio as report
+from marketplace.web.downloads import csv_file, plain
+from marketplace.web.format import day_short, money
+from marketplace.web.forms import day_of, minor_of, reasons, say, status_of
+from marketplace.web.frame import server_now
+from marketplace.web.investor_door import blueprint, house
+from marketplace.web.session import require_actor, signed_in
+
+KINDS = {
+    "fund": N_("Put in"),
+    "funding": N_("Put in"),
+    "funding_received": N_("Put in"),
+    "settle_award": N_("Paid for an award"),
+    "distribute": N_("The debtor paid"),
+    "withdrawal_requested": N_("Taken out"),
+    "withdrawal_returned": N_("Came back: the bank did not take it"),
+    "buy_back": N_("Bought back by the seller"),
+}
+
+
+def _policy_currencies() -> tuple[str, ...]:
+    found: tuple[str, ...] = current_app.extensions["duebill"].policy.currencies
+    return found
+
+
+def _today() -> date:
+    return business_date(server_now(), current_app.extensions["duebill"].policy.zone)
+
+
+def _currency(investor_id: UUID) -> str:
+    """Return the currency the address asks for, else the one with the most money."""
+    asked = request.args.get("currency", "")
+    if asked in _policy_currencies():
+        return asked
+    purses = ledger.balances(db.session(), investor_id, ["investor_cash"])
+    richest = max(purses.items(), key=lambda pair: pair[1].posted_minor, default=None)
+    return richest[0][1] if richest else _policy_currencies()[0]
+
+
+def _portfolio() -> report.Portfolio:
+    investor = house()
+    return report.portfolio(
+        db.session(), investor.id, _currency(investor.id), _today(),
+        sort=request.args.get("sort", "-due"), ended=request.args.get("show") == "ended",
+    )  # fmt: skip
+
+
+@blueprint.get("/portfolio")
+@signed_in(Role.INVESTOR)
+def portfolio() -> ResponseReturnValue:
+    """Show what is owned, in one currency, trouble first."""
+    found = _portfolio()
+    weeks = report.cash_by_week(db.session(), house().id, found.currency, _today())
+    return render_template(
+        "investor/portfolio.html",
+        found=found,
+        chart=_chart(weeks, found.currency),
+        ended=request.args.get("show") == "ended",
+    )
+
+
+def _chart(weeks: list[report.Week], currency: str) -> dict[str, Any] | None:
+    """Return the weeks as bars on a scale of 202 units, its top a round figure; None when there is nothing to draw."""
+    most = max(max(week.contract_minor, week.expected_minor, week.received_minor) for week in weeks)
+    if most == 0:
+        return None
+    step = 10 ** (len(str(most)) - 1)
+    top = next(step * n for n in (1, 2, 4, 6, 8, 10) if step * n >= most)
+    this_week = _today() - timedelta(days=_today().weekday())
+
+    def height(minor: int) -> int:
+        return max(minor * 202 // top, 1) if minor else 0
+
+    return {
+        "weeks": [
+            {
+                "x": 76 + place * 49, "monday": week.monday, "now": week.monday == this_week,
+                "contract": height(week.contract_minor), "expected": height(week.expected_minor),
+                "received": height(week.received_minor),
+            }
+            for place, week in enumerate(weeks)
+        ],
+        "lines": [{"y": 214 - 202 * n // 2, "minor": top * n // 2} for n in (1, 2)],
+        "rows": [
+            [day_short(week.monday), *(money(minor, currency) for minor in (week.contract_minor, week.expected_minor, week.received_minor))]
+            for week in weeks
+        ],
+    }  # fmt: skip
+
+
+@blueprint.get("/portfolio.csv")
+@signed_in(Role.INVESTOR)
+def portfolio_csv() -> Response:
+    """Download the holdings."""
+    found = _portfolio()
+    headers = [
+        gettext("Receivable"), gettext("Debtor"), gettext("Seller"), gettext("State"), gettext("Days past due"),
+        gettext("Currency"), gettext("Cash out"), gettext("Outstanding"), gettext("Accrued"), gettext("Earned"),
+        gettext("Due"), gettext("Expected"), gettext("Debtor grade"), gettext("Expected loss"), gettext("Units owned"),
+        gettext("Face"),
+    ]  # fmt: skip
+    rows = (
+        [
+            one.ref, one.debtor_name, one.seller_name, one.state, one.days_past_due, one.currency,
+            *(plain(minor, one.currency) for minor in (one.principal_minor, one.outstanding_minor, one.accrued_minor, one.earned_minor)),
+            one.due_on, one.expected_on, one.debtor_grade, plain(one.expected_loss_minor, one.currency), one.units,
+            plain(one.face_minor, one.currency),
+        ]
+        for one in found.holdings
+    )  # fmt: skip
+    return csv_file(f"portfolio-{found.currency}", headers, rows)
+
+
+@blueprint.get("/cash")
+@signed_in(Role.INVESTOR)
+def cash() -> ResponseReturnValue:
+    """Show the purses, what is held, what is on its way, and the two forms."""
+    return _cash_page()
+
+
+@blueprint.post("/cash/top-up")
+@signed_in(Role.INVESTOR)
+def top_up() -> ResponseReturnValue:
+    """Ask for a payment page and lead there; when it is not ready yet, come back to a page that waits for it."""
+    try:
+        amount, currency = _amount("top_up")
+        back = url_for("investor.top_up_state", funding_id=UUID(int=0), _external=True)
+        command = FundAccount(amount, currency, back.replace(str(UUID(int=0)), "{id}"))
+        made = perform(
+            payments.fund_account, command, require_actor(), idempotency_key=request.form.get("once") or None
+        )
+    except (InvalidInput, RuleBroken, Conflict) as refusal:
+        db.session.rollback()
+        return _cash_page(refusal, "top_up"), status_of(refusal)
+    try:
+        address = start_now(UUID(made["funding_id"]))
+    except GatewayFailed:
+        address = None
+    return redirect(address or url_for("investor.top_up_state", funding_id=made["funding_id"]), 303)
+
+
+@blueprint.get("/cash/top-up/<uuid:funding_id>")
+@signed_in(Role.INVESTOR)
+def top_up_state(funding_id: UUID) -> ResponseReturnValue:
+    """Show what became of money that was to be put in."""
+    funding = payment_queries.funding(db.session(), funding_id)
+    if funding.organisation_id != house().id:
+        raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
+    return render_template("investor/top_up.html", funding=funding)
+
+
+@blueprint.post("/cash/withdraw")
+@signed_in(Role.INVESTOR)
+def withdraw() -> ResponseReturnValue:
+    """Send free cash to the investor's bank."""
+    try:
+        amount, currency = _amount("withdraw")
+        perform(payments.withdraw_cash, WithdrawCash(amount, currency), require_actor(),
+                idempotency_key=request.form.get("once") or None)  # fmt: skip
+    except (InvalidInput, RuleBroken, Conflict) as refusal:
+        db.session.rollback()
+        return _cash_page(refusal, "withdraw"), status_of(refusal)
+    say(gettext("The money is on its way to your bank."))
+    return redirect(url_for("investor.cash", currency=currency), 303)
+
+
+def _amount(form: str) -> tuple[int, str]:
+    """Return the amount and currency of one of the two forms.
+
+    Raises: InvalidInput beside the field.
+    """
+    currency = request.form.get("currency", "")
+    if currency not in _policy_currencies():
+        problem = Problem(f"{form}_currency", "currency", N_("Choose one of the market’s currencies."))
+        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[problem])
+    minor = minor_of(request.form.get("amount", ""), currency, f"{form}_amount")
+    if minor <= 0:
+        problem = Problem(f"{form}_amount", "amount", N_("Enter an amount above zero."))
+        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[problem])
+    return minor, currency
+
+
+def _cash_page(refusal: MarketplaceError | None = None, form: str = "") -> str:
+    session, investor = db.session(), house()
+    purses = ledger.balances(session, investor.id, ["investor_cash", "withdrawal_in_transit"])
+    currencies = sorted({currency for _, currency in purses}, key=lambda c: -_posted(purses, c))
+    problems = [
+        Problem(p.field if p.field.startswith(form) else f"{form}_amount", p.rule, p.words, p.params)
+        for p in (reasons(refusal) if refusal else ())
+    ]
+    fundings = payment_queries.fundings_of(session, investor.id, 20)
+    return render_template(
+        "investor/cash.html",
+        investor=investor,
+        purses=purses,
+        currencies=currencies,
+        traded=_policy_currencies(),
+        chosen=request.form.get("currency") or _currency(investor.id),
+        typed=request.form.get("amount", ""),
+        form=form,
+        problems=problems,
+        refusal=refusal,
+        held=report.held_bids(session, investor.id),
+        fundings=[one for one in fundings if one.state not in ("succeeded", "expired")],
+        payouts=payment_queries.payouts_of(session, investor.id, 20),
+        movements=ledger.movements(session, investor.id, ["investor_cash"], 12),
+        kinds=KINDS,
+        once=[str(new_id()), str(new_id())],
+    )
+
+
+def _posted(purses: dict[tuple[str, str], ledger.BalanceNow], currency: str) -> int:
+    purse = purses.get(("investor_cash", currency))
+    return purse.posted_minor if purse else 0
+
+
+def _period() -> tuple[date, date]:
+    """Return the period the address asks for: by default this month to date."""
+    today = _today()
+    first, last = today.replace(day=1) - timedelta(days=31), today
+    try:
+        first = day_of(request.args["from"]) if request.args.get("from") else first.replace(day=1)
+        last = day_of(request.args["to"]) if request.args.get("to") else last
+    except InvalidInput:
+        first = first.replace(day=1)
+    return (first, last) if first <= last else (last, first)
+
+
+def _statement() -> report.Statement:
+    investor = house()
+    first, last = _period()
+    zone = current_app.extensions["duebill"].policy.zone
+    return report.statement(db.session(), investor.id, _currency(investor.id), first, last, zone)
+
+
+@blueprint.get("/statement")
+@signed_in(Role.INVESTOR)
+def statement() -> ResponseReturnValue:
+    """Show every movement of a period, with the balances before and after."""
+    purses = ledger.balances(db.session(), house().id, ["investor_cash"])
+    found = _statement()
+    return render_template(
+        "investor/statement.html", found=found, kinds=KINDS,
+        came_in=sum(one.minor for one in found.movements if one.minor > 0),
+        went_out=sum(one.minor for one in found.movements if one.minor < 0),
+        currencies=sorted({currency for _, currency in purses}),
+    )  # fmt: skip
+
+
+@blueprint.get("/statement.csv")
+@signed_in(Role.INVESTOR)
+def statement_csv() -> Response:
+    """Download the same movements."""
+    found = _statement()
+    headers = [gettext("At"), gettext("What"), gettext("Receivable"), gettext("Currency"), gettext("Amount"), gettext("Balance"), gettext("Entry")]  # fmt: skip
+    rows = (
+        [one.at, gettext(KINDS.get(one.kind, one.kind)), one.ref, found.currency, plain(one.minor, found.currency), plain(one.balance_minor, found.currency), one.entry_id]
+        for one in found.movements
+    )  # fmt: skip
+    return csv_file(f"statement-{found.currency}-{found.first}-{found.last}", headers, rows)
