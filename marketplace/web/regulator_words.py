@@ -121,14 +121,14 @@ def supply_chart(found: Replayed) -> SupplyChart:
         level = y(cash)
     points.append((RIGHT, level))
     stop = found.award.stop_out_bps
-    step = max((high - low) // 5, 1)
+    across, up = _round_step((high - low) // 4), _round_step(most // 4)
     said = gettext("Cumulative bids by rate: %(total)s in all, %(target)s sought", target=money_text(target, currency),
                    total=money_text(curve[-1][1] if curve else 0, currency))  # fmt: skip
     return SupplyChart(
         points=" ".join(f"{a},{b}" for a, b in points),
         steps=[(basis_points(rate), money_text(cash, currency)) for rate, cash in curve],
-        y_ticks=[(y(most * n // 4), money_short(most * n // 4, currency)) for n in range(1, 4)],
-        x_ticks=[(x(low + step * n), str(low + step * n)) for n in range(1, 5)],
+        y_ticks=[(y(cash), money_short(cash, currency)) for cash in range(up, most, up)],
+        x_ticks=[(x(rate), str(rate)) for rate in range(-(-low // across) * across, high, across)],
         sought_y=y(target),
         sought=gettext("sought %(amount)s", amount=money_short(target, currency)),
         stop_x=x(stop) if stop is not None else None,
@@ -137,3 +137,9 @@ def supply_chart(found: Replayed) -> SupplyChart:
         reserve=gettext("reserve %(rate)s", rate=basis_points(reserve)),
         said=said,
     )
+
+
+def _round_step(rough: int) -> int:
+    """Return the nearest of 1, 2, 5, 10, 20, 50 … that is not below."""
+    power = 10 ** (len(str(max(rough, 1))) - 1)
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= rough)

@@ -1,6 +1,5 @@
 """A regulator sees everything, changes nothing, and leaves a trace of every look."""
 
-import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -106,10 +105,11 @@ def test_a_bundle_is_ordered_built_verified_and_downloaded(watched: Watched, rex
     page = words(rex, "/regulator/audit")
     assert "Whole and consistent." in page
     address = page.split('href="/regulator/bundles/')[1].split('"')[0]
-    answer = rex.get(f"/regulator/bundles/{address}")
-    assert zipfile.ZipFile(io.BytesIO(answer.data)).testzip() is None
     path = tmp_path / "b.zip"
-    path.write_bytes(answer.data)
+    with rex.get(f"/regulator/bundles/{address}") as answer:
+        path.write_bytes(answer.data)
+    with zipfile.ZipFile(path) as opened:
+        assert opened.testzip() is None
     key = words(rex, "/verify/keys.txt").strip()
     assert verify.verify(str(path), key)["ok"]
     assert watched.count("export_bundle") == 1
@@ -143,8 +143,9 @@ def test_an_award_changed_behind_the_books_back_is_called_out(
 ) -> None:
     with World.superuser(_world(postgres, database)) as connection:
         connection.execute(
-            "UPDATE award SET transcript = convert_to(replace(convert_from(transcript, 'UTF8'), "
-            "'\"rate_bps\":600', '\"rate_bps\":610'), 'UTF8')"
+            "UPDATE award SET transcript = forged.raw, sha256 = encode(sha256(forged.raw), 'hex') FROM "
+            "(SELECT convert_to(replace(convert_from(transcript, 'UTF8'), '\"rate_bps\":800', '\"rate_bps\":690'), "
+            "'UTF8') AS raw FROM award) AS forged"
         )
     assert "Not the same." in words(rex, f"/regulator/replay/{watched.lot}")
 
