@@ -278,6 +278,7 @@ def install(app: Flask) -> None:
     app.jinja_env.filters.update(filters)
     app.jinja_env.globals.update(
         bars=bars,
+        split_pieces=bars,
         share=share,
         time_left=time_left,
         count_class=count_class,

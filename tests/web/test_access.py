@@ -3,6 +3,7 @@ its guard, and one without a guard fails until somebody names it here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,10 +18,15 @@ from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
 from marketplace.parties.actions import register_user
 from marketplace.parties.schemas import RegisterUser
+from marketplace.payments.actions import fund_account
+from marketplace.payments.schemas import FundAccount
 from marketplace.perform import perform
+from marketplace.receivables.actions import draft_receivable
+from marketplace.receivables.schemas import DraftReceivable
 from marketplace.trading.actions import place_bid
 from marketplace.trading.schemas import PlaceBid
 from tests.people import PASSWORD, PersonOfTheTests, register, sign_in
+from tests.receivables.invoices import paper, ubl
 from tests.trading.world import World
 
 # Open to everybody, on purpose.
@@ -35,8 +41,8 @@ BY_SIGNATURE = ("webhooks.",)
 BY_KEY = ("api", "v1")
 
 # What belongs to one organisation alone, by the name of the address's argument; the rest is for a whole role.
-OF_SELLERS = {"receivable_id", "draft_id"}
-OF_INVESTORS = {"bid_id"}
+OF_SELLERS = {"receivable_id", "draft_id", "document_id", "lot_id"}
+OF_INVESTORS = {"bid_id", "funding_id"}
 
 REFUSED = {400, 403, 404, 409, 415, 422}
 
@@ -66,13 +72,19 @@ def stage(app: Flask, postgres: EmbeddedPostgres, database: str) -> Stage:
         lot_id = world.lot()
         world.fund("bob", 5_000_000)
         bid = perform(place_bid, PlaceBid(lot_id, 700, 1_000_000, 0), people["investor_bob"].actor)
+        funding = perform(fund_account, FundAccount(5_000, "GBP", "/{id}"), people["investor_bob"].actor)
+        invoice = DraftReceivable("invoice.xml", ubl(paper(date.today())))
+        draft = perform(draft_receivable, invoice, people["seller_alice"].actor)
         with db.engine.connect() as connection:
             receivable_id = connection.execute(text("SELECT receivable_id FROM lot")).scalar_one()
+            document_id = connection.execute(text("SELECT id FROM document")).scalar_one()
     objects = {
         "receivable_id": receivable_id,
-        "draft_id": receivable_id,
+        "draft_id": UUID(draft["draft_id"]),
+        "document_id": document_id,
         "lot_id": lot_id,
         "bid_id": UUID(bid["bid_id"]),
+        "funding_id": UUID(funding["funding_id"]),
     }
     return Stage(app, people, objects)
 
