@@ -44,6 +44,9 @@ BY_KEY = ("api", "v1")
 OF_SELLERS = {"receivable_id", "draft_id", "document_id", "lot_id"}
 OF_INVESTORS = {"bid_id", "funding_id"}
 
+# What a lot has only once it is awarded.
+LATER = {"investor.transcript"}
+
 REFUSED = {400, 403, 404, 409, 415, 422}
 
 
@@ -125,7 +128,9 @@ def ask(client: FlaskClient, rule: Rule, method: str, known: dict[str, UUID] | N
     """Ask for a route; arguments not among the known things name nothing that exists."""
     values = {name: (known or {}).get(name) or _absent(rule, name) for name in rule.arguments}
     adapter = client.application.url_map.bind("localhost")
-    return client.open(adapter.build(rule.endpoint, values, method=method), method=method)
+    answer = client.open(adapter.build(rule.endpoint, values, method=method), method=method)
+    answer.close()
+    return answer
 
 
 def _absent(rule: Rule, name: str) -> object:
@@ -194,7 +199,8 @@ def test_another_s_thing_reads_like_no_thing(stage: Stage, owner: str, other: st
 def test_one_s_own_thing_opens(stage: Stage, name: str, owned: set[str]) -> None:
     visitor, role = stage.visitor(name), stage.people[name].actor.role
     for rule, method, roles in guarded(stage.app):
-        if role in roles and method == "GET" and rule.arguments and rule.arguments <= owned:
+        opens = method == "GET" and rule.arguments and rule.arguments <= owned and rule.endpoint not in LATER
+        if role in roles and opens:
             assert ask(visitor, rule, method, stage.objects).status_code in {200, 303, 302}, rule.rule
 
 
