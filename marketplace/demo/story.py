@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import cycle
 from uuid import UUID
 
+from schwifty import IBAN
+
 from marketplace.db import db
 from marketplace.demo.agenda import Agenda
 from marketplace.demo.cast import PEOPLE, SELLERS, Cast, Person
@@ -187,7 +189,7 @@ class Story:
                 f"seller{len(self._sellers) + 1}@duebill.example", f"Finance at {name}"[:120], Role.SELLER, name,
                 "lists invoices", country=read.seller.country or "GB",
                 legal_id=read.seller.legal_id.text if read.seller.legal_id else None, vat_id=read.seller.vat_id,
-                iban=read.accounts[0] if read.accounts else None,
+                iban=next((account for account in read.accounts if _is_iban(account)), None),
             )  # fmt: skip
             self._sellers[key] = self.cast.enter(replace(person, **SELLERS.get(name, {})))
         return self._sellers[key]
@@ -298,6 +300,10 @@ class Story:
         made = perform(start_debtor_payment, command, debtor)
         self._pay(UUID(made["payment_id"]))
         self._outside.settle()
+
+
+def _is_iban(text: str) -> bool:
+    return bool(IBAN(text, allow_invalid=True).is_valid)
 
 
 def _moment(day: date, hour: int) -> datetime:
