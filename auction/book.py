@@ -97,9 +97,7 @@ class Book:
 
     def to_json(self) -> dict[str, object]:
         """Return the book as the transcript writes it: bids by id, groups by code point."""
-        terms: dict[str, object] = {
-            key: getattr(self, key) for key in (*TERM_TEXTS, *TERM_NUMBERS, "price_rule")
-        }
+        terms: dict[str, object] = {key: getattr(self, key) for key in (*TERM_TEXTS, *TERM_NUMBERS, "price_rule")}
         terms["related_groups"] = list(self.related_groups)
         terms["bids"] = [bid.to_json() for bid in sorted(self.bids, key=lambda bid: bid.id)]
         return terms

@@ -112,8 +112,7 @@ def _drop_small(level: Sequence[Standing], rest: int) -> tuple[list[Standing], l
     start = 0
     while weight > rest:
         while start < len(queue) and (
-            queue[start].bid.seq in gone
-            or rest * queue[start].cash_minor // weight >= queue[start].bid.min_fill_minor
+            queue[start].bid.seq in gone or rest * queue[start].cash_minor // weight >= queue[start].bid.min_fill_minor
         ):
             start += 1
         if start == len(queue):

@@ -38,10 +38,7 @@ def price(takes: Sequence[Take], stop_out_bps: int | None, price_rule: str, days
         cash = [take.cash_minor for take in takes]
         whole = discount(sum(cash), stop_out_bps, days)
         parts = share(whole, cash, [(take.bid.seq, take.bid.id) for take in takes])
-        return [
-            Fill(take.bid, take.cash_minor, part, stop_out_bps)
-            for take, part in zip(takes, parts, strict=True)
-        ]
+        return [Fill(take.bid, take.cash_minor, part, stop_out_bps) for take, part in zip(takes, parts, strict=True)]
     return [
         Fill(take.bid, take.cash_minor, discount(take.cash_minor, take.bid.rate_bps, days), take.bid.rate_bps)
         for take in takes

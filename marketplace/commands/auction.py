@@ -68,14 +68,10 @@ def clear_book(file: Path, as_json: bool) -> None:
         click.echo(canonical(transcript).decode())
         return
     clearing = outcome.clearing
-    click.echo(
-        f"outcome {clearing.outcome}, awarded {clearing.awarded_minor}, discount {outcome.discount_minor}"
-    )
+    click.echo(f"outcome {clearing.outcome}, awarded {clearing.awarded_minor}, discount {outcome.discount_minor}")
     click.echo(f"stop-out {clearing.stop_out_bps} bp, {len(outcome.fills)} fills, {outcome.groups} groups")
     for fill in outcome.fills:
-        click.echo(
-            f"  {fill.bid.id}: {fill.cash_minor} at {fill.rate_bps} bp, discount {fill.discount_minor}"
-        )
+        click.echo(f"  {fill.bid.id}: {fill.cash_minor} at {fill.rate_bps} bp, discount {fill.discount_minor}")
     for refusal in clearing.refusals:
         click.echo(f"  {refusal.bid.id}: refused, {', '.join(refusal.reasons)}")
     for bid in clearing.passed_over:
@@ -91,14 +87,10 @@ def _bytes(file: Path) -> bytes:
 
 def _refusal(error: AuctionError, as_json: bool) -> SystemExit:
     faults = (
-        [{"path": fault.path, "rule": fault.rule} for fault in error.faults]
-        if isinstance(error, BookInvalid)
-        else []
+        [{"path": fault.path, "rule": fault.rule} for fault in error.faults] if isinstance(error, BookInvalid) else []
     )
     if as_json:
-        click.echo(
-            json.dumps({"reproduces": False, "error": str(error), "faults": faults}, ensure_ascii=False)
-        )
+        click.echo(json.dumps({"reproduces": False, "error": str(error), "faults": faults}, ensure_ascii=False))
     else:
         click.echo(f"Not a book this engine can clear: {error}", err=True)
         for fault in faults:

@@ -5,10 +5,9 @@ while the lot's row is held, here and again by the database's own trigger.
 """
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError
 
 from marketplace.kernel.actors import Role
@@ -72,43 +71,7 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
         raise RuleBroken("lot_not_opened", N_("The lot cannot open."), problems=problems)
     related = {owner.group for owner in owners.values()}
     related |= {staff.group for staff in parties.of_kind(tx.session, STAFF)}
-    number = tx.session.execute(
-        select(func.coalesce(func.max(LotRow.number), 0) + 1).where(LotRow.receivable_id == receivable.id)
-    ).scalar_one()
-    row: dict[str, Any] = {
-        "id": new_id(),
-        "receivable_id": receivable.id,
-        "number": number,
-        "seller_id": receivable.seller_id,
-        "debtor_id": receivable.debtor_id,
-        "deal_type": receivable.deal_type,
-        "recourse": receivable.recourse,
-        "currency": receivable.currency,
-        "face_minor": terms.face_minor,
-        "advance_bps": terms.advance_bps,
-        "target_minor": terms.target_minor,
-        "lot_size_minor": terms.lot_size_minor,
-        "minimum_minor": terms.minimum_minor,
-        "reserve_bps": terms.reserve_bps,
-        "own_rate_bps": receivable.own_rate_bps,
-        "indicative_bps": rating.indicative_bps,
-        "min_share_bps": receivable.min_share_bps,
-        "group_cap_bps": tx.policy.auction.group_cap_bps,
-        "price_rule": receivable.price_rule,
-        "seller_default": receivable.seller_default,
-        "expected_on": receivable.expected_on,
-        "tenor_days": terms.tenor_days,
-        "related_groups": sorted(related),
-        "debtor_grade": rating.debtor.grade,
-        "seller_grade": rating.seller.grade,
-        "expected_loss_ppm": rating.expected_loss_ppm,
-        "expected_loss_recourse_ppm": rating.expected_loss_recourse_ppm,
-        "model_version": rating.model_version,
-        "policy_version": tx.policy.version,
-        "state": LotState.OPEN,
-        "opened_at": tx.now,
-        "closes_at": closes_at,
-    }
+    row = steps.lot_row(tx, receivable, rating, terms, closes_at, sorted(related))
     tx.session.execute(insert(LotRow).values(row))
     receivables.move(tx, receivable.id, "on_auction")
     tx.record("lot", row["id"], after=row)
@@ -127,16 +90,13 @@ def place_bid(tx: Tx, command: PlaceBid) -> Result:
     _in_time(tx, lot)
     investor = parties.organisation(tx.session, tx.actor.organisation_id)
     problems = rules.bid_problems(
-        rules.Terms(
-            lot.face_minor, lot.target_minor, lot.advance_bps, lot.reserve_bps, lot.tenor_days, lot.lot_size_minor,
-            lot.minimum_minor,
-        ),
+        lot,
         rate_bps=command.rate_bps,
         cash_minor=command.cash_minor,
         min_fill_minor=command.min_fill_minor,
         related=investor.group in lot.related_groups,
         good_standing=investor.good_standing,
-    )  # fmt: skip
+    )
     if problems:
         raise RuleBroken("bid_refused", N_("The bid was not placed."), problems=problems)
     if command.replaces_bid_id is not None:
@@ -151,22 +111,9 @@ def place_bid(tx: Tx, command: PlaceBid) -> Result:
             refusal.code, refusal.words, problems=[Problem("cash_minor", refusal.code, words)]
         ) from refusal
     seq = _insert_bid(tx, lot, command, bid_id, hold_id, investor.group)
-    tx.record(
-        "bid",
-        bid_id,
-        after={
-            "lot_id": lot.id,
-            "seq": seq,
-            "investor_id": investor.id,
-            "group_id": investor.group,
-            "cash_minor": command.cash_minor,
-            "min_fill_minor": command.min_fill_minor,
-            "rate_bps": command.rate_bps,
-            "hold_id": hold_id,
-            "replaces_id": command.replaces_bid_id,
-            "state": BidState.PLACED,
-        },
-    )
+    plain = {name: getattr(command, name) for name in ("lot_id", "cash_minor", "min_fill_minor", "rate_bps")}
+    facts = {"seq": seq, "investor_id": investor.id, "group_id": investor.group, "hold_id": hold_id}
+    tx.record("bid", bid_id, after=plain | facts | {"replaces_id": command.replaces_bid_id, "state": BidState.PLACED})
     return {"bid_id": bid_id, "seq": seq, "hold_id": hold_id}
 
 
@@ -222,9 +169,7 @@ def _take_back(tx: Tx, bid_id: UUID, lot: LotRow) -> None:
     except DBAPIError as error:
         raise _late_or(error, lot) from error
     ledger.resolve_holds(tx, [bid.hold_id], "voided")
-    tx.record(
-        "bid", bid.id, verb="withdraw_bid", before={"state": bid.state}, after={"state": BidState.WITHDRAWN}
-    )
+    tx.record("bid", bid.id, verb="withdraw_bid", before={"state": bid.state}, after={"state": BidState.WITHDRAWN})
 
 
 def _in_time(tx: Tx, lot: LotRow) -> None:
@@ -367,9 +312,7 @@ def _in_time_to_decide(tx: Tx, lot: LotRow) -> None:
     if tx.actor.role == Role.SYSTEM:
         raise RuleBroken("not_the_seller", N_("Only the seller decides before the time is over."))
     if lot.decide_by is None or tx.clock() > lot.decide_by:
-        raise RuleBroken(
-            "decision_time_over", N_("The time to decide is over; the choice made at listing applies.")
-        )
+        raise RuleBroken("decision_time_over", N_("The time to decide is over; the choice made at listing applies."))
 
 
 def mark_settled(tx: Tx, lot_id: UUID) -> queries.Lot:

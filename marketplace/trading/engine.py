@@ -101,8 +101,7 @@ def _cleared(outcome: Outcome) -> Cleared:
         standing_minor=clearing.standing_minor,
         groups=outcome.groups,
         legs=tuple(
-            Leg(UUID(fill.bid.id), fill.cash_minor, fill.discount_minor, fill.rate_bps)
-            for fill in outcome.fills
+            Leg(UUID(fill.bid.id), fill.cash_minor, fill.discount_minor, fill.rate_bps) for fill in outcome.fills
         ),
         refused={UUID(refusal.bid.id): refusal.reasons for refusal in clearing.refusals},
         passed_over=tuple(UUID(bid.id) for bid in clearing.passed_over),

@@ -145,10 +145,7 @@ def lock_lot(session: Session, lot_id: UUID, *, share: bool = False) -> LotRow:
     Raises: NotFound("not_found").
     """
     row = session.execute(
-        select(LotRow)
-        .where(LotRow.id == lot_id)
-        .with_for_update(read=share)
-        .execution_options(populate_existing=True)
+        select(LotRow).where(LotRow.id == lot_id).with_for_update(read=share).execution_options(populate_existing=True)
     ).scalar_one_or_none()
     if row is None:
         raise missing()
@@ -183,9 +180,7 @@ def standing_bids(session: Session, lot_id: UUID) -> list[BidRow]:
     """Return the bids of a lot that stand, by seq: its sealed book."""
     return list(
         session.scalars(
-            select(BidRow)
-            .where(BidRow.lot_id == lot_id, BidRow.state == BidState.PLACED)
-            .order_by(BidRow.seq)
+            select(BidRow).where(BidRow.lot_id == lot_id, BidRow.state == BidState.PLACED).order_by(BidRow.seq)
         )
     )
 
@@ -194,9 +189,7 @@ def sealed_book(session: Session, lot_id: UUID) -> list[BidRow]:
     """Return the book as it was sealed at the close: every bid that was not taken back, by seq."""
     return list(
         session.scalars(
-            select(BidRow)
-            .where(BidRow.lot_id == lot_id, BidRow.state != BidState.WITHDRAWN)
-            .order_by(BidRow.seq)
+            select(BidRow).where(BidRow.lot_id == lot_id, BidRow.state != BidState.WITHDRAWN).order_by(BidRow.seq)
         )
     )
 
@@ -214,9 +207,7 @@ def book(session: Session, lot_id: UUID) -> list[Bid]:
 def bids_of(session: Session, lot_id: UUID, investor_id: UUID) -> list[Bid]:
     """Return an investor's own bids in a lot, newest first."""
     rows = session.scalars(
-        select(BidRow)
-        .where(BidRow.lot_id == lot_id, BidRow.investor_id == investor_id)
-        .order_by(BidRow.seq.desc())
+        select(BidRow).where(BidRow.lot_id == lot_id, BidRow.investor_id == investor_id).order_by(BidRow.seq.desc())
     )
     return [_as(Bid, row) for row in rows]
 
@@ -259,9 +250,7 @@ def due_to_close(session: Session, limit: int = 100) -> list[UUID]:
 
 def due_to_expire(session: Session, limit: int = 100) -> list[UUID]:
     """Return lots whose seller has let the time to decide pass."""
-    return _ids(
-        session, "state = 'awaiting_seller' AND decide_by <= market_now() ORDER BY decide_by, id", limit
-    )
+    return _ids(session, "state = 'awaiting_seller' AND decide_by <= market_now() ORDER BY decide_by, id", limit)
 
 
 def accepted(session: Session, limit: int = 100) -> list[UUID]:

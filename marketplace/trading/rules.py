@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from hashlib import sha256
+from typing import Protocol
 from uuid import UUID
 
 from marketplace.kernel.errors import Problem
@@ -124,9 +125,7 @@ def opening_problems(terms: Terms, standing: Collection[bool], stops: Collection
         problems.append(Problem("face_minor", "too_small", N_("The advance on this face comes to nothing.")))
     if not all(standing):
         problems.append(
-            Problem(
-                "parties", "not_in_good_standing", N_("The seller or the debtor is not in good standing.")
-            )
+            Problem("parties", "not_in_good_standing", N_("The seller or the debtor is not in good standing."))
         )
     words = {
         "open_dispute": N_("The debtor disputes it."),
@@ -136,8 +135,19 @@ def opening_problems(terms: Terms, standing: Collection[bool], stops: Collection
     return problems
 
 
+class Bounds(Protocol):
+    """What a bid is measured against; a lot has it, and so have its terms."""
+
+    @property
+    def reserve_bps(self) -> int: ...
+    @property
+    def minimum_minor(self) -> int: ...
+    @property
+    def lot_size_minor(self) -> int: ...
+
+
 def bid_problems(
-    terms: Terms,
+    terms: Bounds,
     *,
     rate_bps: int,
     cash_minor: int,
@@ -151,17 +161,11 @@ def bid_problems(
         problems.append(Problem("rate_bps", "above_reserve", N_("Bid at the reserve of %(reserve)s bp or below."),
                                 {"reserve": terms.reserve_bps}))  # fmt: skip
     if cash_minor < terms.minimum_minor:
-        problems.append(
-            Problem("cash_minor", "below_minimum", N_("Bid at least the smallest bid of this lot."))
-        )
+        problems.append(Problem("cash_minor", "below_minimum", N_("Bid at least the smallest bid of this lot.")))
     if cash_minor % terms.lot_size_minor:
-        problems.append(
-            Problem("cash_minor", "not_lot_multiple", N_("Bid a whole number of steps of this lot."))
-        )
+        problems.append(Problem("cash_minor", "not_lot_multiple", N_("Bid a whole number of steps of this lot.")))
     if min_fill_minor > cash_minor:
-        problems.append(
-            Problem("min_fill_minor", "over_cash", N_("The least you take cannot be more than you bid."))
-        )
+        problems.append(Problem("min_fill_minor", "over_cash", N_("The least you take cannot be more than you bid.")))
     if related:
         problems.append(
             Problem(
@@ -172,9 +176,7 @@ def bid_problems(
         )
     if not good_standing:
         problems.append(
-            Problem(
-                "investor", "not_in_good_standing", N_("Your organisation is suspended: ask the operator.")
-            )
+            Problem("investor", "not_in_good_standing", N_("Your organisation is suspended: ask the operator."))
         )
     return problems
 

@@ -1,19 +1,57 @@
 """The steps that several verbs of a sale share, each on a lot that is already locked."""
 
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from marketplace.kernel.errors import Conflict, Problem, RuleBroken
+from marketplace.kernel.ids import new_id
 from marketplace.kernel.money import exponent
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
 from marketplace.perform import Tx
+from marketplace.rating.queries import ReceivableRating
 from marketplace.receivables import actions as receivables
+from marketplace.receivables.queries import Receivable
 from marketplace.trading import engine, queries, rules
 from marketplace.trading.rules import LOT, BidState, LotState
 from marketplace.trading.tables import AwardRow, LotRow
+
+
+def lot_row(
+    tx: Tx,
+    receivable: Receivable,
+    rating: ReceivableRating,
+    terms: rules.Terms,
+    closes_at: datetime,
+    related_groups: list[UUID],
+) -> dict[str, Any]:
+    """Return a new lot's row: the receivable's and the rating's figures as they are now, the terms, the policy's caps."""
+    earlier = select(func.coalesce(func.max(LotRow.number), 0)).where(LotRow.receivable_id == receivable.id)
+    kept = (
+        "seller_id", "debtor_id", "deal_type", "recourse", "currency", "own_rate_bps", "min_share_bps", "price_rule",
+        "seller_default", "expected_on",
+    )  # fmt: skip
+    rated = ("indicative_bps", "expected_loss_ppm", "expected_loss_recourse_ppm", "model_version")
+    return {
+        "id": new_id(),
+        "receivable_id": receivable.id,
+        "number": tx.session.execute(earlier).scalar_one() + 1,
+        **{name: getattr(receivable, name) for name in kept},
+        **{name: getattr(rating, name) for name in rated},
+        **asdict(terms),
+        "group_cap_bps": tx.policy.auction.group_cap_bps,
+        "related_groups": related_groups,
+        "debtor_grade": rating.debtor.grade,
+        "seller_grade": rating.seller.grade,
+        "policy_version": tx.policy.version,
+        "state": LotState.OPEN,
+        "opened_at": tx.now,
+        "closes_at": closes_at,
+    }
 
 
 def move_lot(tx: Tx, lot: LotRow, state: LotState, *, reason: str | None = None, **changes: Any) -> None:
@@ -64,9 +102,7 @@ def reduce(tx: Tx, lot: LotRow, wanted_minor: int, awarded_minor: int) -> None:
         words = N_("Enter an amount from %(least)s to %(most)s.")
         params = {"least": _plain(least, lot.currency), "most": _plain(awarded_minor, lot.currency)}
         problem = Problem("accepted_minor", "amount_out_of_range", words, params)
-        raise RuleBroken(
-            "amount_out_of_range", N_("The amount is outside what may be accepted."), problems=[problem]
-        )
+        raise RuleBroken("amount_out_of_range", N_("The amount is outside what may be accepted."), problems=[problem])
     book = queries.sealed_book(tx.session, lot.id)
     cleared = engine.clear_lot(lot, book, target_minor=wanted_minor)
     kept = {leg.bid_id for leg in cleared.legs}

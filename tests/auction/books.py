@@ -57,9 +57,7 @@ def books(
     for place in range(count):
         cash = draw(st.integers(0, 60)) * scale
         cash = cash // lot * lot if draw(st.booleans()) else cash
-        least = (
-            draw(st.sampled_from([0, 0, cash, cash // 2, min(cash, 2), max(cash - 1, 0)])) if min_fills else 0
-        )
+        least = draw(st.sampled_from([0, 0, cash, cash // 2, min(cash, 2), max(cash - 1, 0)])) if min_fills else 0
         bids.append(
             a_bid(
                 f"b{draw(st.integers(0, 99)):02d}-{place}",

@@ -46,9 +46,7 @@ def clear(book: dict) -> dict:
         outcome, stop_out, awarded, fills = _once(live, target, book["min_share_bps"])
         if outcome != "full":
             break
-        short = [
-            b for b in live if b["rate_bps"] == stop_out and 0 < fills.get(b["id"], 0) < b["min_fill_minor"]
-        ]
+        short = [b for b in live if b["rate_bps"] == stop_out and 0 < fills.get(b["id"], 0) < b["min_fill_minor"]]
         if not short:
             break
         victim = max(short, key=lambda b: (b["min_fill_minor"], b["seq"]))

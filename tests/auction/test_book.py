@@ -29,9 +29,7 @@ def test_a_missing_key_of_a_bid_refuses_the_book(key):
     assert (f"bids[0].{key}", "missing") in faults_of(a_book(bid))
 
 
-@pytest.mark.parametrize(
-    "key", ["face_minor", "target_minor", "lot_size_minor", "minimum_minor", "tenor_days"]
-)
+@pytest.mark.parametrize("key", ["face_minor", "target_minor", "lot_size_minor", "minimum_minor", "tenor_days"])
 @pytest.mark.parametrize(
     ("value", "rule"),
     [

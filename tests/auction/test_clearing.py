@@ -112,9 +112,7 @@ def test_the_largest_least_fill_goes_first_then_the_latest_seq():
 
 
 def test_pay_as_bid_prices_each_leg_at_its_own_rate_and_still_reports_the_stop_out():
-    book = a_book(
-        a_bid("a", 600, 2_000_000, seq=1), a_bid("b", 700, 3_000_000, seq=2), price_rule="pay_as_bid"
-    )
+    book = a_book(a_bid("a", 600, 2_000_000, seq=1), a_bid("b", 700, 3_000_000, seq=2), price_rule="pay_as_bid")
     result = cleared(book)
     assert [f["discount_minor"] for f in result["fills"]] == [
         2_000_000 * 600 * 50 // 3_650_000,

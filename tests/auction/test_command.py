@@ -42,9 +42,7 @@ def test_a_tampered_transcript_exits_one_and_names_the_first_difference(tmp_path
 
 
 def test_a_broken_book_exits_one_with_every_fault(tmp_path):
-    file = a_file(
-        tmp_path, {"rule": "UPM-1", "rule_version": "1.0", "book": {**BOOK, "lot": "", "tenor_days": 0}}
-    )
+    file = a_file(tmp_path, {"rule": "UPM-1", "rule_version": "1.0", "book": {**BOOK, "lot": "", "tenor_days": 0}})
     told = CliRunner().invoke(command, ["replay", file, "--json"])
     assert told.exit_code == 1
     assert [fault["path"] for fault in json.loads(told.output)["faults"]] == ["lot", "tenor_days"]

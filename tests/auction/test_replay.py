@@ -17,9 +17,7 @@ from tests.auction.books import a_bid, a_book, books
 
 
 def a_transcript() -> dict:
-    book = a_book(
-        a_bid("a", 600, 2_000_000, seq=1), a_bid("b", 700, 3_000_000, seq=2), a_bid("c", 900, 1, seq=3)
-    )
+    book = a_book(a_bid("a", 600, 2_000_000, seq=1), a_bid("b", 700, 3_000_000, seq=2), a_bid("c", 900, 1, seq=3))
     return run(Book.parse(book)).transcript
 
 

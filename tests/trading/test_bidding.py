@@ -17,9 +17,7 @@ from marketplace.trading.schemas import PlaceBid, WithdrawBid
 from tests.trading.world import World
 
 
-def bid(
-    world: World, who: str, lot: UUID, rate: int, cash: int, least: int = 0, replaces: UUID | None = None
-) -> UUID:
+def bid(world: World, who: str, lot: UUID, rate: int, cash: int, least: int = 0, replaces: UUID | None = None) -> UUID:
     return UUID(perform(place_bid, PlaceBid(lot, rate, cash, least, replaces), getattr(world, who))["bid_id"])
 
 
@@ -88,12 +86,8 @@ def test_the_seller_s_own_group_may_not_bid(world: World) -> None:
     world.fund("bob", 5_000_000)
     lot = world.lot()
     with world.superuser() as superuser:
-        superuser.execute(
-            "UPDATE organisation SET group_id = %s WHERE id = %s", (world.id("alice"), world.id("bob"))
-        )
-    assert [problem.rule for problem in refused(world, "bob", lot, 700, 1_000_000).problems] == [
-        "related_party"
-    ]
+        superuser.execute("UPDATE organisation SET group_id = %s WHERE id = %s", (world.id("alice"), world.id("bob")))
+    assert [problem.rule for problem in refused(world, "bob", lot, 700, 1_000_000).problems] == ["related_party"]
 
 
 def test_a_suspended_investor_may_not_bid(world: World) -> None:

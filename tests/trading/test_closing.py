@@ -238,9 +238,7 @@ def test_a_smaller_amount_clears_the_same_book_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("amount", [3_304_799, 4_131_001, 1])
-def test_an_amount_outside_the_seller_s_range_is_refused_and_changes_nothing(
-    world: World, amount: int
-) -> None:
+def test_an_amount_outside_the_seller_s_range_is_refused_and_changes_nothing(world: World, amount: int) -> None:
     lot = a_covered_lot(world)
     close(lot)
     with pytest.raises(RuleBroken, match="amount_out_of_range") as refusal:

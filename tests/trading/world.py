@@ -39,9 +39,7 @@ class World:
         self.database = database
         self.ids = {name: new_id() for name in PEOPLE}
         self.actors = {
-            name: Actor(Role(kind), new_id(), self.ids[name])
-            for name, (kind, _) in PEOPLE.items()
-            if kind != "debtor"
+            name: Actor(Role(kind), new_id(), self.ids[name]) for name, (kind, _) in PEOPLE.items() if kind != "debtor"
         }
         self.count = 0
         with self.superuser() as db:
@@ -97,9 +95,7 @@ class World:
             )
         )
 
-    def receivable(
-        self, *, face: int = 4_860_000, state: str = "rated", days: int = 50, **changes: Any
-    ) -> UUID:
+    def receivable(self, *, face: int = 4_860_000, state: str = "rated", days: int = 50, **changes: Any) -> UUID:
         """Write a receivable as listing, confirmation and rating leave it, title included."""
         receivable_id, self.count = new_id(), self.count + 1
         row = {
@@ -153,11 +149,7 @@ class World:
 
     def lot(self, *, minutes: int = 60, group_cap: int = 10_000, **changes: Any) -> UUID:
         """Write an open lot as `open_lot` leaves it: £41,310 sought on £48,600, steps of £100, reserve 8.50 %."""
-        own = {
-            key: changes.pop(key)
-            for key in ("seller_default", "own_rate_bps", "price_rule")
-            if key in changes
-        }
+        own = {key: changes.pop(key) for key in ("seller_default", "own_rate_bps", "price_rule") if key in changes}
         receivable_id = self.receivable(state="on_auction", **own)
         lot_id = new_id()
         row = {

@@ -23,7 +23,7 @@ from tests.support import SYSTEM
 from tests.trading.world import World
 
 
-@pytest.fixture()
+@pytest.fixture
 def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
     with app.app_context():
         yield World(postgres, database)
@@ -69,7 +69,20 @@ def test_filters_live_in_the_address(app: Flask, world: World, query: str) -> No
     assert "DB-26-0001" in visitor(app, world, "bob").get(f"/investor/market?{query}").text
 
 
-@pytest.mark.parametrize("query", ["q=nobody", "q=%25", "currency=EUR", "grade=A", "days=30", "recourse=none", "checked=1", "show=mine", "show=closed"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=nobody",
+        "q=%25",
+        "currency=EUR",
+        "grade=A",
+        "days=30",
+        "recourse=none",
+        "checked=1",
+        "show=mine",
+        "show=closed",
+    ],
+)
 def test_a_filter_that_fits_nothing_says_so(app: Flask, world: World, query: str) -> None:
     world.lot()
     page = visitor(app, world, "bob").get(f"/investor/market?{query}")
@@ -77,7 +90,9 @@ def test_a_filter_that_fits_nothing_says_so(app: Flask, world: World, query: str
     assert "No lot fits this filter" in page.text
 
 
-@pytest.mark.parametrize("query", ["days=x", "page=-1", "page=99999999", "sort=';--", "grade=%00", "q=%00", "show=x", "sector=%00"])
+@pytest.mark.parametrize(
+    "query", ["days=x", "page=-1", "page=99999999", "sort=';--", "grade=%00", "q=%00", "show=x", "sector=%00"]
+)
 def test_nonsense_in_the_address_is_left_out(app: Flask, world: World, query: str) -> None:
     world.lot()
     assert visitor(app, world, "bob").get(f"/investor/market?{query}").status_code == 200
