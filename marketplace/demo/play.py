@@ -66,6 +66,7 @@ def _run(stage: Stage, story: Story, papers: Sequence[Paper], say: Say) -> dict[
     found = tally(db.session)
     found["refused"] = len(story.refused.documents)
     found["duplicates_refused"] = len(story.refused.duplicates)
+    found["held_for_review"] = len(story.refused.held)
     found["skipped"] = len(story.refused.skipped)
     found["filings_refused"] = len(story.refused.filings)
     found["reasons"] = story.refused.by_reason()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
 from itertools import cycle
 from uuid import UUID
 
@@ -11,13 +12,14 @@ from schwifty import IBAN
 
 from marketplace.db import db
 from marketplace.demo.agenda import Agenda
-from marketplace.demo.cast import PEOPLE, SELLERS, Cast, Person
+from marketplace.demo.cast import CONSOLE, PEOPLE, SELLERS, Cast, Person
 from marketplace.demo.market_clock import MarketClock
 from marketplace.demo.outside import Outside
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import Conflict, MarketplaceError
+from marketplace.kernel.money import EXPONENTS
 from marketplace.parties import queries as parties
 from marketplace.payments import queries as payments
 from marketplace.payments.actions import fund_account, start_debtor_payment
@@ -46,7 +48,6 @@ from marketplace.trading.schemas import AcceptAward, PlaceBid
 
 FILING_REASON = "Demonstration: accounts of another company stand in for this party's own."
 NO_DAY = date(2020, 1, 1)  # where a document that bears no date is put down, to be refused
-TRADED = ("GBP", "EUR", "HKD", "USD")
 CALLS_MAX = 5
 PURSE_MINOR = 5_000_000_000  # each investor's cash in each currency
 
@@ -67,6 +68,7 @@ class Refusals:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     filings: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
 
     def by_reason(self) -> dict[str, int]:
         """Return how often each reason was given, most frequent first."""
@@ -156,7 +158,7 @@ class Story:
         day = read.issued_on or self.first_day or NO_DAY
         self.first_day = min(self.first_day or day, day)
         currency = read.fields.get("BT-5")
-        if currency in TRADED and currency not in self.currencies:
+        if currency in EXPONENTS and currency not in self.currencies:
             self.currencies.append(currency)
         self.agenda.at(_moment(day + timedelta(days=1), 9), lambda: self.list_paper(paper, read))
         return True
@@ -166,7 +168,8 @@ class Story:
         seller = self.seller_of(read)
         try:
             draft = perform(draft_receivable, DraftReceivable(paper.name, paper.content), seller)
-            listed = perform(list_receivable, ListReceivable(UUID(draft["draft_id"]), {}, Terms()), seller)
+            command = ListReceivable(UUID(draft["draft_id"]), completed(read), Terms())
+            listed = perform(list_receivable, command, seller)
         except Conflict as error:
             self.refused.duplicates.append((paper.name, error.code))
             return None
@@ -176,7 +179,9 @@ class Story:
             return None
         receivable_id = UUID(listed["receivable_id"])
         self._accounts_of(receivable_id)
-        if listed["state"] == "awaiting_confirmation":
+        if listed["state"] != "awaiting_confirmation":
+            self.refused.held.append(paper.name)
+        else:
             self.agenda.at(self._clock.now() + timedelta(hours=25), lambda: self.confirm(receivable_id))
         return receivable_id
 
@@ -209,10 +214,10 @@ class Story:
                     self._filed.add(party)
 
     def file(self, organisation_id: UUID, paper: Paper, reason: str | None) -> bool:
-        """Put one filing on a party's file; return whether it was taken."""
-        operator = self.cast.of_role(Role.OPERATOR)[0]
+        """Put one filing on a party's file; return whether it was taken. With a reason the console lends it."""
+        actor = CONSOLE if reason else self.cast.of_role(Role.OPERATOR)[0]
         try:
-            perform(file_accounts, FileAccounts(organisation_id, paper.name, paper.content, reason), operator)
+            perform(file_accounts, FileAccounts(organisation_id, paper.name, paper.content, reason), actor)
             return True
         except MarketplaceError as error:
             if (paper.name, error.code) not in self.refused.filings:
@@ -300,6 +305,22 @@ class Story:
         made = perform(start_debtor_payment, command, debtor)
         self._pay(UUID(made["payment_id"]))
         self._outside.settle()
+
+
+def completed(read: ReadInvoice) -> dict[str, object]:
+    """Return what a seller types into the form because the document does not say it; what it says stays as it is.
+
+    The debtor's register number is looked up by its name (here: made from it), a missing due date is thirty days
+    after the issue.
+    """
+    typed: dict[str, object] = {}
+    if read.buyer.legal_id is None and not read.buyer.vat_id and read.buyer.name:
+        typed["debtor_legal_id"] = str(int.from_bytes(sha256(read.buyer.name.encode()).digest()[:4]) % 10**8).zfill(8)
+    if not read.buyer.country:
+        typed["debtor_country"] = read.seller.country or "GB"
+    if read.due_on is None and read.issued_on is not None:
+        typed["due_on"] = read.issued_on + timedelta(days=30)
+    return typed
 
 
 def _is_iban(text: str) -> bool:
