@@ -20,5 +20,5 @@ def raise_alert(tx: Tx, kind: str, subject_kind: str, subject_id: UUID, **facts:
         .returning(PaymentAlertRow.id)
     ).one_or_none()
     if alert_id is not None:
-        tx.record("payment_alert", alert_id, verb="raise_alert",
-                  after={"kind": kind, "subject_kind": subject_kind, "subject_id": subject_id, "facts": facts})  # fmt: skip
+        told = {"kind": kind, "subject_kind": subject_kind, "subject_id": subject_id, "facts": facts}
+        tx.record("payment_alert", alert_id, verb="raise_alert", after=told)

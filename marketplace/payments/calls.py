@@ -29,7 +29,15 @@ from marketplace.payments.rules import (
     must_look_up,
 )
 from marketplace.payments.schemas import ClaimCall, ConfirmCall, FailCall, ParkCall
-from marketplace.payments.tables import DebtorPaymentRow, FundingRow, OutgoingCallRow, PayoutRow, ProviderAccountRow
+from marketplace.payments.tables import (
+    PAYING,
+    DebtorPaymentRow,
+    FundingRow,
+    OutgoingCallRow,
+    Paying,
+    PayoutRow,
+    ProviderAccountRow,
+)
 from marketplace.perform import Result, Tx
 
 WAITING = (CallState.PENDING, CallState.SENT, CallState.UNKNOWN)
@@ -103,7 +111,8 @@ def fail_call(tx: Tx, command: FailCall) -> Result:
         row.next_at, row.failure_code = now + backoff(row.attempts), command.code
     tx.session.flush()
     tx.record("outgoing_call", row.id,
-              after={"state": row.state, "outcome": command.outcome, "code": command.code, "attempts": row.attempts})  # fmt: skip
+              after={"state": row.state, "outcome": command.outcome, "code": command.code,
+                     "attempts": row.attempts})  # fmt: skip
     if row.state == CallState.FAILED:
         _give_up(tx, row, command.code)
     return {"call_id": row.id, "state": row.state}
@@ -168,7 +177,8 @@ def _know(tx: Tx, organisation_id: UUID, kind: str, currency: str | None, provid
     tx.session.add(row)
     tx.session.flush()
     tx.record("provider_account", row.id, verb="know_at_provider",
-              after={"organisation_id": organisation_id, "kind": kind, "currency": currency, "provider_id": provider_id})  # fmt: skip
+              after={"organisation_id": organisation_id, "kind": kind, "currency": currency,
+                     "provider_id": provider_id})  # fmt: skip
 
 
 def _open_page(tx: Tx, row: OutgoingCallRow, command: ConfirmCall) -> None:
@@ -204,7 +214,7 @@ def _give_up(tx: Tx, row: OutgoingCallRow, code: str) -> None:
     raise_alert(tx, "call_refused", "outgoing_call", row.id, call_kind=row.kind, code=code, about=row.subject_id)
     match CallKind(row.kind):
         case CallKind.CUSTOMER:
-            for table in (FundingRow, DebtorPaymentRow):
+            for table in PAYING:
                 for payment in tx.session.scalars(
                     select(table)
                     .where(table.organisation_id == row.subject_id, table.state == PaymentState.PREPARING)
@@ -252,9 +262,9 @@ def return_money(tx: Tx, payout: PayoutRow, code: str | None) -> None:
 # -- rows and moves, shared with settle.py ------------------------------------------------------------------------
 
 
-def lock_payment(tx: Tx, kind: str, payment_id: UUID) -> FundingRow | DebtorPaymentRow:
+def lock_payment(tx: Tx, kind: str, payment_id: UUID) -> Paying:
     """Lock a funding or a debtor's payment."""
-    table = {"funding": FundingRow, "debtor_payment": DebtorPaymentRow}[kind]
+    table: type[Paying] = FundingRow if kind == "funding" else DebtorPaymentRow
     return tx.session.scalars(select(table).where(table.id == payment_id).with_for_update()).one()
 
 
@@ -263,7 +273,7 @@ def lock_payout(tx: Tx, payout_id: UUID) -> PayoutRow:
     return tx.session.scalars(select(PayoutRow).where(PayoutRow.id == payout_id).with_for_update()).one()
 
 
-def move_payment(tx: Tx, row: FundingRow | DebtorPaymentRow, after: PaymentState, reason: str | None = None) -> None:
+def move_payment(tx: Tx, row: Paying, after: PaymentState, reason: str | None = None) -> None:
     """Move a payment by its machine and record it."""
     PAYMENT.check(row.state, after)
     before, row.state, row.state_since = row.state, after, tx.clock()

@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 
 class CallFailed(GatewayFailed):
-    """A provider refused or did not answer. `outcome` says what may have happened; `replayed`, that it said so before."""
+    """A provider refused or did not answer. `outcome`: what may have happened; `replayed`: it said so before."""
 
     def __init__(self, outcome: Outcome, code: str, said: str = "", *, replayed: bool = False) -> None:
         super().__init__(code, N_("The payment provider did not do it: %(said)s"), {"said": said or code})

@@ -38,7 +38,7 @@ def keep(raw: bytes, signature: str) -> bool:
 
 
 def run_inbox(batch: int = 100) -> int:
-    """Work on webhooks, at most `batch`; return how many were settled. What the provider cannot show now comes later."""
+    """Work on webhooks, at most `batch`; return how many were settled. What cannot be shown now comes later."""
     gateway = current_gateway()
     with Session(db.engine) as session:
         events = [

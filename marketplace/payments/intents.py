@@ -13,10 +13,8 @@ from marketplace.payments import queries, wire
 from marketplace.payments.alerts import raise_alert
 from marketplace.payments.gateway import Call
 from marketplace.payments.rules import CallState, PaymentState, PayoutState
-from marketplace.payments.tables import DebtorPaymentRow, FundingRow, OutgoingCallRow, PayoutRow
+from marketplace.payments.tables import PAYING, FundingRow, OutgoingCallRow, Paying, PayoutRow
 from marketplace.perform import Tx
-
-Paying = FundingRow | DebtorPaymentRow
 
 
 def write_call(
@@ -71,7 +69,7 @@ def want_checkout(tx: Tx, row: Paying, words: str) -> None:
 
 def want_waiting_checkouts(tx: Tx, organisation_id: UUID) -> None:
     """Write the pages that waited for their customer to be known."""
-    for table in (FundingRow, DebtorPaymentRow):
+    for table in PAYING:
         rows = tx.session.scalars(
             select(table).where(table.organisation_id == organisation_id, table.state == PaymentState.PREPARING)
             .order_by(table.id).with_for_update()
@@ -140,4 +138,5 @@ def want_bank_payout(tx: Tx, row: PayoutRow) -> None:
 def want_reversal(tx: Tx, row: PayoutRow) -> None:
     """Write the call that brings a failed payout's money back to the platform."""
     write_call(tx, f"reversal:{row.id}", "payout", row.id,
-               lambda call_id: wire.reversal(call_id, row.id, transfer_id=str(row.transfer_id), minor=row.amount_minor))  # fmt: skip
+               lambda call_id: wire.reversal(call_id, row.id, transfer_id=str(row.transfer_id),
+                                             minor=row.amount_minor))  # fmt: skip

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from marketplace.ledger.actions import account, post_entry
 from marketplace.ledger.rules import credit, debit
 from marketplace.payments.rules import ROUTES, PayoutState, Purpose
-from marketplace.payments.tables import DebtorPaymentRow, FundingRow, PayoutRow, ProviderTransitionRow
+from marketplace.payments.tables import DebtorPaymentRow, FundingRow, Paying, PayoutRow, ProviderTransitionRow
 from marketplace.perform import Tx
 
 
@@ -18,7 +18,7 @@ def keep_transition(tx: Tx, object_id: str, transition: str, entry_id: UUID | No
     )
 
 
-def book_received(tx: Tx, row: FundingRow | DebtorPaymentRow) -> UUID:
+def book_received(tx: Tx, row: Paying) -> UUID:
     """Book money that arrived as asked."""
     if isinstance(row, FundingRow):
         provider, owed, kind = "provider_lender", "investor_cash", "funding_received"

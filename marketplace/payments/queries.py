@@ -14,10 +14,12 @@ from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
 from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState
 from marketplace.payments.tables import (
+    PAYING,
     DebtorPaymentRow,
     FundingRow,
     IncomingEventRow,
     OutgoingCallRow,
+    Paying,
     PaymentAlertRow,
     PayoutRow,
     ProviderAccountRow,
@@ -90,8 +92,8 @@ def debtor_payment(session: Session, payment_id: UUID) -> Payment:
 
 def funding_or_payment(session: Session, payment_id: UUID) -> Payment:
     """Return a funding or a debtor's payment. Raises: NotFound("not_found")."""
-    row = session.get(FundingRow, payment_id) or session.get(DebtorPaymentRow, payment_id)
-    return _payment(_found(row))
+    row: Paying | None = session.get(FundingRow, payment_id)
+    return _payment(_found(row or session.get(DebtorPaymentRow, payment_id)))
 
 
 def payout(session: Session, payout_id: UUID) -> Payout:
@@ -200,7 +202,7 @@ def due_events(session: Session, limit: int) -> list[IncomingEventRow]:
 def silent_sessions(session: Session, before: datetime, limit: int) -> list[str]:
     """Return sessions that have shown nothing new since an instant, in no order: a webhook may have got lost."""
     found: list[str] = []
-    for row in (FundingRow, DebtorPaymentRow):
+    for row in PAYING:
         found += session.scalars(
             select(row.session_id)
             .where(row.state.in_((PaymentState.OPEN, PaymentState.PROCESSING)), row.state_since < before)
@@ -247,8 +249,9 @@ def _found(row: T | None) -> T:
     return row
 
 
-def _payment(row: FundingRow | DebtorPaymentRow) -> Payment:
-    return Payment(**{name: getattr(row, name, None) for name in Payment.__dataclass_fields__})
+def _payment(row: Paying) -> Payment:
+    told: dict[str, Any] = {name: getattr(row, name, None) for name in Payment.__dataclass_fields__}
+    return Payment(**told)
 
 
 def _payout(row: PayoutRow) -> Payout:

@@ -21,7 +21,7 @@ from marketplace.payments.alerts import raise_alert
 from marketplace.payments.gateway import BalanceLine
 from marketplace.payments.rules import PaymentState, PayoutState
 from marketplace.payments.stripe_gateway import current_gateway
-from marketplace.payments.tables import DebtorPaymentRow, FundingRow, PayoutRow, ReconciliationRow
+from marketplace.payments.tables import PAYING, FundingRow, Paying, PayoutRow, ReconciliationRow
 from marketplace.perform import Result, Tx, perform
 
 CLEARING = ("provider_lender", "provider_borrower", "provider_platform")
@@ -104,7 +104,7 @@ def _sheets(session: Session, command: Compare, currencies: Iterable[str]) -> li
 
 
 def _flights(session: Session, sheets: dict[str, Sheet]) -> None:
-    """Money transferred and not yet at a bank, or failed and not yet back: still ours, not on the platform's balance."""
+    """Add what was transferred and is not at a bank, or failed and is not back: ours, off the platform's balance."""
     rows = session.scalars(
         select(PayoutRow).where(
             PayoutRow.state.in_((PayoutState.TRANSFERRED, PayoutState.IN_TRANSIT, PayoutState.FAILED))
@@ -118,7 +118,8 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
     """Match every line to what we know; name each that is not ours, not booked, or differs."""
     paying = _by_intent(session)
     moved: dict[str, int] = defaultdict(int)
-    known = {row.transfer_id: row for row in session.scalars(select(PayoutRow).where(PayoutRow.transfer_id.is_not(None)))}
+    sent = session.scalars(select(PayoutRow).where(PayoutRow.transfer_id.is_not(None)))
+    known = {row.transfer_id: row for row in sent}
     back = {row.reversal_id: row for row in known.values() if row.reversal_id}
     for line in command.lines:
         sheet = sheets[line.currency]
@@ -141,7 +142,7 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
             sheet.explain("between_two_reads", sheet.provider_minor - moved[currency], "balance")
 
 
-def _explain_receipt(sheet: Sheet, line: BalanceLine, row: FundingRow | DebtorPaymentRow | None) -> None:
+def _explain_receipt(sheet: Sheet, line: BalanceLine, row: Paying | None) -> None:
     if row is None:
         sheet.explain("receipt_not_ours", line.minor, str(line.source_id))
     elif row.state == PaymentState.PARKED and isinstance(row, FundingRow):
@@ -150,9 +151,9 @@ def _explain_receipt(sheet: Sheet, line: BalanceLine, row: FundingRow | DebtorPa
         sheet.explain("receipt_not_booked", line.minor, str(row.id))
 
 
-def _by_intent(session: Session) -> dict[str, FundingRow | DebtorPaymentRow]:
-    found: dict[str, FundingRow | DebtorPaymentRow] = {}
-    for table in (FundingRow, DebtorPaymentRow):
+def _by_intent(session: Session) -> dict[str, Paying]:
+    found: dict[str, Paying] = {}
+    for table in PAYING:
         for row in session.scalars(select(table).where(table.intent_id.is_not(None))):
             found[str(row.intent_id)] = row
     return found

@@ -23,10 +23,8 @@ from marketplace.payments.rules import (
     next_payout_states,
 )
 from marketplace.payments.schemas import ReceiveEvent, SettleEvent
-from marketplace.payments.tables import DebtorPaymentRow, FundingRow, IncomingEventRow, PayoutRow
+from marketplace.payments.tables import PAYING, DebtorPaymentRow, IncomingEventRow, Paying, PayoutRow
 from marketplace.perform import Result, Tx
-
-Paying = FundingRow | DebtorPaymentRow
 
 
 @verb("receive_event")
@@ -117,20 +115,22 @@ def _received(tx: Tx, row: Paying, seen: Checkout) -> None:
         money.keep_transition(tx, seen.session_id, "succeeded", entry_id)
         move_payment(tx, row, PaymentState.SUCCEEDED)
         return
-    suspended = isinstance(row, DebtorPaymentRow) and seen.minor > 0 and seen.currency in tx.policy.currencies
-    entry_id_or_none = money.book_suspense(tx, row, seen.minor, seen.currency) if suspended else None  # type: ignore[arg-type]
-    money.keep_transition(tx, seen.session_id, "succeeded", entry_id_or_none)
+    suspense_id = None
+    if isinstance(row, DebtorPaymentRow) and seen.minor > 0 and seen.currency in tx.policy.currencies:
+        suspense_id = money.book_suspense(tx, row, seen.minor, seen.currency)
+    money.keep_transition(tx, seen.session_id, "succeeded", suspense_id)
     move_payment(tx, row, PaymentState.PARKED, reason="not_as_asked")
     raise_alert(
         tx, "not_as_asked", row.__tablename__, row.id, asked_minor=row.amount_minor, asked_currency=row.currency,
-        received_minor=seen.minor, received_currency=seen.currency, suspended=suspended,
+        received_minor=seen.minor, received_currency=seen.currency,
+        suspended=suspense_id is not None,
     )  # fmt: skip
 
 
 def _lock_paying(tx: Tx, seen: Checkout) -> Paying | None:
     """Find ours by the provider's id, else by the mark we gave it: the webhook may be faster than our own commit."""
     subject_id = _uuid(seen.subject_id)
-    for table in (FundingRow, DebtorPaymentRow):
+    for table in PAYING:
         row = tx.session.scalars(
             select(table).where((table.session_id == seen.session_id) | (table.id == subject_id)).with_for_update()
         ).one_or_none()
@@ -177,7 +177,7 @@ def _find_payout(tx: Tx, seen: BankPayout) -> PayoutRow | None:
 
 def _fold_chargeback(tx: Tx, seen: Chargeback) -> bool:
     """Tell a person. Undoing what was shared out already is not done here."""
-    for table in (FundingRow, DebtorPaymentRow):
+    for table in PAYING:
         payment_id = tx.session.scalars(select(table.id).where(table.intent_id == seen.intent_id)).one_or_none()
         if payment_id is not None and seen.intent_id is not None:
             raise_alert(tx, f"chargeback_{seen.state}", table.__tablename__, payment_id, dispute_id=seen.dispute_id,

@@ -199,10 +199,11 @@ class StripeGateway:
     @_classified
     def balance(self, account: str | None = None) -> dict[str, int]:
         """Return a balance, see Gateway."""
-        found = self._v1.balance.retrieve({}, _for_account(account))
+        found = self._v1.balance.retrieve({}, _for_account(account)).to_dict()
         held: dict[str, int] = {}
-        for part in [*found.available, *found.pending]:
-            held[part.currency.upper()] = held.get(part.currency.upper(), 0) + part.amount
+        for part in [*found["available"], *found["pending"]]:
+            currency = str(part["currency"]).upper()
+            held[currency] = held.get(currency, 0) + int(part["amount"])
         return held
 
     def read_event(self, raw: bytes, signature: str) -> Notice:

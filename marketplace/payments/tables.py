@@ -33,15 +33,10 @@ class ProviderAccountRow(Base):
     created_at: Mapped[Created]
 
 
-class FundingRow(Base):
-    """Money an investor puts in."""
+class Paying(Base):
+    """What a funding and a debtor's payment have in common: what was asked for, and what the provider shows."""
 
-    __tablename__ = "funding"
-    __table_args__ = (
-        UniqueConstraint("session_id"),
-        Index(None, "organisation_id", "created_at"),
-        Index(None, "state"),
-    )
+    __abstract__ = True
 
     id: Mapped[Id]
     organisation_id: Mapped[OrganisationId]
@@ -58,7 +53,18 @@ class FundingRow(Base):
     created_at: Mapped[Created]
 
 
-class DebtorPaymentRow(Base):
+class FundingRow(Paying):
+    """Money an investor puts in."""
+
+    __tablename__ = "funding"
+    __table_args__ = (
+        UniqueConstraint("session_id"),
+        Index(None, "organisation_id", "created_at"),
+        Index(None, "state"),
+    )
+
+
+class DebtorPaymentRow(Paying):
     """Money a debtor pays for one receivable."""
 
     __tablename__ = "debtor_payment"
@@ -70,22 +76,12 @@ class DebtorPaymentRow(Base):
               postgresql_where=text("state = 'succeeded' AND applied_at IS NULL")),
     )  # fmt: skip
 
-    id: Mapped[Id]
-    organisation_id: Mapped[OrganisationId]
     receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"))
-    currency: Mapped[Currency]
-    amount_minor: Mapped[Minor]
-    return_url: Mapped[Words]
-    state: Mapped[Words]
-    state_since: Mapped[Created]
-    session_id: Mapped[MaybeWords]
-    pay_url: Mapped[MaybeWords]
-    intent_id: Mapped[MaybeWords]
-    received_minor: Mapped[int | None] = mapped_column(BigInteger)
-    received_currency: Mapped[MaybeWords]
-    created_at: Mapped[Created]
     applied_at: Mapped[Instant | None]
     distribution_id: Mapped[UUID | None]
+
+
+PAYING: tuple[type[Paying], ...] = (FundingRow, DebtorPaymentRow)
 
 
 class PayoutRow(Base):

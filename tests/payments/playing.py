@@ -27,8 +27,8 @@ from marketplace.kernel.ids import new_id
 from marketplace.ledger.queries import balance
 from marketplace.parties.actions import register_organisation
 from marketplace.parties.schemas import RegisterOrganisation
-from marketplace.payments.actions import fund_account, start_debtor_payment
 from marketplace.payments import inbox, outbox, queries
+from marketplace.payments.actions import fund_account, start_debtor_payment
 from marketplace.payments.schemas import FundAccount, StartDebtorPayment
 from marketplace.perform import perform
 
@@ -129,7 +129,9 @@ class Market:
         """Return somebody of an organisation."""
         return Actor(role, organisation_id=organisation_id)
 
-    def fund(self, organisation_id: UUID, minor: int = 50_000, outcome: str | None = "paid", currency: str = "GBP") -> UUID:
+    def fund(
+        self, organisation_id: UUID, minor: int = 50_000, outcome: str | None = "paid", currency: str = "GBP"
+    ) -> UUID:
         """Start a funding, open its page and, unless `outcome` is None, pay there."""
         command = FundAccount(minor, currency, "http://127.0.0.1/back/{id}")
         funding_id = UUID(perform(fund_account, command, self.actor(Role.INVESTOR, organisation_id))["funding_id"])
@@ -141,7 +143,9 @@ class Market:
 
     def start_payment(self, debtor_id: UUID, receivable_id: UUID, minor: int = 70_000) -> tuple[UUID, str | None]:
         """Start a debtor's payment and open its page."""
-        command = StartDebtorPayment(receivable_id, debtor_id, "GBP", minor, "Invoice TPC-1", "http://127.0.0.1/paid/{id}")
+        command = StartDebtorPayment(
+            receivable_id, debtor_id, "GBP", minor, "Invoice TPC-1", "http://127.0.0.1/paid/{id}"
+        )
         payment_id = UUID(perform(start_debtor_payment, command, self.actor(Role.DEBTOR, debtor_id))["payment_id"])
         return payment_id, outbox.start_now(payment_id)
 
@@ -207,7 +211,7 @@ class Market:
         return known["id"]  # type: ignore[return-value]
 
 
-@pytest.fixture()
+@pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     """A sandbox on a free port, whose banks answer only when told (`sandbox.knob("advance")`)."""
     running = SandboxProcess(tmp_path / "sandbox")
@@ -215,7 +219,7 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     running.kill()
 
 
-@pytest.fixture()
+@pytest.fixture
 def market(
     sandbox: SandboxProcess, make_app: Callable[..., Flask], postgres: EmbeddedPostgres, database: str
 ) -> Iterator[Market]:

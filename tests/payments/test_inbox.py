@@ -51,6 +51,7 @@ def finish(market: Market) -> None:
 
 def picture(market: Market, bob: UUID, carol: UUID) -> dict[str, Any]:
     """Return everything that must come out the same, to the penny."""
+
     def column(sql: str) -> list[Any]:
         with db.engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(sql))]
@@ -76,7 +77,12 @@ EXPECTED = {
 
 @pytest.mark.parametrize(
     "how",
-    [{}, {"copies": 10}, {"order": "reversed"}, *({"order": "shuffled", "seed": seed, "copies": 3} for seed in range(4))],
+    [
+        {},
+        {"copies": 10},
+        {"order": "reversed"},
+        *({"order": "shuffled", "seed": seed, "copies": 3} for seed in range(4)),
+    ],
     ids=str,
 )
 def test_events_twice_or_in_any_order_end_the_same(market: Market, how: dict[str, Any]) -> None:
@@ -162,7 +168,9 @@ def test_odd_signatures_are_refused(market: Market, signature: str | None) -> No
     assert kept() == 0
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b'{"id": 1}', b'{"data": {"object": []}}', b"\xff\xfe", b"{" * 5000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{}", b"[]", b"null", b'{"id": 1}', b'{"data": {"object": []}}', b"\xff\xfe", b"{" * 5000]
+)
 def test_odd_bodies_with_a_good_signature_are_refused(market: Market, raw: bytes) -> None:
     assert post(market, raw, sign(SECRET, raw, int(time.time()))) == 400
     assert kept() == 0

@@ -228,7 +228,10 @@ def _award(tx: object, bob: UUID, alice: UUID, minor: int) -> None:
     from marketplace.ledger.actions import account, post_entry
     from marketplace.ledger.rules import credit, debit
 
-    legs = [debit(account(tx, "investor_cash", bob, "GBP"), minor), credit(account(tx, "seller_advance", alice, "GBP"), minor)]
+    legs = [
+        debit(account(tx, "investor_cash", bob, "GBP"), minor),
+        credit(account(tx, "seller_advance", alice, "GBP"), minor),
+    ]
     post_entry(tx, "award", "lot", new_id(), legs)
     request_payout(tx, alice, "GBP", minor, "advance", "lot", new_id(), "advance:1")
 

@@ -33,7 +33,7 @@ PASSING = ["error_500_after", "conflict_409", "rate_429", "reset_before", "reset
 CALLS = ["/v1/accounts", "/v1/transfers", "/v1/payouts"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def bob(market: Market) -> UUID:
     """An investor with 500.00 in cash."""
     organisation = market.organisation("investor", "Bob Capital")
@@ -156,7 +156,11 @@ def kill_a_worker(market: Market, address: str, home: Path, hole: socket.socket 
 
 def _next_path() -> str:
     with db.engine.connect() as connection:
-        kind = connection.execute(text("SELECT kind FROM outgoing_call WHERE state = 'pending' ORDER BY next_at")).scalars().first()
+        kind = (
+            connection.execute(text("SELECT kind FROM outgoing_call WHERE state = 'pending' ORDER BY next_at"))
+            .scalars()
+            .first()
+        )
     return f"/v1/{kind}s"
 
 
@@ -280,7 +284,10 @@ def test_a_real_time_out_counts_as_unknown(market: Market, bob: UUID) -> None:
         call_id = connection.execute(text("SELECT id FROM outgoing_call WHERE state = 'pending'")).scalar_one()
     outbox.run_one(call_id, StripeGateway("sk_test_market", market.sandbox.url, timeout=0.3))
     with db.engine.connect() as connection:
-        assert connection.execute(text("SELECT state FROM outgoing_call WHERE id = :id"), {"id": call_id}).scalar_one() == "unknown"
+        assert (
+            connection.execute(text("SELECT state FROM outgoing_call WHERE id = :id"), {"id": call_id}).scalar_one()
+            == "unknown"
+        )
     threading.Event().wait(1.5)
     market.wait("1 minute")
     patiently(market)

@@ -12,7 +12,7 @@ import stripe
 from tests.payments.playing import SECRET, SandboxProcess, pay
 
 
-@pytest.fixture()
+@pytest.fixture
 def v1(sandbox: SandboxProcess) -> Any:
     """The real library, speaking to the sandbox."""
     return client(sandbox)
@@ -28,7 +28,11 @@ def page(v1: Any, minor: int = 5_000, currency: str = "gbp") -> Any:
     """Open a payment page."""
     price = {"currency": currency, "unit_amount": minor, "product_data": {"name": "Funding"}}
     return v1.checkout.sessions.create(
-        {"mode": "payment", "success_url": "http://x/{CHECKOUT_SESSION_ID}", "line_items": [{"quantity": 1, "price_data": price}]}
+        {
+            "mode": "payment",
+            "success_url": "http://x/{CHECKOUT_SESSION_ID}",
+            "line_items": [{"quantity": 1, "price_data": price}],
+        }
     )
 
 
@@ -60,7 +64,9 @@ def test_the_same_key_with_another_body_is_refused(v1: Any) -> None:
 def test_a_key_in_flight_is_a_conflict(sandbox: SandboxProcess, v1: Any) -> None:
     sandbox.fail("slow", "/v1/customers", seconds=1.5)
     done: list[Any] = []
-    thread = threading.Thread(target=lambda: done.append(v1.customers.create({"name": "Bob"}, {"idempotency_key": "k"})))
+    thread = threading.Thread(
+        target=lambda: done.append(v1.customers.create({"name": "Bob"}, {"idempotency_key": "k"}))
+    )
     thread.start()
     threading.Event().wait(0.5)
     with pytest.raises(stripe.APIError) as conflict:
@@ -103,7 +109,9 @@ def test_a_forgotten_key_does_it_again(sandbox: SandboxProcess, v1: Any) -> None
 
 def test_a_key_belongs_to_its_account(sandbox: SandboxProcess, v1: Any) -> None:
     one, two = account(v1).id, account(v1).id
-    made = {v1.customers.create({"name": "Bob"}, {"idempotency_key": "k", "stripe_account": who}).id for who in (one, two)}
+    made = {
+        v1.customers.create({"name": "Bob"}, {"idempotency_key": "k", "stripe_account": who}).id for who in (one, two)
+    }
     assert len(made) == 2
 
 
@@ -133,7 +141,11 @@ def test_what_was_answered_survives_a_kill(sandbox: SandboxProcess, v1: Any) -> 
         ({"amount": 1, "currency": "gbp"}, "parameter_missing", "destination"),
         ({"amount": 1, "currency": "gbp", "destination": "acct_1", "amont": 2}, "parameter_unknown", "amont"),
         ({"amount": "many", "currency": "gbp", "destination": "acct_1"}, "parameter_invalid", "amount"),
-        ({"amount": 1, "currency": "gbp", "destination": "acct_1", "source_type": "gold"}, "parameter_invalid", "source_type"),
+        (
+            {"amount": 1, "currency": "gbp", "destination": "acct_1", "source_type": "gold"},
+            "parameter_invalid",
+            "source_type",
+        ),
         ({"amount": 1, "currency": "gbp", "destination": "acct_none"}, "resource_missing", "id"),
     ],
 )
@@ -230,7 +242,9 @@ def test_a_chargeback_takes_the_money_back_until_it_is_won(sandbox: SandboxProce
 
 def test_a_payment_intent_by_bank_waits_and_by_card_does_not(sandbox: SandboxProcess, v1: Any) -> None:
     slow = v1.payment_intents.create({"amount": 10, "currency": "eur", "confirm": True, "payment_method": "pm_sepa"})
-    fast = v1.payment_intents.create({"amount": 10, "currency": "eur", "confirm": True, "payment_method": "pm_card_visa"})
+    fast = v1.payment_intents.create(
+        {"amount": 10, "currency": "eur", "confirm": True, "payment_method": "pm_card_visa"}
+    )
     assert (slow.status, fast.status) == ("processing", "succeeded")
     sandbox.knob("settle", intent=slow.id, outcome="failed")
     assert v1.payment_intents.retrieve(slow.id).status == "requires_payment_method"

@@ -147,7 +147,8 @@ class Api:
     def _fate(self, request: Request) -> Reply:
         """Take the first planned misfortune that fits this request."""
         with self.store.transaction():
-            for row in self.store.rows("SELECT * FROM fault WHERE left > 0 AND method = ? ORDER BY seq", request.method):
+            plans = self.store.rows("SELECT * FROM fault WHERE left > 0 AND method = ? ORDER BY seq", request.method)
+            for row in plans:
                 if re.fullmatch(row["path"], request.path):
                     self.store.rows("UPDATE fault SET left = left - 1 WHERE seq = ?", row["seq"])
                     return Reply(0, b"", suffer=row["action"], seconds=row["seconds"])

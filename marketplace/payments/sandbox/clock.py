@@ -4,9 +4,10 @@ import hashlib
 import hmac
 import http.client
 import json
+import logging
 import random
-import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,8 @@ from marketplace.payments.sandbox.desk import Desk
 from marketplace.payments.sandbox.faults import Refused
 from marketplace.payments.sandbox.store import Store, now
 
-CHORES = {
+log = logging.getLogger(__name__)
+CHORES: dict[str, Callable[[Desk, str], Any]] = {
     "settle_intent": money_in.settle_intent,
     "expire_session": money_in.expire_session,
     "settle_payout": money_out.settle_payout,
@@ -46,7 +48,7 @@ class Clock(threading.Thread):
                 self.do_chores()
                 self.deliver_due()
             except Exception as error:  # the clock must outlive whatever one tick meets
-                print(f"sandbox clock: {error!r}", file=sys.stderr)
+                log.error("clock: %r", error)
 
     def do_chores(self, *, everything: bool = False, acts: tuple[str, ...] = ()) -> int:
         """Do what is due, or everything that waits; return how many."""
@@ -59,13 +61,14 @@ class Clock(threading.Thread):
                 try:
                     CHORES[row["act"]](Desk(self.store, row["account"], base_url=self.base_url), row["object_id"])
                 except Refused as refused:
-                    print(f"sandbox chore {row['act']}: {refused}", file=sys.stderr)
+                    log.warning("chore %s: %s", row["act"], refused)
         return len(rows)
 
     def deliver_due(self) -> None:
         """Send every delivery that is due; failures come back later, each time twice as late."""
-        due = self.store.rows("SELECT * FROM delivery WHERE state = 'due' AND due_at <= ? ORDER BY due_at, seq LIMIT 200",
-                              now())  # fmt: skip
+        due = self.store.rows(
+            "SELECT * FROM delivery WHERE state = 'due' AND due_at <= ? ORDER BY due_at, seq LIMIT 200", now()
+        )
         if self.store.setting("delivery_shuffle", False):
             random.shuffle(due)
         for row in due:

@@ -80,14 +80,14 @@ class Control:
         return {"done": self.clock.do_chores(everything=True, acts=acts)}
 
     def deliver(self, params: Params) -> Params:
-        """Post events now: `order` given, reversed or shuffled (with `seed`), each `copies` times; `late_seconds` back-dates."""
+        """Post events now: `order` reversed or shuffled (by `seed`), each `copies` times; `late_seconds` back-dates."""
         events = params.get("events") or [row["id"] for row in self.store.rows(
             "SELECT id FROM object WHERE kind = 'event' ORDER BY seq")]  # fmt: skip
         events = [one for one in events for _ in range(int(params.get("copies", 1)))]
         if params.get("order") == "reversed":
             events.reverse()
         elif params.get("order") == "shuffled":
-            random.Random(params.get("seed")).shuffle(events)
+            random.Random(params.get("seed")).shuffle(events)  # noqa: S311 (nothing secret hangs on it)
         signed_at = int(now() - float(params["late_seconds"])) if "late_seconds" in params else None
         statuses = [self.clock.post(event, at=signed_at) for event in events]
         self.store.rows("UPDATE delivery SET state = 'done' WHERE state = 'held'")
@@ -143,7 +143,7 @@ class Control:
         """Return how many objects of each kind there are, and every account's balance."""
         kinds = {row["kind"]: row["n"] for row in self.store.rows(
             "SELECT kind, count(*) AS n FROM object GROUP BY kind ORDER BY kind")}  # fmt: skip
-        accounts = [PLATFORM] + [one["id"] for one in self.store.all_of("account", PLATFORM)]
+        accounts = [PLATFORM] + [one["id"] for one in self.store.newest("account", PLATFORM)]
         waiting = self.store.rows("SELECT count(*) AS n FROM delivery WHERE state IN ('due', 'held')")
         return {
             "objects": kinds,

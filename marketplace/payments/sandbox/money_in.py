@@ -208,14 +208,14 @@ def _new_charge(desk: Desk, intent: Params, method: str) -> Params:
     return charge
 
 
-EVIDENCE = (
-    "access_activity_log billing_address cancellation_policy cancellation_policy_disclosure cancellation_rebuttal "
-    "customer_communication customer_email_address customer_name customer_purchase_ip customer_signature "
-    "duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id product_description receipt "
-    "refund_policy refund_policy_disclosure refund_refusal_explanation service_date service_documentation "
-    "shipping_address shipping_carrier shipping_date shipping_documentation shipping_tracking_number "
-    "uncategorized_file uncategorized_text"
-).split()
+EVIDENCE = tuple(
+    """access_activity_log billing_address cancellation_policy cancellation_policy_disclosure cancellation_rebuttal
+    customer_communication customer_email_address customer_name customer_purchase_ip customer_signature
+    duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id product_description receipt
+    refund_policy refund_policy_disclosure refund_refusal_explanation service_date service_documentation
+    shipping_address shipping_carrier shipping_date shipping_documentation shipping_tracking_number
+    uncategorized_file uncategorized_text""".split()  # noqa: SIM905
+)
 
 
 def open_dispute(desk: Desk, intent_id: str, minor: int | None = None, reason: str = "general") -> Params:
@@ -235,7 +235,7 @@ def open_dispute(desk: Desk, intent_id: str, minor: int | None = None, reason: s
         "id": dispute_id, "object": "dispute", "amount": taken,
         "balance_transactions": [desk.load("balance_transaction", line)], "charge": charge["id"],
         "created": desk.at, "currency": charge["currency"], "enhanced_eligibility_types": [],
-        "evidence": {name: None for name in EVIDENCE} | {"enhanced_evidence": {}},
+        "evidence": dict.fromkeys(EVIDENCE) | {"enhanced_evidence": {}},
         "evidence_details": {"due_by": desk.at + 7 * DAY, "enhanced_eligibility": {}, "has_evidence": False,
                              "past_due": False, "submission_count": 0, "submission_method": "not_submitted"},
         "is_charge_refundable": False, "livemode": False, "metadata": {}, "network_reason_code": None,

@@ -93,7 +93,7 @@ def create_payout(desk: Desk, params: Params) -> Params:
 
 
 def settle_payout(desk: Desk, payout_id: str, outcome: str = "") -> Params:
-    """Let the bank answer: `paid`, `failed`, or `paid_then_failed`, which is what happens when an account was closed."""
+    """Let the bank answer: `paid`, `failed`, or `paid_then_failed`, as when an account turns out to be closed."""
     payout = desk.load("payout", payout_id)
     outcome = outcome or desk.store.setting("payout_outcome", "paid")
     if payout["status"] == "failed" or (payout["status"] == "paid" and outcome != "failed"):

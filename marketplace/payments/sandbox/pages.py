@@ -16,9 +16,12 @@ SIGNS = {"gbp": "£", "eur": "€", "usd": "$"}
 OUTCOMES = ("paid", "later", "later_fails", "declined")
 FORM = """<form method="post">
 <button class="first" name="outcome" value="paid">Pay now</button>
-<button name="outcome" value="later">Pay by bank transfer<small>The money arrives a few seconds later.</small></button>
-<button name="outcome" value="later_fails">Pay by direct debit that bounces<small>Accepted now, refused by the bank.</small></button>
-<button name="outcome" value="declined">Have the payment declined<small>Refused at once; you may try again.</small></button>
+<button name="outcome" value="later">Pay by bank transfer
+<small>The money arrives a few seconds later.</small></button>
+<button name="outcome" value="later_fails">Pay by direct debit that bounces
+<small>Accepted now, refused by the bank.</small></button>
+<button name="outcome" value="declined">Have the payment declined
+<small>Refused at once; you may try again.</small></button>
 </form>"""
 
 

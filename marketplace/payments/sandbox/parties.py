@@ -10,7 +10,7 @@ Params = dict[str, Any]
 
 def create_customer(desk: Desk, params: Params) -> Params:
     """POST /v1/customers"""
-    customer = {
+    customer: Params = {
         "id": desk.new_id("cus"), "object": "customer", "address": None, "balance": 0, "created": desk.at,
         "currency": None, "default_source": None, "delinquent": False, "description": params.get("description"),
         "discount": None, "email": params.get("email"), "invoice_prefix": None,
@@ -24,7 +24,7 @@ def create_customer(desk: Desk, params: Params) -> Params:
 
 
 def create_account(desk: Desk, params: Params) -> Params:
-    """POST /v1/accounts. Test accounts are verified at once; a bank number ending in 0000 keeps payouts switched off."""
+    """POST /v1/accounts. Accounts are verified at once; a bank number ending in 0000 keeps payouts switched off."""
     if desk.account:
         raise Refused(403, "A connected account cannot create accounts.", code="account_invalid")
     if not params.get("type"):

@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from marketplace.payments.sandbox import money_in, money_out, parties
 from marketplace.payments.sandbox.contract import check_reply, check_request
 from marketplace.payments.sandbox.desk import PLATFORM, Desk
-from marketplace.payments.sandbox.faults import Refused, no_such
+from marketplace.payments.sandbox.faults import Refused
 
 Params = dict[str, Any]
 Do = Callable[..., Params]
@@ -17,7 +18,7 @@ Do = Callable[..., Params]
 
 @dataclass(frozen=True)
 class Route:
-    """One call. `do(desk, params, *ids)` runs inside a transaction; `params_class` may be None for the simplest reads."""
+    """One call. `do(desk, params, *ids)` runs inside a transaction."""
 
     method: str
     path: str
@@ -45,16 +46,14 @@ def _expand(desk: Desk, found: Params, name: str) -> None:
 
 def _list(kind: str, *filters: str) -> Do:
     def do(desk: Desk, params: Params) -> Params:
-        found = [one for one in desk.store.all_of(kind, desk.account) if _chosen(one, params, filters)]
         limit = int(params.get("limit", 10))
         if not 1 <= limit <= 100:
             raise Refused(400, "limit must be between 1 and 100", param="limit")
         cursor = params.get("starting_after")
         if cursor:
-            place = next((n for n, one in enumerate(found) if one["id"] == cursor), None)
-            if place is None:
-                raise no_such(kind, str(cursor))
-            found = found[place + 1 :]
+            desk.load(kind, str(cursor))
+        older = desk.store.newest(kind, desk.account, cursor)
+        found = list(islice((one for one in older if _chosen(one, params, filters)), limit + 1))
         for name in params.get("expand") or []:
             for one in found[:limit]:
                 _expand(desk, one, str(name).removeprefix("data."))

@@ -1,10 +1,10 @@
 """The sandbox's HTTP server: loopback only, threads, HTTP/1.1, standard library."""
 
 import json
+import logging
 import os
 import socket
 import struct
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,9 +18,11 @@ from marketplace.payments.sandbox.control import Control
 from marketplace.payments.sandbox.faults import Refused
 from marketplace.payments.sandbox.store import Store
 
+log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 BODY_MAX = 1_000_000
 PAGE_PATH = "/c/pay/"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 class Sandbox(ThreadingHTTPServer):
@@ -65,19 +67,19 @@ class Handler(BaseHTTPRequestHandler):
         """The server this connection belongs to."""
         return cast(Sandbox, self.server)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Answer a read."""
         self._handle()
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Answer a change."""
         self._handle()
 
-    def do_DELETE(self) -> None:  # noqa: N802
+    def do_DELETE(self) -> None:
         """Answer that nothing is deleted here."""
         self._handle()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing: requests are kept in the store."""
 
     def _handle(self) -> None:
@@ -96,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         except Refused as refused:
             self._send(reply_json(refused.status, refused.body()))
         except Exception as error:  # whatever is wrong with the sandbox, the caller gets an answer
-            print(f"sandbox: {error!r}", file=sys.stderr)
+            log.error("%s %s: %r", self.command, self.path, error)
             self._send(reply_json(500, {"error": {"type": "api_error", "message": str(error)}}))
 
     def _check_host(self) -> None:
@@ -142,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             (status, html), onward = pages.show(self.sandbox.store, session_id), ""
         headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store",
-                   "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}  # fmt: skip
+                   "Content-Security-Policy": PAGE_POLICY}  # fmt: skip
         if onward:
             headers["Location"] = onward
         self._send(Reply(status, html.encode(), headers=headers))

@@ -63,10 +63,9 @@ def object_classes() -> dict[str, tuple[str, str]]:
     """Return, for each value of an object's `object` field, the source file and the class that describe it."""
     tree = ast.parse((library() / "_object_classes.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
-            if node.target.id == "OBJECT_CLASSES":
-                table = ast.literal_eval(node.value)
-                return {name: (_file_of(module), cls) for name, (module, cls) in table.items()}
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "OBJECT_CLASSES" and node.value:
+            table = ast.literal_eval(node.value)
+            return {name: (_file_of(module), cls) for name, (module, cls) in table.items()}
     raise LookupError("the stripe package no longer lists its object classes")
 
 

@@ -68,11 +68,12 @@ class Store:
     def put(self, body: Mapping[str, Any], account: str, hidden: Mapping[str, Any] | None = None) -> None:
         """Write an object, new or changed. `hidden` is what the outside never sees; None leaves it as it was."""
         self.rows(
-            "INSERT INTO object (id, kind, account, created, body, hidden) VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET body = excluded.body"
-            + (", hidden = excluded.hidden" if hidden is not None else ""),
-            body["id"], body["object"], account, body["created"], json.dumps(body), json.dumps(hidden or {}),
+            "INSERT INTO object (id, kind, account, created, body) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            body["id"], body["object"], account, body["created"], json.dumps(body),
         )  # fmt: skip
+        if hidden is not None:
+            self.rows("UPDATE object SET hidden = ? WHERE id = ?", json.dumps(hidden), body["id"])
 
     def get(self, kind: str, object_id: str, account: str) -> dict[str, Any] | None:
         """Return an object of this account, or None."""
@@ -91,10 +92,19 @@ class Store:
         found = self.rows("SELECT account FROM object WHERE id = ?", object_id)
         return str(found[0]["account"]) if found else None
 
-    def all_of(self, kind: str, account: str) -> list[dict[str, Any]]:
-        """Return every object of a kind in an account, newest first."""
-        found = self.rows("SELECT body FROM object WHERE kind = ? AND account = ? ORDER BY seq DESC", kind, account)
-        return [json.loads(row["body"]) for row in found]
+    def newest(self, kind: str, account: str, after_id: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the objects of a kind in an account, newest first, a few hundred at a time; older than `after_id`."""
+        rows = self.rows("SELECT seq FROM object WHERE id = ?", after_id) if after_id else []
+        seq = int(rows[0]["seq"]) if rows else 2**62
+        while True:
+            found = self.rows(
+                "SELECT seq, body FROM object WHERE kind = ? AND account = ? AND seq < ? ORDER BY seq DESC LIMIT 200",
+                kind, account, seq,
+            )  # fmt: skip
+            yield from (json.loads(row["body"]) for row in found)
+            if len(found) < 200:
+                return
+            seq = int(found[-1]["seq"])
 
     def setting(self, name: str, otherwise: Any = None) -> Any:
         """Return a knob's value."""

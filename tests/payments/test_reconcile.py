@@ -1,0 +1,122 @@
+"""Every kind of difference between the provider's balance and our books is found and named."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from marketplace.db import db
+from marketplace.kernel.actors import Role
+from marketplace.ledger.actions import account, post_entry
+from marketplace.ledger.rules import credit, debit
+from marketplace.payments import inbox, outbox, queries, reconcile
+from marketplace.payments.actions import withdraw_cash
+from marketplace.payments.schemas import WithdrawCash
+from marketplace.perform import perform
+from tests.payments.playing import SECRET, Market, pay
+from tests.payments.test_sandbox import account as connected
+from tests.payments.test_sandbox import client, page
+from tests.support import do
+
+
+@pytest.fixture
+def bob(market: Market) -> UUID:
+    """An investor with 500.00 in cash."""
+    organisation = market.organisation("investor", "Bob Capital")
+    market.fund(organisation)
+    market.work()
+    return organisation
+
+
+def breaks() -> list[tuple[str, int]]:
+    """Reconcile, and return the named differences in pounds; nothing may be unexplained."""
+    assert reconcile.run_reconciliation()["GBP"] == 0
+    with Session(db.engine) as session:
+        pounds = next(row for row in queries.last_reconciliations(session) if row.currency == "GBP")
+    return [(one["kind"], one["minor"]) for one in pounds.breaks]
+
+
+def test_sound_books_have_no_breaks(market: Market, bob: UUID) -> None:
+    assert breaks() == []
+
+
+def test_money_that_came_and_is_not_booked_yet_is_named(market: Market, bob: UUID) -> None:
+    market.sandbox.knob("settings", delivery_mode="drop")
+    market.fund(bob, 7_000)
+    assert breaks() == [("receipt_not_ours", 7_000)]
+    market.wait("11 minutes")
+    inbox.ask_after_silence()
+    assert breaks() == []
+
+
+def test_somebody_elses_receipt_is_named(market: Market, bob: UUID) -> None:
+    pay(page(client(market.sandbox), 900).url)
+    assert breaks() == [("receipt_not_ours", 900)]
+
+
+def test_a_transfer_we_did_not_order_is_named(market: Market, bob: UUID) -> None:
+    v1 = client(market.sandbox)
+    v1.transfers.create({"amount": 300, "currency": "gbp", "destination": connected(v1).id})
+    assert breaks() == [("transfer_not_ours_yet", -300)]
+
+
+def test_a_transfer_whose_answer_was_lost_is_named_until_we_know(market: Market, bob: UUID) -> None:
+    perform(withdraw_cash, WithdrawCash(20_000, "GBP"), market.actor(Role.INVESTOR, bob))
+    outbox.run_outbox()
+    market.sandbox.fail("timeout_after", "/v1/transfers", seconds=0.1)
+    outbox.run_outbox()
+    assert breaks() == [("transfer_not_ours_yet", -20_000)]
+    market.wait("1 minute")
+    market.work()
+    assert breaks() == []
+
+
+def test_fees_and_chargebacks_are_named(market: Market, bob: UUID) -> None:
+    market.sandbox.knob("settings", fee_bps=100)
+    market.fund(bob, 10_000)
+    market.work()
+    assert breaks() == [("provider_fee", -100)]
+    with db.engine.connect() as connection:
+        intent = connection.execute(text("SELECT intent_id FROM funding WHERE amount_minor = 10000")).scalar_one()
+    market.sandbox.knob("dispute", intent=intent, minor=4_000)
+    market.work()
+    assert breaks() == [("adjustment", -4_000), ("provider_fee", -100)]
+    assert "chargeback_open" in market.alerts()
+
+
+def test_an_entry_nothing_outside_stands_for_stays_unexplained_and_calls_a_person(market: Market, bob: UUID) -> None:
+    def invent(tx: Any) -> None:
+        legs = [
+            debit(account(tx, "provider_lender", None, "GBP"), 5),
+            credit(account(tx, "investor_cash", bob, "GBP"), 5),
+        ]
+        post_entry(tx, "invented", "test", bob, legs)
+
+    do(invent)
+    assert reconcile.run_reconciliation()["GBP"] == -5
+    assert market.alerts() == ["reconciliation_break"]
+
+
+def test_web_and_worker_do_their_parts_under_their_own_roles(market: Market, make_app: Callable[..., Flask]) -> None:
+    bob = market.organisation("investor", "Bob Capital")
+    told = {"stripe_api_base": market.sandbox.url, "stripe_webhook_secret": SECRET}
+    web, worker = make_app(role="duebill_web", **told), make_app(role="duebill_worker", **told)
+    with web.app_context():
+        market.fund(bob)
+    market.hear()
+    with worker.app_context():
+        assert inbox.run_inbox() > 0
+    with web.app_context():
+        perform(withdraw_cash, WithdrawCash(20_000, "GBP"), market.actor(Role.INVESTOR, bob))
+    with worker.app_context():
+        while outbox.run_outbox() + inbox.run_inbox():
+            pass
+        market.sandbox.knob("advance")
+        market.hear()
+        inbox.run_inbox()
+        assert reconcile.run_reconciliation()["GBP"] == 0
+    assert market.balance("provider_lender") == market.sandbox.balance() == 30_000
