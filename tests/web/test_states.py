@@ -1,0 +1,35 @@
+"""Every state of every noun has its badge, and no badge stands for a state that does not exist."""
+
+from enum import StrEnum
+
+import pytest
+
+from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState
+from marketplace.receivables.states import DisputeState, ReceivableState, ReviewState
+from marketplace.servicing.states import CollectionState
+from marketplace.trading.rules import BidState, LotState
+from marketplace.web.states import LOOKS, SHAPES
+
+MACHINES: dict[str, type[StrEnum]] = {
+    "receivable": ReceivableState,
+    "review": ReviewState,
+    "dispute": DisputeState,
+    "lot": LotState,
+    "bid": BidState,
+    "collection": CollectionState,
+    "payment": PaymentState,
+    "payout": PayoutState,
+    "call": CallState,
+    "notice": NoticeState,
+}
+# Shown beside the machine's own: an open dispute, and what ended a collection from outside.
+BESIDE = {"receivable": {"disputed"}, "collection": {"disputed", "bought_back"}}
+
+
+@pytest.mark.parametrize("noun", MACHINES)
+def test_badges_and_states_are_the_same(noun: str) -> None:
+    assert set(LOOKS[noun]) - BESIDE.get(noun, set()) == {str(state) for state in MACHINES[noun]}
+
+
+def test_every_badge_has_a_shape() -> None:
+    assert {css for states in LOOKS.values() for css, _ in states.values()} <= set(SHAPES)
