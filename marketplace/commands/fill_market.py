@@ -1,5 +1,6 @@
 """`fill-market`: play the demonstration into an empty database. `bin/run` calls it once."""
 
+import logging
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import click
+import structlog
 from sqlalchemy import NullPool, create_engine
 
 from config.settings import from_environment, sqlalchemy_url
@@ -42,6 +44,7 @@ def standing_stage() -> Iterator[Stage]:
         owner = create_engine(urls["OWNER"], poolclass=NullPool)
         stack.callback(owner.dispose)
         app = create_app(settings)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         base_url = stack.enter_context(serving(app))
         sandbox.store.set(webhook_url=f"{base_url}/api/webhooks/stripe", webhook_secret=settings.stripe_webhook_secret,
                           debit_seconds=0, payout_seconds=0)  # fmt: skip

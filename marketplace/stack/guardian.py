@@ -75,6 +75,7 @@ def start_server(command: list[str], options: argparse.Namespace, lock: int) -> 
 
 
 def become_server(command: list[str], options: argparse.Namespace, lock: int) -> NoReturn:
+    """Be PostgreSQL from now on, as its user and holding its lock."""
     try:
         os.set_inheritable(lock, True)
         become(options.uid, options.gid)
@@ -98,10 +99,12 @@ def stop_server(pid: int, first: int) -> None:
 
 
 def on_child(_number: int, _frame: FrameType | None) -> None:
+    """Note that the server ended."""
     raise ServerEnded
 
 
 def on_stop(_number: int, _frame: FrameType | None) -> None:
+    """Note that somebody wants the server to end."""
     raise StopAsked
 
 

@@ -66,7 +66,7 @@ class Installation:
         told = {name: value for name, value in self.environ.items() if not PRIVATE.match(name)}
         told |= {
             "DUEBILL_HOME": str(self.home), "DUEBILL_BASE_URL": self.base_url, "DUEBILL_DEMO": "1" if self.demo else "0",
-            "PYTHONPATH": str(HOUSE), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2",
+            "PYTHONPATH": self.environ.get("PYTHONPATH") or str(HOUSE), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2",
         }  # fmt: skip
         if database_url is not None:
             told["DATABASE_URL"] = database_url

@@ -17,7 +17,6 @@ from marketplace.stack import launch
 from marketplace.stack.children import Say
 from marketplace.stack.installation import APPLICATION, DATABASE, OWNER, ROLES, UNFINISHED, Installation, StackFailed
 
-
 DEMONSTRATION = "demonstration"
 
 
@@ -65,12 +64,20 @@ class Preparation:
         """Make and fill the database under another name; it gets its own when it is complete, so a half one is no one's."""
         for left in ("sandbox", "signer"):
             shutil.rmtree(self._place.home / left, ignore_errors=True)
+        (self._place.home / "people.json").unlink(missing_ok=True)
         postgres.drop_database(UNFINISHED)
         postgres.create_database(UNFINISHED, owner=OWNER)
+        with postgres.connect() as connection:  # what is interrupted is begun anew, so no commit need wait for the disk
+            connection.execute(f"ALTER DATABASE {UNFINISHED} SET synchronous_commit = off")
         self._migrate(postgres.url(UNFINISHED, OWNER), UNFINISHED)
         if self._place.demo:
             self._fill(postgres)
+        else:
+            self._say("The first operator (the password is shown this once; change it after signing in):")
+            self._run("first-operator", ["first-operator"], self._place.environment(postgres.url(UNFINISHED, APPLICATION)))
         with postgres.connect() as connection:
+            connection.execute(f"ALTER DATABASE {UNFINISHED} RESET synchronous_commit")
+            connection.execute("CHECKPOINT")
             connection.execute(f"COMMENT ON DATABASE {UNFINISHED} IS '{DEMONSTRATION if self._place.demo else 'market'}'")
             connection.execute(f"ALTER DATABASE {UNFINISHED} RENAME TO {DATABASE}")
 
@@ -94,7 +101,7 @@ class Preparation:
     def _run(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         """Run one of our own commands to its end; what it says is shown."""
         command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), "--", sys.executable, "-m", "marketplace"]
-        done = subprocess.run([*command, *arguments], env=dict(environment), stdin=subprocess.DEVNULL)
+        done = subprocess.run([*command, *arguments], env=dict(environment), stdin=subprocess.DEVNULL, stdout=sys.stderr)
         if done.returncode:
             raise StackFailed(f"The step {name} failed (see above); nothing was changed that the next start does not repair.")
 

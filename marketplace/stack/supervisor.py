@@ -64,10 +64,10 @@ def programs(place: Installation, postgres: EmbeddedPostgres | None, door: int) 
         return place.database_url(role, postgres=postgres)
 
     running = [
+        Program("web", web_command(f"fd://{door}"), place.environment(url("duebill_web")), (door,)),
+        Program("scheduler", [*ours, "scheduler"], place.environment(url("duebill_worker"))),
         Program("signer", [*ours, "signer"],
                 place.environment(url("duebill_signer"), DUEBILL_SIGNER_FOLDER=str(place.signer_folder))),
-        Program("scheduler", [*ours, "scheduler"], place.environment(url("duebill_worker"))),
-        Program("web", web_command(f"fd://{door}"), place.environment(url("duebill_web")), (door,)),
     ]  # fmt: skip
     if place.uses_sandbox:
         knobs = ["--dir", str(place.home / "sandbox"), "--port", str(place.sandbox_port)]
@@ -82,9 +82,10 @@ def supervise(
     """Start the children, tell when the market answers, and look after everything for ever."""
     (place.home / "log").mkdir(mode=0o700, exist_ok=True)
     began = time.monotonic()
-    for child in children:
+    web = next(child for child in children if child.program.name == "web")
+    first = children[: children.index(web) + 1]  # people wait for the web server: the others are started behind it
+    for child in first:
         child.start()
-    web = children[-1]
     while not answers(place.port):
         if web.pid is None:
             raise StackFailed(f"The web server did not start. {web.log}:\n{web.last_words()}")
@@ -92,6 +93,8 @@ def supervise(
             raise StackFailed(f"The web server did not answer in {WEB_SECONDS_MAX:.0f} s. {web.log}:\n{web.last_words()}")
         time.sleep(0.05)
     say(f"Web server answers ({time.monotonic() - began:.1f} s)")
+    for child in children[len(first) :]:
+        child.start()
     opened()
     while True:
         time.sleep(TICK_SECONDS)
@@ -104,7 +107,7 @@ def supervise(
 def revive(postgres: EmbeddedPostgres, say: Say) -> None:
     """Start PostgreSQL again until it runs: whatever keeps it from it, such as a full disk, may pass."""
     say("PostgreSQL ended; starting it again.")
-    for pause in (0.5, 1.0, 2.0, 5.0, *itertools.repeat(15.0)):
+    for pause in itertools.chain((0.5, 1.0, 2.0, 5.0), itertools.repeat(15.0)):
         began = time.monotonic()
         try:
             postgres.start()

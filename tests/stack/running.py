@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,15 +35,23 @@ def until(what: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> bool:
     return False
 
 
+def read(path: Path) -> str:
+    """What /proc says, or nothing when the process is gone or not ours."""
+    with contextlib.suppress(OSError):
+        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
 class RunningMarket:
     """`python -m marketplace run` on a folder and a port."""
 
     def __init__(self, home: Path, port: int, *options: str, python: str = sys.executable, **popen: Any) -> None:
         self.home, self.port = home, port
-        self.said_path = home.parent / f"said-{time.monotonic_ns()}"
+        handle, path = tempfile.mkstemp(prefix="duebill-said-")
+        self.said_path = Path(path)
         environ = {key: value for key, value in os.environ.items() if not key.startswith(("DUEBILL_", "DATABASE_", "STRIPE_"))}
         environ |= {"DUEBILL_HOME": str(home), "PYTHONPATH": os.pathsep.join([str(HOUSE), *popen.pop("paths", [])])}
-        with self.said_path.open("wb") as said:
+        with os.fdopen(handle, "wb") as said:
             self.process = subprocess.Popen(
                 [python, "-P", "-m", "marketplace", "run", "--port", str(port), "--json", *options],
                 env=environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/", **popen,
@@ -78,12 +87,9 @@ class RunningMarket:
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit() or int(folder.name) == os.getpid():
                 continue
-            with contextlib.suppress(OSError):
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                with contextlib.suppress(PermissionError):
-                    about = command + (folder / "environ").read_bytes().decode(errors="replace")
-                if str(self.home) in (about or command) and word in command:
-                    found.append(int(folder.name))
+            command, environ = read(folder / "cmdline"), read(folder / "environ")
+            if f"{self.home}/" in f"{command} {environ} ".replace(f"{self.home} ", f"{self.home}/ ") and word in command:
+                found.append(int(folder.name))
         return found
 
     def postmaster(self) -> int:
@@ -101,4 +107,4 @@ class RunningMarket:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(20)

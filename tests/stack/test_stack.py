@@ -9,8 +9,9 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,13 +30,36 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
+Open = Callable[..., RunningMarket]
+
+
+@pytest.fixture
+def start() -> Iterator[Open]:
+    """Start markets; whatever still runs at the end of the test is killed."""
+    started: list[RunningMarket] = []
+
+    def start_one(home: Path, port: int | None = None, **how: Any) -> RunningMarket:
+        started.append(RunningMarket(home, port or free_port(), "--empty", **how))
+        return started[-1]
+
+    yield start_one
+    for market in started:
+        if market.process.poll() is None:
+            market.kill_everything()
+        market.said_path.unlink()
+
+
 @pytest.fixture(scope="module")
 def market(folder: Path) -> Iterator[RunningMarket]:
     """An empty market that several tests look at and hurt, but that must be open again after each."""
     running = RunningMarket(folder / "home", free_port(), "--empty")
-    running.opened()
-    yield running
-    running.close()
+    try:
+        running.opened()
+        yield running
+        assert running.close() == 0
+    finally:
+        running.kill_everything()
+        running.said_path.unlink()
 
 
 def test_it_answers_and_says_where(market: RunningMarket) -> None:
@@ -49,6 +73,7 @@ def test_it_answers_and_says_where(market: RunningMarket) -> None:
 
 def test_each_process_has_its_own_role_and_only_the_signer_its_folder(market: RunningMarket) -> None:
     def environ(word: str) -> str:
+        assert until(lambda: market.processes(word))
         return Path(f"/proc/{market.processes(word)[0]}/environ").read_text().replace("\0", "\n")
 
     assert "//duebill_web:" in environ("gunicorn")
@@ -62,6 +87,7 @@ def test_each_process_has_its_own_role_and_only_the_signer_its_folder(market: Ru
 
 
 def test_what_it_keeps_is_private(market: RunningMarket) -> None:
+    assert until((market.home / "signer" / "key").exists)
     for place in (*(market.home / "secrets").iterdir(), market.home / "signer" / "key", market.home / "postgres" / "password"):
         assert stat.S_IMODE(place.stat().st_mode) == 0o600, place
     for place in (market.home / "secrets", market.home / "signer", market.home / "log", market.home / "postgres" / "data"):
@@ -78,27 +104,27 @@ def test_the_stack_is_small(market: RunningMarket) -> None:
     assert max(proportional_mb(pid) for pid in market.processes("gunicorn")) < 250
 
 
-def test_a_second_start_in_the_same_folder_says_where_the_first_is(market: RunningMarket) -> None:
-    second = RunningMarket(market.home, free_port(), "--empty")
+def test_a_second_start_in_the_same_folder_says_where_the_first_is(market: RunningMarket, start: Open) -> None:
+    second = start(market.home)
     assert second.process.wait(60) == 1
     assert f"already open: http://127.0.0.1:{market.port}, process {market.process.pid}" in second.said
     assert market.status() == 200
 
 
-def test_a_busy_port_is_said(folder: Path) -> None:
+def test_a_busy_port_is_said(folder: Path, start: Open) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        other = RunningMarket(folder / "other", port, "--empty")
+        other = start(folder / "other", port)
         assert other.process.wait(60) == 1
     assert f"Port {port} is in use by another program. Choose another one: bin/run --port" in other.said
     assert "Traceback" not in other.said
 
 
-def test_a_folder_that_cannot_be_used_is_said(folder: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_said(folder: Path, start: Open) -> None:
     (folder / "a-file").write_text("not a folder")
-    other = RunningMarket(folder / "a-file" / "home", free_port(), "--empty")
+    other = start(folder / "a-file" / "home")
     assert other.process.wait(60) == 1
     assert "Set DUEBILL_HOME to a folder of your own" in other.said
     assert "Traceback" not in other.said
@@ -121,14 +147,14 @@ def test_a_killed_process_comes_back(market: RunningMarket, word: str) -> None:
     assert until(lambda: market.status() == 200, 60)
 
 
-def test_closing_ends_everything_and_it_opens_again_quickly(folder: Path) -> None:
+def test_closing_ends_everything_and_it_opens_again_quickly(folder: Path, start: Open) -> None:
     port = free_port()
-    first = RunningMarket(folder / "again", port, "--empty")
+    first = start(folder / "again", port)
     first.opened()
     assert first.close() == 0
     assert first.processes() == []
     began = time.monotonic()
-    second = RunningMarket(folder / "again", port, "--empty")
+    second = start(folder / "again", port)
     second.opened()
     taken = time.monotonic() - began
     assert second.status() == 200
@@ -137,21 +163,22 @@ def test_closing_ends_everything_and_it_opens_again_quickly(folder: Path) -> Non
     assert taken < 30, f"{taken:.1f} s; about 4 s on an idle machine"
 
 
-def test_when_the_supervisor_is_killed_its_processes_die_with_it(folder: Path) -> None:
-    first = RunningMarket(folder / "orphans", free_port(), "--empty")
+def test_when_the_supervisor_is_killed_its_processes_die_with_it(folder: Path, start: Open) -> None:
+    first = start(folder / "orphans")
     first.opened()
     first.process.kill()
     first.process.wait()
     assert until(lambda: not first.processes(), 20), first.processes()
 
 
-def test_after_kill_9_of_everything_it_opens_again(folder: Path) -> None:
+def test_after_kill_9_of_everything_it_opens_again(folder: Path, start: Open) -> None:
     port = free_port()
-    first = RunningMarket(folder / "killed", port, "--empty")
+    first = start(folder / "killed", port)
     first.opened()
+    assert until((folder / "killed" / "signer" / "key").exists)
     key = (folder / "killed" / "signer" / "key").read_text()
     first.kill_everything()
-    second = RunningMarket(folder / "killed", port, "--empty")
+    second = start(folder / "killed", port)
     second.opened()
     assert second.status() == 200
     assert (folder / "killed" / "signer" / "key").read_text() == key
@@ -159,9 +186,9 @@ def test_after_kill_9_of_everything_it_opens_again(folder: Path) -> None:
     assert until(lambda: not second.processes(), 20)
 
 
-def test_of_three_starters_at_once_one_opens_the_market(folder: Path) -> None:
+def test_of_three_starters_at_once_one_opens_the_market(folder: Path, start: Open) -> None:
     port = free_port()
-    starters = [RunningMarket(folder / "three", port, "--empty") for _ in range(3)]
+    starters = [start(folder / "three", port) for _ in range(3)]
     assert until(lambda: sum(one.process.poll() is not None for one in starters) == 2, 60)
     winner = next(one for one in starters if one.process.poll() is None)
     winner.opened()
@@ -172,27 +199,27 @@ def test_of_three_starters_at_once_one_opens_the_market(folder: Path) -> None:
     assert winner.close() == 0
 
 
-def test_a_first_start_killed_half_way_is_begun_anew(folder: Path) -> None:
+def test_a_first_start_killed_half_way_is_begun_anew(folder: Path, start: Open) -> None:
     port = free_port()
-    first = RunningMarket(folder / "half", port, "--empty")
+    first = start(folder / "half", port)
     assert until(lambda: "PostgreSQL started" in first.said, 60)
     first.kill_everything()
-    second = RunningMarket(folder / "half", port, "--empty")
+    second = start(folder / "half", port)
     second.opened()
     assert second.status() == 200
     assert second.close() == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_a_normal_user_opens_it(folder: Path) -> None:
+def test_a_normal_user_opens_it(folder: Path, start: Open) -> None:
     from tests.embedded_postgres.test_embedded_postgres import python_for_everybody
 
     home = folder / "somebody" / "home"
     home.parent.mkdir(mode=0o777)
     home.parent.chmod(0o777)
     paths = [path for path in sys.path if "site-packages" in path]
-    running = RunningMarket(
-        home, free_port(), "--empty", python=python_for_everybody(), user="nobody", extra_groups=[], paths=paths
+    running = start(
+        home, python=python_for_everybody(), user="nobody", extra_groups=[], paths=paths
     )
     running.opened()
     assert running.status() == 200
