@@ -50,6 +50,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("New listing"), ("seller.new_listing", "seller.listing", "seller.draft")),
         Item(N_("Bulk upload"), ("seller.bulk_upload", "seller.bulk")),
         Item(N_("Money"), ("seller.money",)),
+        Item(N_("Accounts"), ("seller.accounts",)),
         Item(N_("Requests"), ("seller.requests",)),
     ),
     Role.INVESTOR: (

@@ -131,9 +131,24 @@ def _page(
     document = queries.document(db.session(), found.document_id) if found.document_id else None
     return render_template(
         "seller/draft.html", draft=found, document=document, considered=considered, given=given, terms=terms,
-        error=error, problems=reasons(error) if error else (), typed_amount=typed_amount, **_lists(),
+        error=error, problems=reasons(error) if error else (), typed_amount=typed_amount, asides=_asides(considered),
+        **_lists(),
         cost=reports.cost_of(db.session(), considered, terms, today(), policy()), policy=policy(),
     )  # fmt: skip
+
+
+def _asides(considered: Considered) -> dict[str, str]:
+    """Return what stands at the right of a rule that passes: the fact it rests on."""
+    facts = considered.facts
+    found = {
+        "document_type": gettext("type %(code)s", code=facts.document_type),
+        "currency": facts.currency,
+        "seller_is_you": considered.seller.legal_id,
+        "commercial_debtor": facts.debtor_legal_id or facts.debtor_vat_id,
+        "already_listed": gettext("exact key is free"),
+        "tenor": str(facts.due_on),
+    }
+    return {rule: words for rule, words in found.items() if words}
 
 
 @blueprint.post("/drafts/<uuid:draft_id>")
