@@ -1,7 +1,8 @@
-"""PostgreSQL out of the box: real PostgreSQL from the installed package, with no system service, open port or privilege.
+"""PostgreSQL out of the box: the real one from the installed package; no system service, open port or privilege.
 
-One directory holds one server: its data, its password, its log and its locks. Who starts it second finds it running and uses it.
-The server stops when its last user has gone, even when that user was killed (`stack.guardian`), and what was committed stays.
+One directory holds one server: its data, its password, its log and its locks. Who starts it second finds it running
+and uses it. The server stops when its last user has gone, even when that user was killed (`stack.guardian`), and what
+was committed stays.
 """
 
 import contextlib
@@ -17,7 +18,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, LiteralString
 from urllib.parse import quote
@@ -26,7 +26,16 @@ import psycopg
 from psycopg import sql
 
 from marketplace.stack import guardian
-from marketplace.stack.postgres_binaries import PostgresFailed, RunAs, binaries, can_enter, choose_user, clean_environment, run_as
+from marketplace.stack.files import locked, make_directory, opened, sync_directory, try_lock, write_private
+from marketplace.stack.postgres_binaries import (
+    PostgresFailed,
+    RunAs,
+    binaries,
+    can_enter,
+    choose_user,
+    clean_environment,
+    run_as,
+)
 
 __all__ = ["EmbeddedPostgres", "PostgresFailed"]
 
@@ -34,6 +43,7 @@ SUPERUSER = "duebill_admin"
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_BYTES_MAX = 107
 START_SECONDS_MAX = 90.0
+SHORT = Path("/tmp")  # noqa: S108 (a directory in it is checked to be private before it is used)
 SYSTEM_HOME = Path("/var/lib/duebill")
 SETTINGS = {
     "listen_addresses": "",
@@ -92,7 +102,9 @@ class EmbeddedPostgres:
                         self._end_server()
                     raise
         except PermissionError as error:
-            raise PostgresFailed(f"{error.filename or self.directory} is not yours to use: {error.strerror}.") from error
+            raise PostgresFailed(
+                f"{error.filename or self.directory} is not yours to use: {error.strerror}."
+            ) from error
 
     def stop(self) -> Literal["stopped", "in use"]:
         """Stop using the server; it stops if nobody else uses it. Returns once that is decided and done."""
@@ -136,7 +148,9 @@ class EmbeddedPostgres:
             if not self.alive():
                 raise PostgresFailed(f"PostgreSQL did not start. {self.log}:\n{self._last_words()}")
             time.sleep(0.01)
-        raise PostgresFailed(f"PostgreSQL did not answer in {START_SECONDS_MAX:.0f} seconds. {self.log}:\n{self._last_words()}")
+        raise PostgresFailed(
+            f"PostgreSQL did not answer in {START_SECONDS_MAX:.0f} seconds. {self.log}:\n{self._last_words()}"
+        )
 
     # -- addresses and administration -------------------------------------------------------------------------
 
@@ -158,7 +172,7 @@ class EmbeddedPostgres:
         )  # fmt: skip
 
     def ensure_role(self, name: str, attributes: LiteralString = "") -> None:
-        """Let a role sign in, with `password(name)`; make it if there is none. `attributes`: CREATEROLE and the like."""
+        """Let a role sign in, with `password(name)`; make it if there is none. `attributes`: as in CREATEROLE."""
         with self.connect() as connection:
             known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
             statement = sql.SQL("{} ROLE {} LOGIN {} PASSWORD {}").format(
@@ -211,13 +225,15 @@ class EmbeddedPostgres:
         near = self.root / "socket"
         if len(os.fsencode(near / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX:
             return near
-        return Path("/tmp") / f"duebill-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:24]}"
+        return SHORT / f"duebill-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:24]}"
 
     def _secret(self) -> str:
         try:
             return (self.root / "password").read_text().strip()
         except FileNotFoundError:
-            raise PostgresFailed(f"{self.root / 'password'} is missing: without it the data cannot be opened.") from None
+            raise PostgresFailed(
+                f"{self.root / 'password'} is missing: without it the data cannot be opened."
+            ) from None
 
     def _last_words(self) -> str:
         with contextlib.suppress(OSError):
@@ -265,7 +281,9 @@ class EmbeddedPostgres:
 
     def _launch(self, user: RunAs) -> None:
         sockets = self._prepare_sockets(user)
-        settings = SETTINGS | {"unix_socket_directories": str(sockets)} | (THROW_AWAY_SETTINGS if self.throw_away else {})
+        settings = (
+            SETTINGS | {"unix_socket_directories": str(sockets)} | (THROW_AWAY_SETTINGS if self.throw_away else {})
+        )
         command = [sys.executable, "-I", "-S", guardian.__file__, "--uid", str(user.uid), "--gid", str(user.gid)]
         command += ["--users", str(self.root / "users.lock"), "--server", str(self.root / "server.lock")]
         command += ["--throw-away", str(self.root)] if self.throw_away else []
@@ -326,7 +344,7 @@ class EmbeddedPostgres:
         return True
 
     def _end_server(self) -> None:
-        """Wait for the server's end, if it has begun; help when its guardian does not (it was killed, or the server hangs)."""
+        """Wait for the server's end; help when its guardian does not (it was killed, or the server hangs)."""
         for wish, patience in ((None, 2.0), (signal.SIGINT, 15.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0)):
             if wish is not None:
                 self._signal_server(wish)
@@ -344,59 +362,3 @@ class EmbeddedPostgres:
             name = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True).stdout
             if re.search(r"\bpostgres\b", name):
                 os.kill(pid, wish)
-
-
-# -- small things with files ----------------------------------------------------------------------------------
-
-
-def make_directory(directory: Path) -> Path:
-    """Make a directory that others cannot list; as root, `nobody` can pass through it."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
-    return directory
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only we can read, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a renaming last."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """A lock file's handle."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; wait for it."""
-    with opened(path) as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def try_lock(handle: int, kind: int) -> bool:
-    """Take a lock if it is free now."""
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -20,7 +20,8 @@ from werkzeug.test import TestResponse
 from config.settings import Settings, read_policy, sqlalchemy_url
 from marketplace.app import create_app
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres, locked
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.stack.files import locked
 from marketplace.stack.migration import migrate
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -40,7 +41,7 @@ CHROMIUM_SWITCHES = (
 
 @pytest.fixture(scope="session")
 def run_directory() -> Path:
-    """A short path that this run's processes share; in memory where there is room, for copies are then ten times faster."""
+    """A short path that this run's processes share; in memory where there is room: copies are ten times faster."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2_000_000_000 and os.access(memory, os.W_OK)
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone{os.getpid()}")[:16]
@@ -81,7 +82,7 @@ def database_name(worker_id: str) -> str:
     return f"duebill_{worker_id}"
 
 
-@pytest.fixture()
+@pytest.fixture
 def database(postgres: EmbeddedPostgres, template: str, database_name: str) -> Iterator[str]:
     """The name of a fresh, migrated database. Its address for a role: `postgres.url(database, role)`."""
     postgres.drop_database(database_name)
@@ -90,7 +91,7 @@ def database(postgres: EmbeddedPostgres, template: str, database_name: str) -> I
     postgres.drop_database(database_name)
 
 
-@pytest.fixture()
+@pytest.fixture
 def owner_engine(postgres: EmbeddedPostgres, database: str) -> Iterator[Engine]:
     """An engine of the database's owner, who may try what the application may not."""
     engine = create_engine(sqlalchemy_url(postgres.url(database, OWNER)), poolclass=NullPool)
@@ -132,7 +133,7 @@ def _as_visited(app: Flask) -> Flask:
     return app
 
 
-@pytest.fixture()
+@pytest.fixture
 def app(_standing_app: Flask, database: str) -> Iterator[Flask]:
     """The application on a fresh database. One application serves all tests: another setting needs `make_app`."""
     yield _standing_app
@@ -140,7 +141,7 @@ def app(_standing_app: Flask, database: str) -> Iterator[Flask]:
         db.engine.dispose()
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_app(settings: Settings, postgres: EmbeddedPostgres, database: str) -> Iterator[Callable[..., Flask]]:
     """Make an application of one's own on the fresh database: `make_app(role="duebill_web", demo=True)`."""
     made: list[Flask] = []
@@ -156,14 +157,14 @@ def make_app(settings: Settings, postgres: EmbeddedPostgres, database: str) -> I
             db.engine.dispose()
 
 
-@pytest.fixture()
+@pytest.fixture
 def context(app: Flask) -> Iterator[Flask]:
     """The application with its context pushed, as `perform` needs it."""
     with app.app_context():
         yield app
 
 
-@pytest.fixture()
+@pytest.fixture
 def session(context: Flask) -> Iterator["scoped_session[Session]"]:
     """The application's session, in a pushed context. Roll back or expire to see what others committed."""
     yield db.session
@@ -171,7 +172,7 @@ def session(context: Flask) -> Iterator["scoped_session[Session]"]:
     db.session.remove()
 
 
-@pytest.fixture()
+@pytest.fixture
 def client(app: Flask) -> FlaskClient:
     """A visitor without a browser."""
     return app.test_client()
@@ -189,7 +190,7 @@ def shared() -> Path:
     return place
 
 
-@pytest.fixture()
+@pytest.fixture
 def live_server(app: Flask) -> Iterator[str]:
     """The address at which the application really listens."""
     from werkzeug.serving import make_server
@@ -209,7 +210,9 @@ def chromium() -> str:
     chosen = os.environ.get("DUEBILL_CHROMIUM")
     found = next((path for path in ((chosen,) if chosen else CHROMIUM) if path and os.access(path, os.X_OK)), None)
     if found is None:
-        words = "NO CHROMIUM: browser tests did not run. Install one (apt-get install chromium) or set DUEBILL_CHROMIUM."
+        words = (
+            "NO CHROMIUM: browser tests did not run. Install one (apt-get install chromium) or set DUEBILL_CHROMIUM."
+        )
         if os.environ.get("DUEBILL_REQUIRE_BROWSER") == "1" or os.environ.get("CI") == "true":
             pytest.fail(words, pytrace=False)
         pytest.skip(words)
@@ -227,7 +230,7 @@ def browser(chromium: str) -> Iterator[Any]:
         running.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A fresh page, 1280 pixels wide, with no cookies (a Playwright `Page`)."""
     visit = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="Europe/Madrid")

@@ -1,4 +1,4 @@
-"""The supervisor's children: start them, notice when one dies, start it again more and more slowly, end them in order."""
+"""The supervisor's children: started, started again when one dies (more and more slowly), ended in order."""
 
 import contextlib
 import os
@@ -68,7 +68,9 @@ class Child:
             pause = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
             self._failures += 1
             self._again_at = now + pause
-            self._say(f"{self.program.name} ended ({describe(self._process.returncode)}); again in {pause:g} s. {self.log}")
+            self._say(
+                f"{self.program.name} ended ({describe(self._process.returncode)}); again in {pause:g} s. {self.log}"
+            )
             self._end_group()
         elif now >= self._again_at:
             self._again_at = 0.0

@@ -4,9 +4,10 @@ Run as a script by `marketplace.embedded_postgres`, with the standard library al
 
     guardian.py --uid N --gid N --users FILE --server FILE [--throw-away DIRECTORY] -- postgres -D …
 
-Everyone who uses the server holds a shared lock on `--users`. The kernel lets such a lock go when its holder dies, however it
-dies, so when the guardian is granted the exclusive one nobody is left and the server is stopped. PostgreSQL itself, with all its
-children, holds `--server`: whoever can lock that file knows, without trusting any process number, that no server is alive.
+Everyone who uses the server holds a shared lock on `--users`. The kernel lets such a lock go when its holder dies,
+however it dies, so when the guardian is granted the exclusive one nobody is left and the server is stopped. PostgreSQL
+itself, with all its children, holds `--server`: whoever can lock that file knows, without trusting any process number,
+that no server is alive.
 """
 
 import argparse

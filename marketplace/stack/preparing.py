@@ -47,7 +47,7 @@ class Preparation:
         demo = is_demonstration(self._postgres)
         if demo and not self._place.demo:
             raise StackFailed(
-                f"{self._place.home} holds the demonstration. For an empty market: DUEBILL_HOME=SOME/FOLDER bin/run --empty"
+                f"{self._place.home} holds the demonstration. For an empty market: DUEBILL_HOME=FOLDER bin/run --empty"
             )
         return demo
 
@@ -61,7 +61,7 @@ class Preparation:
             connection.execute(f"GRANT duebill_web, duebill_worker TO {APPLICATION}")
 
     def _make_database(self, postgres: EmbeddedPostgres) -> None:
-        """Make and fill the database under another name; it gets its own when it is complete, so a half one is no one's."""
+        """Make and fill the database under another name. It gets its own when it is complete."""
         for left in ("sandbox", "signer"):
             shutil.rmtree(self._place.home / left, ignore_errors=True)
         (self._place.home / "people.json").unlink(missing_ok=True)
@@ -74,11 +74,15 @@ class Preparation:
             self._fill(postgres)
         else:
             self._say("The first operator (the password is shown this once; change it after signing in):")
-            self._run("first-operator", ["first-operator"], self._place.environment(postgres.url(UNFINISHED, APPLICATION)))
+            self._run(
+                "first-operator", ["first-operator"], self._place.environment(postgres.url(UNFINISHED, APPLICATION))
+            )
         with postgres.connect() as connection:
             connection.execute(f"ALTER DATABASE {UNFINISHED} RESET synchronous_commit")
             connection.execute("CHECKPOINT")
-            connection.execute(f"COMMENT ON DATABASE {UNFINISHED} IS '{DEMONSTRATION if self._place.demo else 'market'}'")
+            connection.execute(
+                f"COMMENT ON DATABASE {UNFINISHED} IS '{DEMONSTRATION if self._place.demo else 'market'}'"
+            )
             connection.execute(f"ALTER DATABASE {UNFINISHED} RENAME TO {DATABASE}")
 
     def _migrate(self, url: str, database: str) -> None:
@@ -100,10 +104,24 @@ class Preparation:
 
     def _run(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         """Run one of our own commands to its end; what it says is shown."""
-        command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), "--", sys.executable, "-m", "marketplace"]
-        done = subprocess.run([*command, *arguments], env=dict(environment), stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            launch.__file__,
+            str(os.getpid()),
+            "--",
+            sys.executable,
+            "-m",
+            "marketplace",
+        ]
+        done = subprocess.run(
+            [*command, *arguments], env=dict(environment), stdin=subprocess.DEVNULL, stdout=sys.stderr
+        )
         if done.returncode:
-            raise StackFailed(f"The step {name} failed (see above); nothing was changed that the next start does not repair.")
+            raise StackFailed(
+                f"The step {name} failed (see above); nothing was changed that the next start does not repair."
+            )
 
 
 def newest_revision() -> str:

@@ -90,7 +90,9 @@ def supervise(
         if web.pid is None:
             raise StackFailed(f"The web server did not start. {web.log}:\n{web.last_words()}")
         if time.monotonic() - began > WEB_SECONDS_MAX:
-            raise StackFailed(f"The web server did not answer in {WEB_SECONDS_MAX:.0f} s. {web.log}:\n{web.last_words()}")
+            raise StackFailed(
+                f"The web server did not answer in {WEB_SECONDS_MAX:.0f} s. {web.log}:\n{web.last_words()}"
+            )
         time.sleep(0.05)
     say(f"Web server answers ({time.monotonic() - began:.1f} s)")
     for child in children[len(first) :]:
@@ -146,7 +148,7 @@ def close_postgres(postgres: EmbeddedPostgres, say: Say) -> None:
 
 @contextmanager
 def stopping_politely() -> Iterator[Callable[[], None]]:
-    """Turn the first wish to stop into `Stopped`; after `calm()` further ones are not heard while things are put away."""
+    """Turn the first wish to stop into `Stopped`; after `calm()` further ones are not heard."""
     assert threading.current_thread() is threading.main_thread()
     wishes = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

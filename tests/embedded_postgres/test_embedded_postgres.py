@@ -20,7 +20,7 @@ HOUSE = Path(__file__).resolve().parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 
 
-@pytest.fixture()
+@pytest.fixture
 def place() -> Iterator[Path]:
     """A folder that any user may reach, unlike pytest's own."""
     memory = Path("/dev/shm")
@@ -30,7 +30,7 @@ def place() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(place: Path) -> Iterator[EmbeddedPostgres]:
     """A server that keeps its data, in a folder of the test's own."""
     embedded = EmbeddedPostgres(place / "postgres")
@@ -126,9 +126,7 @@ def _start_and_count(directory: Path, results: "multiprocessing.Queue[str]", gat
 def test_three_starters_at_once_get_one_server(place: Path) -> None:
     context = multiprocessing.get_context("spawn")
     results, gate = context.Queue(), context.Event()
-    starters = [
-        context.Process(target=_start_and_count, args=(place / "postgres", results, gate)) for _ in range(3)
-    ]
+    starters = [context.Process(target=_start_and_count, args=(place / "postgres", results, gate)) for _ in range(3)]
     for starter in starters:
         starter.start()
     try:
@@ -293,10 +291,10 @@ def test_a_normal_user_can_run_it(place: Path) -> None:
         "s = EmbeddedPostgres(Path(sys.argv[1])); print(s.start()); s.connect().close(); print(s.stop())"
     )
     place.chmod(0o777)
-    python = python_for_everybody()
+    environ = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [python, "-c", words, str(place / "postgres")], cwd=HOUSE, user="nobody", extra_groups=[], text=True,
-        capture_output=True, env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PATH": "/usr/bin:/bin"},
+        [python_for_everybody(), "-c", words, str(place / "postgres")], cwd=HOUSE, user="nobody", extra_groups=[],
+        text=True, capture_output=True, env=environ,
     )  # fmt: skip
     assert done.stdout == "started\nstopped\n", done.stderr
     assert (place / "postgres" / "data").stat().st_uid != 0

@@ -50,11 +50,7 @@ def test_one_module_imports(library: str, importers: set[str]) -> None:
 
 def test_only_perform_commits() -> None:
     """Sessions are committed in one place; what else writes (job runs, windows, the signer) says `engine.begin()`."""
-    found = [
-        named(path)
-        for path in modules("marketplace")
-        if "session.commit()" in path.read_text(encoding="utf-8")
-    ]
+    found = [named(path) for path in modules("marketplace") if "session.commit()" in path.read_text(encoding="utf-8")]
     assert not found, found
 
 

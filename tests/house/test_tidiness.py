@@ -55,9 +55,9 @@ def test_public_things_have_a_docstring() -> None:
         if ast.get_docstring(tree(path)) is None and path.name != "__init__.py":
             bare.append(named(path))
         for node in tree(path).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                if ast.get_docstring(node) is None:
-                    bare.append(f"{named(path)}:{node.lineno} {node.name}")
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            if public and ast.get_docstring(node) is None:
+                bare.append(f"{named(path)}:{node.lineno} {node.name}")
     assert not bare, "\n".join(bare)
 
 
@@ -95,7 +95,9 @@ def test_the_pins_answer_what_is_asked_for() -> None:
         for line in (HOUSE / f"{name}.in").read_text().splitlines():
             if line and not line.startswith(("#", "-r")):
                 wanted = re.split(r"[\[<>=]", line)[0].strip().lower()
-                assert re.search(rf"^{re.escape(wanted)}(\[[^]]*\])?==.*\\$", pins, re.M | re.I), f"{wanted} in {name}.txt"
+                assert re.search(rf"^{re.escape(wanted)}(\[[^]]*\])?==.*\\$", pins, re.M | re.I), (
+                    f"{wanted} in {name}.txt"
+                )
         assert "--hash=sha256:" in pins
         assert "http" not in pins
 

@@ -49,7 +49,9 @@ class RunningMarket:
         self.home, self.port = home, port
         handle, path = tempfile.mkstemp(prefix="duebill-said-")
         self.said_path = Path(path)
-        environ = {key: value for key, value in os.environ.items() if not key.startswith(("DUEBILL_", "DATABASE_", "STRIPE_"))}
+        environ = {
+            key: value for key, value in os.environ.items() if not key.startswith(("DUEBILL_", "DATABASE_", "STRIPE_"))
+        }
         environ |= {"DUEBILL_HOME": str(home), "PYTHONPATH": os.pathsep.join([str(HOUSE), *popen.pop("paths", [])])}
         with os.fdopen(handle, "wb") as said:
             self.process = subprocess.Popen(
@@ -88,7 +90,10 @@ class RunningMarket:
             if not folder.name.isdigit() or int(folder.name) == os.getpid():
                 continue
             command, environ = read(folder / "cmdline"), read(folder / "environ")
-            if f"{self.home}/" in f"{command} {environ} ".replace(f"{self.home} ", f"{self.home}/ ") and word in command:
+            if (
+                f"{self.home}/" in f"{command} {environ} ".replace(f"{self.home} ", f"{self.home}/ ")
+                and word in command
+            ):
                 found.append(int(folder.name))
         return found
 

@@ -88,9 +88,18 @@ def test_each_process_has_its_own_role_and_only_the_signer_its_folder(market: Ru
 
 def test_what_it_keeps_is_private(market: RunningMarket) -> None:
     assert until((market.home / "signer" / "key").exists)
-    for place in (*(market.home / "secrets").iterdir(), market.home / "signer" / "key", market.home / "postgres" / "password"):
+    for place in (
+        *(market.home / "secrets").iterdir(),
+        market.home / "signer" / "key",
+        market.home / "postgres" / "password",
+    ):
         assert stat.S_IMODE(place.stat().st_mode) == 0o600, place
-    for place in (market.home / "secrets", market.home / "signer", market.home / "log", market.home / "postgres" / "data"):
+    for place in (
+        market.home / "secrets",
+        market.home / "signer",
+        market.home / "log",
+        market.home / "postgres" / "data",
+    ):
         assert stat.S_IMODE(place.stat().st_mode) == 0o700, place
 
 
@@ -218,9 +227,7 @@ def test_a_normal_user_opens_it(folder: Path, start: Open) -> None:
     home.parent.mkdir(mode=0o777)
     home.parent.chmod(0o777)
     paths = [path for path in sys.path if "site-packages" in path]
-    running = start(
-        home, python=python_for_everybody(), user="nobody", extra_groups=[], paths=paths
-    )
+    running = start(home, python=python_for_everybody(), user="nobody", extra_groups=[], paths=paths)
     running.opened()
     assert running.status() == 200
     assert home.stat().st_uid != 0
