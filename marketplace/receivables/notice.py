@@ -74,7 +74,7 @@ def pay_to(tx: Tx, row: ReceivableRow) -> PayTo:
 
 
 def phrase_of(seller_id: UUID, debtor_id: UUID) -> str:
-    """Return the anti-fraud phrase that this seller and this debtor share; nobody can work it out without the pepper."""
+    """Return the anti-fraud phrase that this seller and this debtor share; it takes the pepper to make it."""
     return phrase(current_app.extensions["duebill"].settings.pepper, seller_id, debtor_id)
 
 

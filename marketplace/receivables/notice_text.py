@@ -20,7 +20,14 @@ WIDE_FONTS = (
     "/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf",
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
 )
-WORDS = ["amber", "anchor", "apple", "arrow", "autumn", "basil", "beacon", "birch", "bridge", "bronze", "candle", "canyon", "cedar", "cherry", "clover", "copper", "coral", "cotton", "crystal", "daisy", "delta", "ember", "falcon", "feather", "fern", "forest", "garden", "ginger", "granite", "harbour", "hazel", "heron", "indigo", "island", "ivory", "jasmine", "juniper", "kettle", "lantern", "lemon", "linen", "maple", "marble", "meadow", "mint", "mosaic", "needle", "oak", "olive", "orchard", "paper", "pearl", "pepper", "pine", "quartz", "raven", "river", "saddle", "saffron", "silver", "summer", "willow"]
+WORDS = (
+    "amber", "anchor", "apple", "arrow", "autumn", "basil", "beacon", "birch", "bridge", "bronze", "candle",
+    "canyon", "cedar", "cherry", "clover", "copper", "coral", "cotton", "crystal", "daisy", "delta", "ember",
+    "falcon", "feather", "fern", "forest", "garden", "ginger", "granite", "harbour", "hazel", "heron", "indigo",
+    "island", "ivory", "jasmine", "juniper", "kettle", "lantern", "lemon", "linen", "maple", "marble", "meadow",
+    "mint", "mosaic", "needle", "oak", "olive", "orchard", "paper", "pearl", "pepper", "pine", "quartz", "raven",
+    "river", "saddle", "saffron", "silver", "summer", "willow"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

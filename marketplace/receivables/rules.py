@@ -131,7 +131,7 @@ def _sort(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator
     else:
         yield Check("document_type", "fail", N_("It is not an invoice that can be sold"),
                     {"type": facts.document_type}, "document_type",
-                    N_("A document of type %(type)s is not a claim that can be sold. Upload the invoice itself."))  # fmt: skip
+                    N_("A document of type %(type)s is no claim to sell. Upload the invoice itself."))  # fmt: skip
 
 
 def _currency(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
@@ -154,10 +154,12 @@ def _amount(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterat
         yield Check("face", "fail", N_("Nothing is due on it"), params, "face_minor",
                     N_("Nothing is due on this invoice, so there is nothing to sell."))  # fmt: skip
     elif face < low:
-        yield Check("face", "fail", N_("The amount due is too small"), {"low": plain_amount(low, facts.currency), **params}, "face_minor",
+        params["low"] = plain_amount(low, facts.currency)
+        yield Check("face", "fail", N_("The amount due is too small"), params, "face_minor",
                     N_("The amount due is below the smallest that is listed, %(low)s."))  # fmt: skip
     elif face > high:
-        yield Check("face", "fail", N_("The amount due is too large"), {"high": plain_amount(high, facts.currency), **params}, "face_minor",
+        params["high"] = plain_amount(high, facts.currency)
+        yield Check("face", "fail", N_("The amount due is too large"), params, "face_minor",
                     N_("The amount due is above the largest that is listed, %(high)s."))  # fmt: skip
     elif facts.total_minor is not None and face > facts.total_minor:
         yield Check("face", "fail", N_("More is due than the invoice comes to"), params, "face_minor",
@@ -218,7 +220,7 @@ def _debtor(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterat
                     N_("The debtor’s number is your own. Enter the customer’s."))  # fmt: skip
     elif about.related:
         yield Check("related", "fail", N_("The debtor is related to you"), params, "debtor_legal_id",
-                    N_("%(debtor)s belongs to your group. Invoices between related companies are not listed."))  # fmt: skip
+                    N_("%(debtor)s belongs to your group. Invoices within a group are not listed."))  # fmt: skip
     elif not facts.debtor_is_person:
         yield Check("commercial_debtor", "pass", N_("The debtor is a business, and not related to you"), params)
     if about.debtor is not None and not about.debtor.good_standing:
@@ -235,7 +237,7 @@ def _payee(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterato
         about.seller, facts.payee_name, facts.payee_legal_id, None
     ):
         yield Check("payee", "look", N_("Somebody else is to be paid"), params, "payee_name",
-                    N_("The invoice tells the debtor to pay %(payee)s. It may be sold already: an operator looks."))  # fmt: skip
+                    N_("The invoice says to pay %(payee)s. It may be sold already: an operator looks."))  # fmt: skip
         return
     if not facts.iban:
         yield Check("iban", "pass", N_("No other account is named on the invoice"))
@@ -267,8 +269,9 @@ def _document(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iter
     for words in about.document_words:
         yield Check("document", "look", N_("The document needs a look"), {}, "", words)
     if about.changed:
-        yield Check("differences", "look", N_("You changed what the invoice says"), {"fields": ", ".join(about.changed)},
-                    "", N_("An operator compares what you changed with the document: %(fields)s."))  # fmt: skip
+        params = {"fields": ", ".join(about.changed)}
+        yield Check("differences", "look", N_("You changed what the invoice says"), params, "",
+                    N_("An operator compares what you changed with the document: %(fields)s."))  # fmt: skip
 
 
 def _concentration(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
@@ -278,7 +281,7 @@ def _concentration(facts: InvoiceFacts, about: Circumstances, policy: Policy) ->
     params = {"share": plain_percent(about.debtor_share_bps), "limit": plain_percent(limit)}
     if about.debtor_share_bps > limit:
         yield Check("concentration", "fail", N_("The debtor would be too large a part of the book"), params,
-                    "face_minor", N_("This debtor would be %(share)s of the book; %(limit)s is the limit."))  # fmt: skip
+                    "face_minor", N_("This debtor would be %(share)s of the book; at most %(limit)s."))  # fmt: skip
     else:
         yield Check("concentration", "pass", N_("Debtor within %(limit)s of the book: it would be %(share)s"), params)
 
@@ -299,7 +302,8 @@ def judge_terms(
     highest = policy.auction.reserve_bps_max
     if reserve_bps is not None and reserve_bps > highest:
         found.append(Problem("reserve_bps", "reserve_too_high",
-                             N_("The reserve may be at most %(limit)s a year."), {"limit": plain_percent(highest)}))  # fmt: skip
+                             N_("The reserve may be at most %(limit)s a year."),
+                             {"limit": plain_percent(highest)}))  # fmt: skip
     if own_rate_bps is not None and own_rate_bps > (reserve_bps or highest):
         found.append(Problem("own_rate_bps", "own_rate_above_reserve",
                              N_("The rate you accept by itself cannot be above the reserve.")))  # fmt: skip

@@ -260,7 +260,8 @@ class WithdrawSchema(Schema):
         return WithdrawReceivable(**values)
 
 
-YES_NO = {"truthy": {"yes", "true", "1", True}, "falsy": {"no", "false", "0", False}}
+YES = {"yes", "true", "1", True}
+NO = {"no", "false", "0", False}
 
 
 class ConfirmSchema(Schema):
@@ -269,8 +270,9 @@ class ConfirmSchema(Schema):
     token = fields.String(required=True)
     amount_minor = _minor(required=True)
     pay_on = fields.Date(required=True, error_messages={
-        "required": N_("Enter the day on which you will pay."), "invalid": N_("Enter a date like 2026-10-02.")})  # fmt: skip
-    prior_notice = fields.Boolean(required=True, **YES_NO, error_messages={
+        "required": N_("Enter the day on which you will pay."),
+        "invalid": N_("Enter a date like 2026-10-02.")})  # fmt: skip
+    prior_notice = fields.Boolean(required=True, truthy=YES, falsy=NO, error_messages={
         "required": N_("Say whether anyone else told you to pay them.")})  # fmt: skip
     claimant = _text()
     told_on = fields.Date()
@@ -316,7 +318,8 @@ class PromiseSchema(Schema):
     token = fields.String()
     receivable_id = fields.UUID()
     pay_on = fields.Date(required=True, error_messages={
-        "required": N_("Enter the day on which you will pay."), "invalid": N_("Enter a date like 2026-10-02.")})  # fmt: skip
+        "required": N_("Enter the day on which you will pay."),
+        "invalid": N_("Enter a date like 2026-10-02.")})  # fmt: skip
     amount_minor = _minor()
     answered_by = _text()
 

@@ -251,12 +251,12 @@ def cost_of(session: Session, considered: Considered, terms: Terms, today: date,
         return None
     debtor = ratings.party_rating(session, considered.debtor.id) if considered.debtor else None
     seller = ratings.party_rating(session, considered.seller.id)
-    known = bool(debtor and debtor.pd_ppm)
-    pd = debtor.pd_ppm if debtor and known else policy.rating.pd_prior_ppm
-    priced = pricing.price(pd, seller.pd_ppm if seller else None, days, policy.rating)
+    known = debtor.pd_ppm if debtor else None
+    priced = pricing.price(known or policy.rating.pd_prior_ppm, seller.pd_ppm if seller else None, days, policy.rating)
     made = quote(facts.face_minor, terms.deal_type, priced.indicative_bps, priced.advance_bps, days,
                  policy.fees.platform_bps)  # fmt: skip
-    return Cost(made, known, debtor.grade if debtor else None, seller.grade if seller else None, funded_on, expected_on)
+    return Cost(made, known is not None, debtor.grade if debtor else None, seller.grade if seller else None,
+                funded_on, expected_on)  # fmt: skip
 
 
 # -- money ------------------------------------------------------------------------------------------------------
@@ -325,7 +325,8 @@ def waiting_decisions(session: Session, seller_id: UUID, now: datetime) -> int:
     """Return how many awards wait for this seller's word."""
     return int(
         session.execute(
-            text("SELECT count(*) FROM lot WHERE seller_id = :seller AND state = 'awaiting_seller' AND decide_by > :now"),
+            text("SELECT count(*) FROM lot WHERE seller_id = :seller AND state = 'awaiting_seller' "
+                 "AND decide_by > :now"),
             {"seller": seller_id, "now": now},
         ).scalar_one()
     )

@@ -1,6 +1,9 @@
 """The seller's door: its pages, group by group, on one blueprint."""
 
-from marketplace.web import seller_accounts, seller_invoices, seller_listing, seller_money
+import marketplace.web.seller_accounts
+import marketplace.web.seller_invoices
+import marketplace.web.seller_listing
+import marketplace.web.seller_money  # noqa: F401
 from marketplace.web.seller_door import blueprint
 
-__all__ = ["blueprint", "seller_accounts", "seller_invoices", "seller_listing", "seller_money"]
+__all__ = ["blueprint"]

@@ -54,7 +54,8 @@ def invoices() -> ResponseReturnValue:
     states = GROUPS.get(group, GROUPS["all"])[1]
     lines = [line for line in home.lines if states is None or line.receivable.state in states]
     return render_template("seller/invoices.html", home=home, lines=lines, group=group, groups=GROUPS,
-                           next_step=words.next_step, principal_of=lambda line: reports.principal_due(line.collection), drafts=queries.drafts(db.session(), seller_id, 5))  # fmt: skip
+                           next_step=words.next_step, drafts=queries.drafts(db.session(), seller_id, 5),
+                           principal_of=lambda line: reports.principal_due(line.collection))  # fmt: skip
 
 
 @blueprint.get("/invoices/<uuid:receivable_id>")

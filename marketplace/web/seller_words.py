@@ -70,7 +70,8 @@ def _asked(page: InvoicePage) -> list[Line]:
         if letter.kind == "confirm":
             lines.append((gettext("The debtor was sent a link"), letter.queued_at, ""))
     for one in page.confirmations:
-        told = gettext("The debtor confirmed") if one.given_by == "debtor" else gettext("Two operators accepted evidence")
+        by_debtor = one.given_by == "debtor"
+        told = gettext("The debtor confirmed") if by_debtor else gettext("Two operators accepted evidence")
         lines.append((told, one.at, ""))
     if page.rating is not None:
         lines.append((gettext("Rated"), page.rating.rated_at, ""))
@@ -124,7 +125,7 @@ def _ahead(page: InvoicePage) -> list[tuple[str, datetime | str]]:
 
 
 def _end_words(state: str) -> str:
-    words = {
+    words: dict[str, str] = {
         "discharged": gettext("Paid in full"),
         "bought_back": gettext("You bought it back"),
         "written_off": gettext("Written off"),
@@ -132,7 +133,7 @@ def _end_words(state: str) -> str:
         "rejected": gettext("Refused by the operators"),
         "expired": gettext("It lapsed: too few days were left to sell it"),
     }
-    return words.get(state, state)
+    return words.get(state, str(state))
 
 
 def confirmed_words(page: InvoicePage) -> Markup:
@@ -145,7 +146,7 @@ def confirmed_words(page: InvoicePage) -> Markup:
     sent = [letter for letter in page.letters if letter.kind == "confirm"]
     if sent:
         return Markup("{} {}").format(gettext("Asked, no answer yet; sent"), moment(sent[0].queued_at))
-    return Markup(escape(gettext("Not asked yet")))
+    return escape(gettext("Not asked yet"))
 
 
 def notice_words(page: InvoicePage) -> Markup:

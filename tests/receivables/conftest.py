@@ -22,13 +22,13 @@ from tests.receivables.invoices import Paper, paper, ubl
 People = dict[str, PersonOfTheTests]
 
 
-@pytest.fixture()
+@pytest.fixture
 def people(app: Flask) -> People:
     """Everybody of the tests' cast."""
     return register(app)
 
 
-@pytest.fixture()
+@pytest.fixture
 def today(context: Flask, people: People) -> date:
     """The market's business date."""
     with db.engine.connect() as connection:
@@ -36,13 +36,13 @@ def today(context: Flask, people: People) -> date:
     return business_date(now, context.extensions["duebill"].policy.zone)
 
 
-@pytest.fixture()
+@pytest.fixture
 def invoice(today: date) -> Paper:
     """A sound invoice of Alice's to Kestrel."""
     return paper(today)
 
 
-@pytest.fixture()
+@pytest.fixture
 def drafted(context: Flask, people: People) -> Callable[..., dict[str, Any]]:
     """Draft a file as a seller (Alice by default)."""
 
@@ -52,7 +52,7 @@ def drafted(context: Flask, people: People) -> Callable[..., dict[str, Any]]:
     return draft
 
 
-@pytest.fixture()
+@pytest.fixture
 def listed(drafted: Callable[..., dict[str, Any]], people: People) -> Callable[..., dict[str, Any]]:
     """Draft and list an invoice; corrections and terms as a test wants them."""
 

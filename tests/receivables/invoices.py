@@ -94,7 +94,8 @@ def cii(p: Paper) -> bytes:
 <ram:SpecifiedTradeProduct><ram:Name>{p.goods}</ram:Name></ram:SpecifiedTradeProduct>
 <ram:SpecifiedLineTradeAgreement><ram:NetPriceProductTradePrice><ram:ChargeAmount>{amount}</ram:ChargeAmount>
 </ram:NetPriceProductTradePrice></ram:SpecifiedLineTradeAgreement>
-<ram:SpecifiedLineTradeDelivery><ram:BilledQuantity unitCode="C62">1</ram:BilledQuantity></ram:SpecifiedLineTradeDelivery>
+<ram:SpecifiedLineTradeDelivery><ram:BilledQuantity unitCode="C62">1</ram:BilledQuantity>
+</ram:SpecifiedLineTradeDelivery>
 <ram:SpecifiedLineTradeSettlement><ram:ApplicableTradeTax><ram:TypeCode>VAT</ram:TypeCode>
 <ram:CategoryCode>Z</ram:CategoryCode><ram:RateApplicablePercent>0</ram:RateApplicablePercent></ram:ApplicableTradeTax>
 <ram:SpecifiedTradeSettlementLineMonetarySummation><ram:LineTotalAmount>{amount}</ram:LineTotalAmount>
@@ -118,6 +119,7 @@ def cii(p: Paper) -> bytes:
 </ram:DueDateDateTime></ram:SpecifiedTradePaymentTerms>
 <ram:SpecifiedTradeSettlementHeaderMonetarySummation><ram:LineTotalAmount>{amount}</ram:LineTotalAmount>
 <ram:TaxBasisTotalAmount>{amount}</ram:TaxBasisTotalAmount>
-<ram:TaxTotalAmount currencyID="{p.currency}">0.00</ram:TaxTotalAmount><ram:GrandTotalAmount>{amount}</ram:GrandTotalAmount>
+<ram:TaxTotalAmount currencyID="{p.currency}">0.00</ram:TaxTotalAmount>
+<ram:GrandTotalAmount>{amount}</ram:GrandTotalAmount>
 <ram:DuePayableAmount>{amount}</ram:DuePayableAmount></ram:SpecifiedTradeSettlementHeaderMonetarySummation>
 </ram:ApplicableHeaderTradeSettlement></rsm:SupplyChainTradeTransaction></rsm:CrossIndustryInvoice>""".encode()

@@ -37,7 +37,7 @@ People = dict[str, PersonOfTheTests]
 Listed = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture()
+@pytest.fixture
 def waiting(listed: Listed, invoice: Paper) -> UUID:
     """A receivable that waits for its debtor."""
     return UUID(listed(invoice)["receivable_id"])
@@ -99,7 +99,7 @@ def test_a_link_that_ran_out_confirms_nothing(waiting: UUID, today: date, shift_
         perform(actions.confirm_receivable, command, debtor_of(waiting))
 
 
-@pytest.fixture()
+@pytest.fixture
 def shift_clock(postgres: Any, database: str) -> Callable[[int], None]:
     """Move the market's clock by days, as only the database's owner can."""
 

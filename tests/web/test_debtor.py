@@ -23,18 +23,18 @@ from tests.support import do
 People = dict[str, PersonOfTheTests]
 
 
-@pytest.fixture()
+@pytest.fixture
 def people(context: Flask) -> People:
     return register(context)
 
 
-@pytest.fixture()
+@pytest.fixture
 def today(context: Flask, people: People) -> date:
     now = db.session.execute(text("SELECT market_now()")).scalar_one()
     return business_date(now, context.extensions["duebill"].policy.zone)
 
 
-@pytest.fixture()
+@pytest.fixture
 def waiting(people: People, today: date) -> UUID:
     """An invoice of Alice's that waits for Kestrel's answer."""
     alice = people["seller_alice"].actor
@@ -43,7 +43,7 @@ def waiting(people: People, today: date) -> UUID:
     return UUID(made["receivable_id"])
 
 
-@pytest.fixture()
+@pytest.fixture
 def state(waiting: UUID) -> Callable[[], str]:
     def now() -> str:
         db.session.rollback()
@@ -161,7 +161,8 @@ def test_the_second_link_shows_and_takes_the_notice(
     assert saved.data.startswith(b"%PDF-")
     refused = client.post(f"/d/{token}/acknowledge", data={"number": "1", "answered_by": "Kim"})
     assert refused.status_code == 422
-    assert client.post(f"/d/{token}/acknowledge", data={"number": "1", "read": "1", "answered_by": "Kim"}).status_code == 303
+    taken = client.post(f"/d/{token}/acknowledge", data={"number": "1", "read": "1", "answered_by": "Kim"})
+    assert taken.status_code == 303
     db.session.rollback()
     assert queries.receivable(db.session(), waiting).notice_acknowledged_at is not None
 
