@@ -39,7 +39,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(
         SECRET_KEY=settings.secret_key,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
+        # A failed statement is logged without its values: they may be personal.
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True, "hide_parameters": not settings.testing},
         TESTING=settings.testing,
         WTF_CSRF_ENABLED=not settings.testing,
         BOOTSTRAP_SERVE_LOCAL=True,

@@ -108,7 +108,7 @@ def install(app: Flask) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(30 if app.testing else 20),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),  # standard output belongs to commands
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # standard output belongs to commands
         cache_logger_on_first_use=False,
     )
     app.before_request(_begin)

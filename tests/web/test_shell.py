@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from marketplace.db import db
 from marketplace.kernel.errors import (
     Conflict,
     GatewayFailed,
@@ -92,8 +94,6 @@ def test_posts_are_counted_over_all_workers(make_app: MakeApp) -> None:
     one, other = make_app(), make_app()
     most = one.extensions["duebill"].policy.session.posts_per_minute_max
     with one.app_context():
-        from marketplace.db import db
-
         for _ in range(most):
             hit(db.engine, "post address 127.0.0.1", most, 60)
     answer = other.test_client().post("/sign-out")
@@ -250,7 +250,7 @@ def test_a_web_worker_loads_no_model() -> None:
 def test_the_log_tells_rules_not_addresses(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
     app = make_app(testing=False)
     app.test_client().get("/language/zh_Hant?next=/private-place")
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     told = next(line for line in lines if line["event"] == "request")
     assert (told["rule"], told["status"]) == ("/language/<code>", 303)
     assert "private-place" not in json.dumps(lines)
@@ -259,3 +259,25 @@ def test_the_log_tells_rules_not_addresses(make_app: MakeApp, capsys: pytest.Cap
 
 def test_health_is_told_in_a_word(client: FlaskClient) -> None:
     assert client.get("/healthz").text == "ok\n"
+
+
+def test_the_web_role_alone_is_enough_for_the_frame(make_app: MakeApp) -> None:
+    people = register(make_app(), "seller_alice")
+    client = sign_in(make_app(role="duebill_web").test_client(), people["seller_alice"])
+    for address in ("/", "/grades", "/verify", "/healthz"):
+        assert client.get(address).status_code == 200
+    assert client.post("/sign-out").status_code == 303
+
+
+def test_a_failed_statement_is_logged_without_its_values(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    app = make_app(testing=False)
+
+    def fail() -> str:
+        db.session.execute(text("SELECT CAST(:email AS integer)"), {"email": "alice@example.com"})
+        return ""
+
+    app.add_url_rule("/fail", view_func=fail)
+    assert app.test_client().get("/fail").status_code == 500
+    told = capsys.readouterr().err
+    assert "failed" in told
+    assert "SQL parameters hidden" in told
