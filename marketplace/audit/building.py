@@ -40,13 +40,14 @@ def build_bundles(folder: Path, engine: Engine | None = None) -> int:
 def _claim(engine: Engine) -> Row[tuple[object, ...]] | None:
     with engine.begin() as connection:
         return connection.execute(
-            text(f"""
-                UPDATE bundle SET state = 'building', requested_at = requested_at, finished_at = market_now()
+            text("""
+                UPDATE bundle SET state = 'building', finished_at = market_now()
                 WHERE id = (
                     SELECT id FROM bundle WHERE state = 'queued'
-                        OR (state = 'building' AND finished_at < market_now() - interval '{ABANDONED}')
+                        OR (state = 'building' AND finished_at < market_now() - CAST(:abandoned AS interval))
                     ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-                RETURNING id, from_at, to_at, previous_size""")
+                RETURNING id, from_at, to_at, previous_size"""),
+            {"abandoned": ABANDONED},
         ).first()  # fmt: skip
 
 

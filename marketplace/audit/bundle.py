@@ -97,7 +97,7 @@ def export_bundle(
 def verify_bundle(path: Path, key: str, previous: str | None = None) -> dict[str, Any]:
     """Run the verifier that lies in every bundle. Returns its report; `ok` is false with `wrong` in words."""
     try:
-        return verify.verify(str(path), key, previous)  # type: ignore[no-untyped-call,no-any-return]
+        return verify.verify(str(path), key, previous)
     except verify.Wrong as wrong:
         return {"ok": False, "wrong": str(wrong)}
 
@@ -200,15 +200,15 @@ class _Writer:
 
     def _opening(self) -> str:
         """Write money and title as they stood before the first event of the period."""
-        replay = verify.Replay()  # type: ignore[no-untyped-call]
+        replay = verify.Replay()
         sql = """
             SELECT seq, body FROM event_order JOIN event ON id = event_id
             WHERE seq < :first AND verb = ANY (:verbs) ORDER BY seq"""
         for row in self._stream(sql, first=self.period.first, verbs=list(REPLAYED)):
-            replay.take(row.seq, json.loads(bytes(row.body)))  # type: ignore[no-untyped-call]
-        lines = list(replay.dump())  # type: ignore[no-untyped-call]
+            replay.take(row.seq, json.loads(bytes(row.body)))
+        lines = list(replay.dump())
         self._lines("opening.jsonl", lines)
-        return str(verify.state_hash(lines))  # type: ignore[no-untyped-call]
+        return str(verify.state_hash(lines))
 
     def _events(self) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -233,7 +233,7 @@ class _Writer:
             with self._member(f"{table.path}.jsonl") as put:
                 for row in table.rows(self.connection):
                     put(_json(row) + b"\n")
-                    pen.writerow([verify.cell(value) for value in row.values()])  # type: ignore[no-untyped-call]
+                    pen.writerow([verify.cell(value) for value in row.values()])
                     count += 1
                     self._tell(table.path, count, 0)
             sheet.flush()

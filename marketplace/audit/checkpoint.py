@@ -18,7 +18,12 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 
 from marketplace.audit.keys import (
-    SignerKey, generate_key, parse_verifier_key, read_key, rotation_note, sign_note,
+    SignerKey,
+    generate_key,
+    parse_verifier_key,
+    read_key,
+    rotation_note,
+    sign_note,
 )  # fmt: skip
 from marketplace.audit.merkle import EMPTY_ROOT, Frontier, consistency_proof, leaf_hash, verify_consistency
 from marketplace.audit.sequencer import node_reader, stored_frontier, stored_size
@@ -83,9 +88,9 @@ def sign_once(place: SignerPlace, engine: Engine) -> Signed | None:
     with _alone(place):
         key = read_key(place.key_file)
         last = read_state(place)
-        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-            with connection.begin():
-                fresh = _extend(connection, last, key)
+        frozen = engine.execution_options(isolation_level="REPEATABLE READ")
+        with frozen.begin() as connection:
+            fresh = _extend(connection, last, key)
         if fresh is not None:
             _write_state(place, fresh)
         newest = fresh or (last if last.size else None)

@@ -105,7 +105,7 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> tuple[str, list[Verifie
     message, gap, signatures = note.rpartition("\n\n")
     signed: list[VerifierKey] = []
     for line in signatures.splitlines():
-        dash, name, packed = (line.split(" ") + ["", ""])[:3]
+        dash, name, packed = [*line.split(" "), "", ""][:3]
         raw = base64.b64decode(packed)
         for key in keys:
             if dash == "—" and key.name == name and raw[:4].hex() == key.key_id:

@@ -120,7 +120,9 @@ def log_state(session: Session) -> LogState:
 def counts_by_verb(session: Session) -> list[tuple[str, int]]:
     """Return how often each verb occurs in the log, the most frequent first."""
     rows = session.execute(
-        text("SELECT verb, count(*) FROM event_order JOIN event ON event.id = event_id GROUP BY verb ORDER BY 2 DESC, 1")
+        text("""
+            SELECT verb, count(*) FROM event_order JOIN event ON event.id = event_id
+            GROUP BY verb ORDER BY 2 DESC, 1""")
     )
     return [(verb, count) for verb, count in rows]
 
@@ -168,7 +170,8 @@ def proved_event(session: Session, seq: int) -> ProvedEvent:
     """
     row = session.execute(
         text("""
-            SELECT seq, id, at, verb, actor_role, actor_user_id, on_behalf_of, subject_kind, subject_id, body, leaf_hash
+            SELECT seq, id, at, verb, actor_role, actor_user_id, on_behalf_of, subject_kind, subject_id,
+                   body, leaf_hash
             FROM event_order JOIN event ON event.id = event_id WHERE seq = :seq"""),
         {"seq": seq},
     ).one_or_none()
@@ -196,7 +199,8 @@ def checkpoints(session: Session, limit: int = 20) -> list[tuple[int, str, datet
 
 def bundles(session: Session, limit: int = 10) -> list[BundleLine]:
     """Return the bundles that were ordered, the newest first."""
-    return [_bundle(row) for row in session.execute(text(f"{_BUNDLE} ORDER BY requested_at DESC LIMIT :n"), {"n": limit})]
+    rows = session.execute(text(f"{_BUNDLE} ORDER BY requested_at DESC LIMIT :limit"), {"limit": limit})
+    return [_bundle(row) for row in rows]
 
 
 def bundle(session: Session, bundle_id: UUID) -> BundleLine:
@@ -211,8 +215,8 @@ def bundle(session: Session, bundle_id: UUID) -> BundleLine:
 
 
 _BUNDLE = """
-    SELECT id, from_at, to_at, state, step, done_rows, all_rows, size, file_bytes, encode(file_hash, 'hex') AS file_hash,
-           report, words, requested_at, finished_at FROM bundle"""
+    SELECT id, from_at, to_at, state, step, done_rows, all_rows, size, file_bytes,
+           encode(file_hash, 'hex') AS file_hash, report, words, requested_at, finished_at FROM bundle"""
 
 
 def _bundle(row: Any) -> BundleLine:

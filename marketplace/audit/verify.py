@@ -15,8 +15,14 @@ import io
 import json
 import sys
 import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+Reader = Callable[[Row], list[Row]]
+Point = tuple[int, int, int, int]
 
 FORMAT = "duebill-bundle/1"
 SEAL = b"duebill-seal sha256:"
@@ -38,31 +44,36 @@ class Wrong(Exception):
     """The first thing that is wrong, in words."""
 
 
-def demand(holds, words):
+def demand(holds: object, words: str) -> None:
     """Stop at the first thing that does not hold."""
     if not holds:
         raise Wrong(words)
 
 
-def read_json(raw, what):
+def read_json(raw: bytes, what: str) -> Row:
     """Read one JSON object; a key that comes twice is an error."""
     try:
-        value = json.loads(raw, object_pairs_hook=_no_repeats, parse_float=_no_fraction, parse_constant=_no_fraction)
+        text = raw.decode().rstrip("\n")
+        value, end = DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
         raise Wrong(f"{what} is not sound JSON: {error}") from None
-    demand(isinstance(value, dict), f"{what} is not a JSON object")
+    if end != len(text) or not isinstance(value, dict):
+        raise Wrong(f"{what} is not one JSON object")
     return value
 
 
-def _no_repeats(pairs):
+def _no_repeats(pairs: list[tuple[str, Any]]) -> Row:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("a key comes twice")
     return value
 
 
-def _no_fraction(text):
+def _no_fraction(text: str) -> None:
     raise ValueError(f"{text} is not a whole number")
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_float=_no_fraction, parse_constant=_no_fraction)
 
 
 # -- Ed25519 (RFC 8032 §5.1), verification only -------------------------------------------------------------------
@@ -73,14 +84,14 @@ D = -121665 * pow(121666, P - 2, P) % P
 ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 
-def _plus(a, b):
+def _plus(a: Point, b: Point) -> Point:
     e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
     g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
     x, y, z, t = f - e, h - g, h + g, f + e
     return x * y % P, z * t % P, y * z % P, x * t % P
 
 
-def _point(raw):
+def _point(raw: bytes) -> Point | None:
     """Decode a point (RFC 8032 §5.1.3), or None."""
     y = int.from_bytes(raw, "little")
     sign, y = y >> 255, y & ((1 << 255) - 1)
@@ -96,11 +107,13 @@ def _point(raw):
     return x, y, 1, x * y % P
 
 
-def _table(point):
+def _table(point: Point | None) -> list[list[Point]]:
     """Return 64 rows of 16 multiples, so that any multiple is 64 additions."""
-    rows = []
+    rows: list[list[Point]] = []
+    if point is None:
+        raise Wrong("a key is no point of the curve")
     for _ in range(64):
-        row = [(0, 1, 1, 0)]
+        row: list[Point] = [(0, 1, 1, 0)]
         for _ in range(15):
             row.append(_plus(row[-1], point))
         rows.append(row)
@@ -108,7 +121,7 @@ def _table(point):
     return rows
 
 
-def _times(table, number):
+def _times(table: list[list[Point]], number: int) -> Point:
     total = (0, 1, 1, 0)
     for row in table:
         total = _plus(total, row[number & 15])
@@ -122,7 +135,7 @@ BASE = _table(_point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little")))
 class Key:
     """A verifier key: name+id+base64(0x01, public key). Source: C2SP signed-note."""
 
-    def __init__(self, words):
+    def __init__(self, words: str) -> None:
         name, _, rest = words.strip().partition("+")
         key_id, _, packed = rest.partition("+")
         try:
@@ -136,7 +149,7 @@ class Key:
         demand(self.id.hex() == key_id, f"the key id of {name} is not that of its key")
         self.table = _table(point)
 
-    def signed(self, message, signature):
+    def signed(self, message: bytes, signature: bytes) -> bool:
         """Return whether the signature is this key's (RFC 8032 §5.1.7)."""
         if len(signature) != 64:
             return False
@@ -148,7 +161,7 @@ class Key:
         return not (left[0] * right[2] - right[0] * left[2]) % P and not (left[1] * right[2] - right[1] * left[2]) % P
 
 
-def open_note(note, keys, what):
+def open_note(note: str, keys: list[Key], what: str) -> str:
     """Return the text of a note that every one of the keys has signed. Source: C2SP signed-note."""
     text, gap, lines = note.rpartition("\n\n")
     demand(gap and lines.endswith("\n"), f"{what} is not a signed note")
@@ -161,14 +174,15 @@ def open_note(note, keys, what):
         except ValueError:
             raise Wrong(f"{what} has a malformed signature line") from None
         key = next((key for key in missing if key.name == parts[1] and key.id == raw[:4]), None)
-        demand(key, f"{what} bears a signature of an unexpected key {parts[1]} {raw[:4].hex()}")
+        if key is None:
+            raise Wrong(f"{what} bears a signature of an unexpected key {parts[1]} {raw[:4].hex()}")
         demand(key.signed((text + "\n").encode(), raw[4:]), f"the signature of {key.name} on {what} is wrong")
         missing.remove(key)
     demand(not missing, f"{what} is not signed by {missing[0].words if missing else ''}")
     return text + "\n"
 
 
-def read_checkpoint(text, origin, what):
+def read_checkpoint(text: str, origin: str, what: str) -> tuple[int, bytes]:
     """Return size and root of a checkpoint. Source: C2SP tlog-checkpoint."""
     lines = text.split("\n")
     demand(len(lines) == 4 and lines[0] == origin and lines[3] == "", f"{what} is not a checkpoint of {origin}")
@@ -187,10 +201,11 @@ def read_checkpoint(text, origin, what):
 class Tree:
     """The right edge of a growing tree."""
 
-    def __init__(self):
-        self.size, self.peaks = 0, []
+    def __init__(self) -> None:
+        self.size = 0
+        self.peaks: list[bytes] = []
 
-    def add(self, leaves):
+    def add(self, leaves: bytes) -> None:
         """Add leaf hashes (joined bytes), by the largest aligned blocks."""
         at, sha256 = 0, hashlib.sha256
         while at < len(leaves):
@@ -205,7 +220,7 @@ class Tree:
                 level, index = sha256(b"\1" + self.peaks.pop() + level).digest(), index >> 1
             self.peaks.append(level)
 
-    def root(self):
+    def root(self) -> bytes:
         """Return the root hash."""
         current = self.peaks[-1] if self.peaks else EMPTY_ROOT
         for peak in reversed(self.peaks[:-1]):
@@ -213,7 +228,7 @@ class Tree:
         return current
 
 
-def consistent(first, second, proof, first_root, second_root):
+def consistent(first: int, second: int, proof: list[bytes], first_root: bytes, second_root: bytes) -> bool:
     """Return whether the proof leads from the first root to the second (RFC 9162 §2.1.4.2), 0 < first <= second."""
     if first == second:
         return not proof and first_root == second_root
@@ -243,77 +258,85 @@ def consistent(first, second, proof, first_root, second_root):
 class Replay:
     """Money and title as the events say: every entry balances, nothing dips below zero, units sum to face."""
 
-    def __init__(self):
-        self.accounts, self.holds, self.titles, self.keys = {}, {}, {}, set()
+    def __init__(self) -> None:
+        self.accounts: dict[str, list[Any]] = {}  # id: [(code, organisation, currency), posted, held]
+        self.holds: dict[str, tuple[str, int]] = {}
+        self.titles: dict[str, list[Any]] = {}  # receivable: [face, holdings]
+        self.keys: set[str] = set()
         self.entries = self.moves = 0
 
-    def take(self, seq, event):
-        """Apply one event; return what the packs must say about it."""
+    def take(self, seq: int, event: Row) -> None:
+        """Apply one event."""
         verb, after = event.get("verb"), event.get("after") or {}
         try:
             if verb == "post_entry":
-                return self._entry(seq, after)
-            if verb == "place_hold":
-                return self._hold(seq, event["subject_id"], after)
-            if verb == "resolve_holds":
-                return self._free(seq, after["holds"])
-            if verb in ("register_title", "assign_title", "end_title"):
-                return self._title(seq, verb, event["subject_id"], event.get("before") or {}, after)
+                self._entry(seq, after)
+            elif verb == "place_hold":
+                self._hold(seq, event["subject_id"], after)
+            elif verb == "resolve_holds":
+                self._free(seq, after["holds"])
+            elif verb in ("register_title", "assign_title", "end_title"):
+                self._title(seq, verb, event["subject_id"], event.get("before") or {}, after)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise Wrong(f"event {seq} ({verb}) lacks what it must state: {error!r}") from None
-        return None
 
-    def _entry(self, seq, after):
-        sums, touched = {}, []
+    def _entry(self, seq: int, after: Row) -> None:
+        sums: dict[tuple[str, str], int] = {}
+        touched: list[list[Any]] = []
         self._free(seq, after.get("holds_posted", []))
         for leg in after["postings"]:
             code, minor, who = leg["code"], int(leg["minor"]), leg["account_id"]
-            demand(code in CHART, f"event {seq}: the chart has no account {code}")
+            if code not in CHART:
+                raise Wrong(f"event {seq}: the chart has no account {code}")
             pool, side, _ = CHART[code]
-            demand(leg["pool"] == pool, f"event {seq}: account {code} is not of pool {leg['pool']}")
             name = (code, leg["organisation_id"], leg["currency"])
             account = self.accounts.setdefault(who, [name, 0, 0])
-            demand(account[0] == name, f"event {seq}: account {who} was {account[0]}, now {name}")
+            if leg["pool"] != pool or account[0] != name:
+                raise Wrong(f"event {seq}: account {who} was {account[0]}, now {name} in pool {leg['pool']}")
             account[1] += side * minor
             touched.append(account)
             sums[leg["currency"], pool] = sums.get((leg["currency"], pool), 0) + minor
         demand(len(touched) >= 2, f"event {seq}: an entry with fewer than two postings")
         for (currency, pool), total in sums.items():
-            demand(total == 0, f"event {seq}: the entry does not balance in {currency}, pool {pool}: {total}")
+            if total:
+                raise Wrong(f"event {seq}: the entry does not balance in {currency}, pool {pool}: {total}")
         for account in touched:
             self._guard(seq, account)
         self.entries += 1
-        return after["postings"]
 
-    def _hold(self, seq, hold, after):
+    def _hold(self, seq: int, hold: str, after: Row) -> None:
         demand(hold not in self.holds, f"event {seq}: hold {hold} was placed before")
         account, minor = self.accounts.get(after["account_id"]), int(after["minor"])
-        demand(account and minor > 0, f"event {seq}: a hold on an account without money")
+        if account is None or minor <= 0:
+            raise Wrong(f"event {seq}: a hold on an account without money")
         account[2] += minor
         self.holds[hold] = (after["account_id"], minor)
         self._guard(seq, account)
 
-    def _free(self, seq, holds):
+    def _free(self, seq: int, holds: list[str]) -> None:
         for hold in holds:
             demand(hold in self.holds, f"event {seq}: hold {hold} is not open")
             account, minor = self.holds.pop(hold)
             self.accounts[account][2] -= minor
 
-    def _guard(self, seq, account):
+    def _guard(self, seq: int, account: list[Any]) -> None:
         if CHART[account[0][0]][2]:
             free = account[1] - account[2]
-            demand(free >= 0, f"event {seq}: guarded account {account[0][0]} of {account[0][1]} dips to {free}")
+            if free < 0:
+                raise Wrong(f"event {seq}: guarded account {account[0][0]} of {account[0][1]} dips to {free}")
 
-    def _title(self, seq, verb, receivable, before, after):
+    def _title(self, seq: int, verb: str, receivable: str, before: Row, after: Row) -> None:
         held, title = after["holdings"], self.titles.get(receivable)
         if verb == "register_title":
-            demand(title is None, f"event {seq}: receivable {receivable} is registered twice")
+            if title is not None:
+                raise Wrong(f"event {seq}: receivable {receivable} is registered twice")
             demand(after["key"] not in self.keys, f"event {seq}: the key of {receivable} was registered before")
             self.keys.add(after["key"])
             title = self.titles[receivable] = [int(after["face_minor"]), []]
-        else:
-            demand(title and title[1], f"event {seq}: receivable {receivable} has no living title")
-            demand(before["holdings"] == title[1], f"event {seq}: the holdings before do not follow from the log")
+        elif title is None or not title[1]:
+            raise Wrong(f"event {seq}: receivable {receivable} has no living title")
+        elif before["holdings"] != title[1]:
+            raise Wrong(f"event {seq}: the holdings before do not follow from the log")
         edge = 0
         for _, first, beyond in held:
             demand(first == edge and beyond > first, f"event {seq}: the units of {receivable} overlap or leave a gap")
@@ -322,16 +345,15 @@ class Replay:
         demand(edge == want, f"event {seq}: the units of {receivable} sum to {edge}, not to {want}")
         title[1] = held
         self.moves += 1
-        return held
 
-    def dump(self):
+    def dump(self) -> Iterator[list[Any]]:
         """Return the state as lines of JSON, to open a later bundle with."""
         yield from (["account", who, *name, posted, on_hold] for who, (name, posted, on_hold) in self.accounts.items())
         yield from (["hold", hold, account, minor] for hold, (account, minor) in self.holds.items())
         yield from (["title", receivable, face, held] for receivable, (face, held) in self.titles.items())
         yield from (["key", key] for key in self.keys)
 
-    def load(self, row):
+    def load(self, row: list[Any]) -> None:
         """Take one line of an opening state."""
         match row:
             case ["account", who, code, organisation, currency, posted, on_hold] if code in CHART:
@@ -349,7 +371,7 @@ class Replay:
 # -- one auction cleared again (UPM-1) ----------------------------------------------------------------------------
 
 
-def share(total, weights, ties):
+def share(total: int, weights: list[int], ties: list[tuple[int, str]]) -> list[int]:
     """Share by largest remainder; equal remainders go to the lower tie."""
     whole = sum(weights)
     parts = [total * w // whole for w in weights]
@@ -359,10 +381,14 @@ def share(total, weights, ties):
     return parts
 
 
-def clear(book):
+def clear(book: Row) -> Row:
     """Return the result of a book under UPM-1, by the letter of the rules."""
-    target, cap, room = book["target_minor"], book["group_cap_bps"] * book["target_minor"] // 10**4, {}
-    stand, cuts, refusals, passed = [], [], [], []
+    target, cap = book["target_minor"], book["group_cap_bps"] * book["target_minor"] // 10**4
+    room: dict[str, int] = {}
+    stand: list[tuple[Row, int]] = []
+    cuts: list[Row] = []
+    refusals: list[Row] = []
+    passed: list[str] = []
     for bid in sorted(book["bids"], key=lambda b: (b["rate_bps"], b["seq"])):
         why = [name for name, broken in (
             ("above_reserve", bid["rate_bps"] > book["reserve_bps"]),
@@ -406,7 +432,7 @@ def clear(book):
         takes, stop = (list(stand), stand[-1][0]["rate_bps"]) if enough else ([], None)
     year, days = 10**4 * 365, book["tenor_days"]
     awarded = sum(x for _, x in takes)
-    if book["price_rule"] == "uniform" and takes:
+    if book["price_rule"] == "uniform" and stop is not None:
         whole = awarded * stop * days // year
         costs = share(whole, [x for _, x in takes], [(b["seq"], b["id"]) for b, _ in takes])
         rates = [stop] * len(takes)
@@ -424,7 +450,7 @@ def clear(book):
     }  # fmt: skip
 
 
-def check_transcript(raw, sha256, what):
+def check_transcript(raw: bytes, sha256: str, what: str) -> Row:
     """Check that a transcript has the hash on record and that its book gives its result."""
     demand(hashlib.sha256(raw).hexdigest() == sha256, f"the transcript of {what} is not the one on record")
     script = read_json(raw, f"the transcript of {what}")
@@ -441,12 +467,15 @@ def check_transcript(raw, sha256, what):
 class Auctions:
     """Lots and bids as the events say, so that an award rests on the bids that were placed and no others."""
 
-    def __init__(self):
-        self.lots, self.bids, self.lot_of, self.awards = {}, {}, {}, set()
+    def __init__(self) -> None:
+        self.lots: dict[str, Row] = {}
+        self.bids: dict[str, dict[str, Row]] = {}
+        self.lot_of: dict[str, str] = {}
+        self.awards: set[tuple[str, int]] = set()
 
-    def take(self, event):
+    def take(self, event: Row) -> None:
         """Note what opens a lot, places or takes back a bid, or makes an award."""
-        verb, after, subject = event.get("verb"), event.get("after") or {}, event.get("subject_id")
+        verb, after, subject = event.get("verb"), event.get("after") or {}, str(event.get("subject_id"))
         if verb == "open_lot" and event.get("subject_kind") == "lot":
             self.lots[subject] = after
             self.bids[subject] = {}
@@ -456,7 +485,7 @@ class Auctions:
         elif verb == "withdraw_bid" and subject in self.lot_of:
             del self.bids[self.lot_of.pop(subject)][subject]
 
-    def award(self, seq, event, raw):
+    def award(self, seq: int, event: Row, raw: bytes) -> None:
         """Check one award: the hash on record, the book against lot and bids, the result against the rules."""
         what, lot = f"the award of event {seq}", event["subject_id"]
         after = event["after"]
@@ -483,30 +512,31 @@ class Auctions:
 # -- the bundle ---------------------------------------------------------------------------------------------------
 
 
-def posting_rows(event):
+def posting_rows(event: Row) -> list[Row]:
     """Return what the journal pack must say about an entry."""
     after = event["after"]
-    head = {"entry_id": event["subject_id"], **{k: after[k] for k in ("kind", "subject_kind", "subject_id", "business_on")}}
+    head = {key: after[key] for key in ("kind", "subject_kind", "subject_id", "business_on")}
+    head["entry_id"] = event["subject_id"]
     return [head | leg for leg in after["postings"]]
 
 
-def holding_rows(event):
+def holding_rows(event: Row) -> list[Row]:
     """Return what the title pack must say about a move of title."""
     return [{"receivable_id": event["subject_id"], "owner_id": owner, "first_unit": first, "beyond_unit": beyond}
             for owner, first, beyond in event["after"]["holdings"]]  # fmt: skip
 
 
-def own_row(name, *fields):
+def own_row(name: str, *fields: str) -> Reader:
     """Return a reader of one row with the subject's id under `name` and fields of `after`."""
     return lambda event: [{name: event["subject_id"], **{field: event["after"][field] for field in fields}}]
 
 
-def access_row(event):
+def access_row(event: Row) -> list[Row]:
     """Return what the access pack must say about a look-up."""
     return [{key: event.get(key) for key in ("at", "verb", "actor_role", "actor_user_id", "subject_kind", "reason")}]
 
 
-PROVED = {
+PROVED: dict[str, dict[str, Reader]] = {
     "packs/access/look_up": dict.fromkeys(("look_up", "export_bundle", "replay_auction"), access_row),
     "packs/journal/posting": {"post_entry": posting_rows},
     "packs/journal/hold": {"place_hold": own_row("hold_id", "account_id", "minor", "subject_kind", "subject_id")},
@@ -518,28 +548,31 @@ PROVED = {
 }  # fmt: skip
 
 
-def cell(value):
+FORMULA = frozenset("=+-@\t\r")
+
+
+def cell(value: Any) -> str:
     """Return a value as its CSV cell: safe to open in a spreadsheet."""
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if not isinstance(value, str):
-        value = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    if type(value) is str:
+        return "'" + value if value[:1] in FORMULA else value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 class Member(io.RawIOBase):
     """A file of the bundle that hashes itself while it is read."""
 
-    def __init__(self, bundle, name):
+    def __init__(self, bundle: "Bundle", name: str) -> None:
         demand(name in bundle.names, f"{name} is missing")
         self.name, self.stream, self.hash, self.bundle = name, bundle.zip.open(name), hashlib.sha256(), bundle
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> int:
         try:
             got = self.stream.read(len(buffer))
         except Exception as error:  # zipfile and zlib each have their own
@@ -554,8 +587,8 @@ class Member(io.RawIOBase):
 class Bundle:
     """The file, opened: its members, and the hashes of those read to their end."""
 
-    def __init__(self, path):
-        self.hashes = {}
+    def __init__(self, path: str) -> None:
+        self.hashes: dict[str, str] = {}
         try:
             self.zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
@@ -571,34 +604,34 @@ class Bundle:
                 left -= len(block)
         demand(told.hexdigest().encode() == seal[len(SEAL) :], "the bundle is damaged: its bytes do not match its seal")
 
-    def open(self, name):
+    def open(self, name: str) -> io.BufferedReader:
         """Open a member for reading bytes."""
         return io.BufferedReader(Member(self, name), CHUNK)
 
-    def read(self, name):
+    def read(self, name: str) -> bytes:
         """Return a member whole."""
         with self.open(name) as file:
             return file.read()
 
-    def lines(self, name):
+    def lines(self, name: str) -> Iterator[bytes]:
         """Yield the lines of a member, without their newlines."""
         with self.open(name) as file:
-            for number, line in enumerate(file, 1):
-                demand(line.endswith(b"\n"), f"{name} breaks off in line {number}")
+            for line in file:
+                demand(line[-1:] == b"\n", "a file breaks off in the middle of a line")
                 yield line[:-1]
 
 
 class Pack:
     """One table of a pack: JSON lines and CSV that must say the same, row by row."""
 
-    def __init__(self, bundle, told):
+    def __init__(self, bundle: Bundle, told: Row) -> None:
         self.path, self.columns, self.rows = told["path"], told["columns"], told["rows"]
         self.json, self.seen = bundle.lines(self.path + ".jsonl"), 0
         wrapped = io.TextIOWrapper(bundle.open(self.path + ".csv"), "utf-8", newline="")
         self.csv = csv.reader(wrapped, strict=True)
         demand(next(self.csv, None) == self.columns, f"{self.path}.csv has other columns")
 
-    def next(self):
+    def next(self) -> Row | None:
         """Return the next row, or None at the end."""
         line, cells = next(self.json, None), next(self.csv, None)
         demand((line is None) == (cells is None), f"{self.path}: CSV and JSON lines have not the same rows")
@@ -606,40 +639,47 @@ class Pack:
             demand(self.seen == self.rows, f"{self.path} has {self.seen} rows, not {self.rows}")
             return None
         self.seen += 1
-        row = read_json(line, f"row {self.seen} of {self.path}")
-        demand(list(row) == self.columns, f"row {self.seen} of {self.path} has other columns")
-        demand([cell(v) for v in row.values()] == cells, f"row {self.seen} of {self.path}: CSV and JSON lines differ")
+        row = read_json(line, self.path)
+        if list(row) != self.columns:
+            raise Wrong(f"row {self.seen} of {self.path} has other columns")
+        if list(map(cell, row.values())) != cells:
+            raise Wrong(f"row {self.seen} of {self.path}: CSV and JSON lines differ")
         return row
 
-    def expect(self, seq, wanted):
-        """Check that the next rows are what an event says."""
+    def expect(self, seq: int, wanted: list[Row]) -> list[Row]:
+        """Check that the next rows are what an event says; return them."""
+        rows = []
         for want in wanted:
             row = self.next()
-            demand(row is not None, f"{self.path} lacks a row for event {seq}")
-            demand(row.get("event_seq") == seq, f"{self.path}: a row is missing or added before event {seq}")
+            if row is None:
+                raise Wrong(f"{self.path} lacks a row for event {seq}")
+            if row.get("event_seq") != seq:
+                raise Wrong(f"{self.path}: a row is missing or added before event {seq}")
             for key, value in want.items():
-                demand(row.get(key) == value or str(row.get(key)) == value,
-                       f"{self.path}: {key} of event {seq} is {row.get(key)!r}, the event says {value!r}")  # fmt: skip
-            yield row
+                if row.get(key) != value and str(row.get(key)) != value:
+                    raise Wrong(f"{self.path}: {key} of event {seq} is {row.get(key)!r}, the event says {value!r}")
+            rows.append(row)
+        return rows
 
 
 class Verification:
     """All the checks of a bundle, in order; `checks` says what was looked at."""
 
-    def __init__(self, path, key, previous=None):
-        self.checks, self.bundle, self.previous = [], Bundle(path), previous
+    def __init__(self, path: str, key: str, previous: str | None = None) -> None:
+        self.checks: list[Row] = []
+        self.bundle, self.previous = Bundle(path), previous
         self.trusted = Key(key)
         self.about = read_json(self.bundle.read("bundle.json"), "bundle.json")
         demand(self.about.get("format") == FORMAT, f"this verifier reads {FORMAT}")
 
-    def run(self):
+    def run(self) -> Row:
         """Run every check; raise Wrong at the first that fails. Return the report."""
         try:
             return self._run()
         except (KeyError, TypeError, AttributeError, csv.Error, UnicodeError, IndexError, ValueError) as error:
             raise Wrong(f"the bundle lacks something or has it in another form: {error!r}") from None
 
-    def _run(self):
+    def _run(self) -> Row:
         points = self._checkpoints()
         self._tree(points)
         replay = self._events()
@@ -655,12 +695,12 @@ class Verification:
             + [f"{told['path']}, printed as the tables stood" for told in about["packs"] if told["path"] not in PROVED],
         }  # fmt: skip
 
-    def _say(self, name, words, count):
+    def _say(self, name: str, words: str, count: int) -> None:
         self.checks.append({"name": name, "words": words, "looked_at": count})
 
-    def _keys(self):
+    def _keys(self) -> list[tuple[Key, int]]:
         """Return the chain of keys, oldest first, with the size from which each signs."""
-        chain = []
+        chain: list[tuple[Key, int]] = []
         for number, line in enumerate(self.bundle.lines("keys.jsonl")):
             row = read_json(line, "keys.jsonl")
             key, since = Key(row["verifier_key"]), 0
@@ -676,8 +716,9 @@ class Verification:
         demand(any(key.words == self.trusted.words for key, _ in chain), "no checkpoint is signed by the key you gave")
         return chain
 
-    def _checkpoints(self):
-        chain, points, origin = self._keys(), {}, self.about["origin"]
+    def _checkpoints(self) -> dict[int, bytes]:
+        chain, origin = self._keys(), self.about["origin"]
+        points: dict[int, bytes] = {}
         for line in self.bundle.lines("checkpoints.jsonl"):
             row = read_json(line, "checkpoints.jsonl")
             what = f"checkpoint {row['size']}"
@@ -691,7 +732,7 @@ class Verification:
         self._say("signatures", "every checkpoint is signed by the key in force", len(points))
         return points
 
-    def _tree(self, points):
+    def _tree(self, points: dict[int, bytes]) -> None:
         tree, told = Tree(), dict(points)
         if self.previous is not None:
             size = int(self.previous.split("\n")[1])
@@ -713,42 +754,51 @@ class Verification:
         if before is not None:
             proof = [bytes.fromhex(step) for step in before["proof"]]
             first = points.get(before["size"])
-            demand(first, f"the bundle has no checkpoint of size {before['size']}")
+            if first is None:
+                raise Wrong(f"the bundle has no checkpoint of size {before['size']}")
             demand(consistent(before["size"], tree.size, proof, first, tree.root()),
                    f"the log of {tree.size} does not extend that of {before['size']}")  # fmt: skip
             self._say("consistency", f"checkpoint {before['size']} is the beginning of this log", len(proof))
 
-    def _events(self):
-        first, last, counts = self.about["first_seq"], self.about["last_seq"], {}
+    def _events(self) -> Replay:
+        first, last = self.about["first_seq"], self.about["last_seq"]
+        counts: dict[str, int] = {}
         demand(0 <= first <= last <= self.about["size"], "the period lies outside the log")
         replay, auctions, sha256 = self._opening(first), Auctions(), hashlib.sha256
         packs = {told["path"]: Pack(self.bundle, told) for told in self.about["packs"]}
-        readers = [(packs[path], verbs) for path, verbs in PROVED.items() if path in packs]
+        readers: dict[str, list[tuple[Pack, Reader]]] = {}
+        for path, verbs in PROVED.items():
+            demand(path in packs, f"the bundle lacks {path}")
+            for verb, reader in verbs.items():
+                readers.setdefault(verb, []).append((packs[path], reader))
         lines, seq = self.bundle.lines("events.jsonl"), first
         with self.bundle.open("leaves.bin") as leaves:
             for passed in range(0, 32 * first, CHUNK):
                 leaves.read(min(CHUNK, 32 * first - passed))
             for seq, line in enumerate(lines, first):
                 head = b'{"seq":%d,"event":' % seq
-                demand(seq < last, f"events.jsonl has event {seq}, beyond the period")
-                demand(line.startswith(head) and line.endswith(b"}"), f"event {seq} is missing or out of place")
+                if seq >= last:
+                    raise Wrong(f"events.jsonl has event {seq}, beyond the period")
+                if not line.startswith(head) or line[-1:] != b"}":
+                    raise Wrong(f"event {seq} is missing or out of place")
                 body = line[len(head) : -1]
-                demand(sha256(b"\0" + body).digest() == leaves.read(32), f"event {seq} does not hash to its leaf")
-                event = read_json(body, f"event {seq}")
-                counts[event["verb"]] = counts.get(event["verb"], 0) + 1
+                if sha256(b"\0" + body).digest() != leaves.read(32):
+                    raise Wrong(f"event {seq} does not hash to its leaf")
+                event = read_json(body, "an event")
+                verb = event["verb"]
+                counts[verb] = counts.get(verb, 0) + 1
                 replay.take(seq, event)
                 auctions.take(event)
-                for pack, verbs in readers:
-                    if event["verb"] in verbs:
-                        for row in pack.expect(seq, verbs[event["verb"]](event)):
-                            if pack.path == "packs/auctions/award":
-                                auctions.award(seq, event, row["transcript"].encode())
+                for pack, reader in readers.get(verb, ()):
+                    for row in pack.expect(seq, reader(event)):
+                        if verb == "award":
+                            auctions.award(seq, event, row["transcript"].encode())
         seen = sum(counts.values())
         demand(seen == last - first, f"events.jsonl breaks off before event {first + seen}")
         demand(counts == self.about["counts"], "the counts by verb are not those of the events")
         for path, pack in packs.items():
-            while (row := pack.next()) is not None:
-                demand(path not in PROVED, f"{path}: row {pack.seen} has no event: {json.dumps(row)[:120]}")
+            while (left := pack.next()) is not None:
+                demand(path not in PROVED, f"{path}: row {pack.seen} has no event: {json.dumps(left)[:120]}")
         self._say("sequence", f"dense from {first} to {last - 1}", seen)
         self._say("bodies", "each stored byte string hashes to its leaf", seen)
         self._say("ledger", "entries balance by currency and pool; no guarded balance dips below zero", replay.entries)
@@ -759,7 +809,7 @@ class Verification:
                   sum(pack.seen for pack in packs.values()))  # fmt: skip
         return replay
 
-    def _opening(self, first):
+    def _opening(self, first: int) -> Replay:
         replay = Replay()
         if first:
             lines = [json.loads(line) for line in self.bundle.lines("opening.jsonl")]
@@ -768,26 +818,27 @@ class Verification:
                 replay.load(line)
         return replay
 
-    def _manifest(self):
+    def _manifest(self) -> None:
         told = self.bundle.read("MANIFEST").decode().splitlines()
-        listed = dict(reversed(line.split("  ", 1)) for line in told)
+        listed = {name: sha256 for sha256, name in (line.split("  ", 1) for line in told)}
         demand(list(listed) == [name for name in self.bundle.names if name != "MANIFEST"],
                "MANIFEST does not list what the bundle holds")  # fmt: skip
         for name, sha256 in listed.items():
             if name not in self.bundle.hashes:
-                for _ in iter(lambda file=self.bundle.open(name): file.read(CHUNK), b""):
-                    pass
+                with self.bundle.open(name) as file:
+                    while file.read(CHUNK):
+                        pass
             demand(self.bundle.hashes[name] == sha256, f"{name} is not the file that MANIFEST names")
         self._say("manifest", "every file has the SHA-256 that MANIFEST names", len(listed))
 
 
-def state_hash(lines):
+def state_hash(lines: Iterable[list[Any]]) -> str:
     """Return the SHA-256 of a state's lines, sorted, as canonical JSON."""
     texts = sorted(json.dumps(line, separators=(",", ":"), ensure_ascii=False) for line in lines)
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def verify(path, key, previous=None):
+def verify(path: str, key: str, previous: str | None = None) -> Row:
     """Verify a bundle. `key`: a verifier key; `previous`: the text of a checkpoint kept from before.
 
     Raises: Wrong at the first thing that is wrong.
@@ -795,7 +846,12 @@ def verify(path, key, previous=None):
     return Verification(path, key, previous).run()
 
 
-def main(arguments=None):
+def say(words: str) -> None:
+    """Write a line."""
+    sys.stdout.write(words + "\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
     """The command line: 0 when all holds, 1 when something is wrong, 2 for wrong use."""
     parser = argparse.ArgumentParser(description="Verify a Duebill audit bundle, offline.")
     parser.add_argument("bundle")
@@ -811,16 +867,16 @@ def main(arguments=None):
     try:
         report = verify(told.bundle, key, previous)
     except Wrong as wrong:
-        print(json.dumps({"ok": False, "wrong": str(wrong)}) if told.json else f"WRONG: {wrong}")
+        say(json.dumps({"ok": False, "wrong": str(wrong)}) if told.json else f"WRONG: {wrong}")
         return 1
     if told.json:
-        print(json.dumps(report, ensure_ascii=False))
+        say(json.dumps(report, ensure_ascii=False))
         return 0
     for check in report["checks"]:
-        print(f"holds  {check['name']:12} {check['looked_at']:>10,}  {check['words']}")
-    print(f"Whole and consistent: {report['origin']}, {report['size']:,} events, root {report['root']}")
+        say(f"holds  {check['name']:12} {check['looked_at']:>10,}  {check['words']}")
+    say(f"Whole and consistent: {report['origin']}, {report['size']:,} events, root {report['root']}")
     for words in report["not_proved"]:
-        print(f"not proved: {words}")
+        say(f"not proved: {words}")
     return 0
 
 

@@ -17,7 +17,8 @@ from marketplace.audit.bundle import BundleOrder, export_bundle, verify_bundle
 from marketplace.audit.checkpoint import SignerPlace, read_state, rotate_key
 from marketplace.audit.keys import generate_key, read_key
 from marketplace.commands.output import as_json_option, emit, progress
-from marketplace.stack.installation import APPLICATION, DATABASE, installation
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.stack.installation import APPLICATION, DATABASE, Installation, installation
 
 DAY = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -42,8 +43,8 @@ def export(
     with opened() as app:
         from marketplace.db import db
         from marketplace.kernel.actors import Actor
-        from marketplace.reports.look_ups import LookUp, look_up
         from marketplace.perform import perform
+        from marketplace.reports.look_ups import LookUp, look_up
 
         actor = Actor.system("bin/market audit export")
         subject = LookUp("export", "bundle", actor.request_id, {"from": str(from_at), "to": str(to_at)})
@@ -119,9 +120,8 @@ def opened() -> Iterator[Flask]:
 
     environ = dict(os.environ)
     place = installation(environ)
-    postgres = place.postgres()
+    postgres = _started(place)
     if postgres is not None:
-        postgres.start()
         environ["DATABASE_URL"] = postgres.url(DATABASE, APPLICATION)
     try:
         app = create_app(from_environment(environ))
@@ -132,14 +132,24 @@ def opened() -> Iterator[Flask]:
             postgres.stop()
 
 
+def _started(place: Installation) -> EmbeddedPostgres | None:
+    """Return this installation's own server, running; None with DATABASE_URL. Nothing is made where nothing was."""
+    postgres = place.postgres()
+    if postgres is None:
+        return None
+    if not postgres.directory.is_dir():
+        raise click.ClickException(f"There is no market in {place.home}. Open one with bin/run, or set DUEBILL_HOME.")
+    postgres.start()
+    return postgres
+
+
 @contextlib.contextmanager
 def _signer_url() -> Iterator[str]:
     place = installation(dict(os.environ))
-    postgres = place.postgres()
+    postgres = _started(place)
     if postgres is None:
         yield sqlalchemy_url(os.environ.get("DUEBILL_SIGNER_DATABASE_URL") or os.environ["DATABASE_URL"])
         return
-    postgres.start()
     try:
         yield postgres.url(DATABASE, "duebill_signer")
     finally:

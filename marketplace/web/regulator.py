@@ -21,7 +21,12 @@ from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.reports import supervision
 from marketplace.reports.look_ups import (
-    LookUp, OrderBundleSchema, ReplayAuction, export_bundle, look_up, replay_auction,
+    LookUp,
+    OrderBundleSchema,
+    ReplayAuction,
+    export_bundle,
+    look_up,
+    replay_auction,
 )  # fmt: skip
 from marketplace.schemas import load
 from marketplace.web import regulator_words as words
@@ -44,7 +49,9 @@ def in_utc() -> None:
     g.zone = "UTC"
 
 
-def looked(page: str, kind: str | None = None, subject: UUID | None = None, filters: Mapping[str, str] | None = None) -> None:
+def looked(
+    page: str, kind: str | None = None, subject: UUID | None = None, filters: Mapping[str, str] | None = None
+) -> None:
     """Record that this page was opened. Without a subject it is about the regulator's own organisation."""
     actor = require_actor()
     about = subject or actor.organisation_id or actor.request_id
@@ -133,8 +140,9 @@ def events() -> ResponseReturnValue:
     session = db.session()
     rows = audit.events(session, wanted, CSV_ROWS if as_csv else PAGE_ROWS + 1)
     if as_csv:
-        return csv_file("events", ["seq", "at", "verb", "role", "user", "subject", "subject_id"], [
-            (r.seq, r.at, r.verb, r.actor_role, r.actor_user_id, r.subject_kind, r.subject_id) for r in rows])  # fmt: skip
+        headers = ["seq", "at", "verb", "role", "user", "subject", "subject_id"]
+        lines = [(r.seq, r.at, r.verb, r.actor_role, r.actor_user_id, r.subject_kind, r.subject_id) for r in rows]
+        return csv_file("events", headers, lines)
     shown = rows[:PAGE_ROWS]
     known = supervision.names(session, [r.actor_user_id for r in shown] + [r.subject_id for r in shown])
     page = render_template(

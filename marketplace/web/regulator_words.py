@@ -105,9 +105,9 @@ def supply_chart(found: Replayed) -> SupplyChart:
     """Draw the book of an award."""
     currency, curve = found.lot.currency, found.curve
     target, reserve = found.book["target_minor"], found.book["reserve_bps"]
-    low = min([rate for rate, _ in curve] + [reserve]) - 20
-    high = max([rate for rate, _ in curve] + [reserve]) + 20
-    most = max([cash for _, cash in curve] + [target]) * 11 // 10
+    low: int = min([rate for rate, _ in curve] + [reserve]) - 20
+    high: int = max([rate for rate, _ in curve] + [reserve]) + 20
+    most: int = max([cash for _, cash in curve] + [target]) * 11 // 10
 
     def x(rate: int) -> float:
         return round(LEFT + (RIGHT - LEFT) * (rate - low) / (high - low), 1)
@@ -141,5 +141,5 @@ def supply_chart(found: Replayed) -> SupplyChart:
 
 def _round_step(rough: int) -> int:
     """Return the nearest of 1, 2, 5, 10, 20, 50 … that is not below."""
-    power = 10 ** (len(str(max(rough, 1))) - 1)
+    power = int(10 ** (len(str(max(rough, 1))) - 1))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= rough)

@@ -157,7 +157,8 @@ def test_the_verifier_in_the_bundle_runs_alone(log: Log, tmp_path: Path) -> None
 
 
 def test_the_verifiers_chart_is_the_markets(log: Log) -> None:
-    assert verify.CHART == {code: (kind.pool, kind.side, kind.guarded) for code, kind in chart().items()}
+    markets = {code: (kind.pool, kind.side, kind.guarded) for code, kind in chart().items()}
+    assert markets == verify.CHART
 
 
 def test_csv_and_json_lines_say_the_same_and_are_safe_to_open(log: Log) -> None:

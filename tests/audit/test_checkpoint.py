@@ -76,7 +76,8 @@ def test_a_checkpoint_states_size_and_root_and_verifies(
 ) -> None:
     placed(5)
     signed = sign_once(place, signer)
-    assert signed is not None and signed.size == 5
+    assert signed is not None
+    assert signed.size == 5
     message, _ = open_note(signed.note, [read_key(place.key_file).verifier])
     assert message.splitlines()[:2] == ["duebill.test/audit", "5"]
     with signer.connect() as connection:

@@ -54,7 +54,8 @@ class Watched:
 
     def count(self, verb: str) -> int:
         with self.app.app_context():
-            found: int = db.session.execute(text("SELECT count(*) FROM event WHERE verb = :v"), {"v": verb}).scalar_one()
+            counted = text("SELECT count(*) FROM event WHERE verb = :verb")
+            found: int = db.session.execute(counted, {"verb": verb}).scalar_one()
             db.session.remove()
             return found
 
