@@ -118,10 +118,20 @@ class Portfolio:
 
 
 def portfolio(
-    session: Session, investor_id: UUID, currency: str, today: date, *, sort: str = "-due", ended: bool = False
+    session: Session,
+    investor_id: UUID,
+    currency: str,
+    today: date,
+    *,
+    sort: str = "-due",
+    ended: bool = False,
+    lgd_ppm: int,
 ) -> Portfolio:
-    """Return an investor's holdings in a currency: those alive, or those that have ended."""
-    currencies = _currencies(session, investor_id)
+    """Return an investor's holdings in a currency: those alive, or those that have ended.
+
+    The loss to expect of a holding in default is the policy's loss given default (`lgd_ppm`), of any other that of its
+    award. Both are rounded up to the minor unit.
+    """
     column = ORDERS.get(sort.removeprefix("-"), ORDERS["due"])
     direction = "DESC" if sort.startswith("-") else "ASC"
     order = ", ".join(f"{part} {direction}" for part in column.split(", "))
@@ -129,7 +139,7 @@ def portfolio(
         text(f"{HOLDINGS} ORDER BY {order}, expected_on, ref"),
         {"investor_id": investor_id, "currency": currency, "today": today, "ended": ended},
     )
-    holdings = [_holding(row, today) for row in rows.mappings()]
+    holdings = [_holding(row, today, lgd_ppm) for row in rows.mappings()]
     alive = [one for one in holdings if one.closed_at is None]
     deployed = sum(one.outstanding_minor for one in alive if not one.in_recovery)
     weighted = sum(one.outstanding_minor * max((one.expected_on - today).days, 0) for one in alive)
@@ -137,7 +147,7 @@ def portfolio(
     earned, lost = _earned(session, investor_id, currency)
     return Portfolio(
         currency=currency,
-        currencies=currencies,
+        currencies=currencies(session, investor_id),
         holdings=holdings,
         deployed_minor=deployed,
         recovery_minor=sum(one.outstanding_minor for one in alive if one.in_recovery),
@@ -153,7 +163,7 @@ def portfolio(
     )
 
 
-def _holding(row: RowMapping, today: date) -> Holding:
+def _holding(row: RowMapping, today: date, lgd_ppm: int) -> Holding:
     plain = {name: row[name] for name in Holding.__dataclass_fields__ if name in row}
     accrued = loss = to_come = 0
     if row["closed_at"] is None:
@@ -161,18 +171,20 @@ def _holding(row: RowMapping, today: date) -> Holding:
         earned = row["discount_minor"] * elapsed // row["tenor_days"]
         late = row["late_minor"] - row["late_paid_minor"]
         accrued = max(earned - row["discount_paid_minor"], 0) + late
-        loss = -(-row["outstanding_minor"] * row["expected_loss_ppm"] // 1_000_000)
+        loss_ppm = lgd_ppm if row["state"] in IN_RECOVERY else row["expected_loss_ppm"]
+        loss = -(-row["outstanding_minor"] * loss_ppm // 1_000_000)
         to_come = row["outstanding_minor"] + row["discount_minor"] - row["discount_paid_minor"] + late
     return Holding(**plain, accrued_minor=accrued, expected_loss_minor=loss, to_come_minor=to_come)
 
 
-def _currencies(session: Session, investor_id: UUID) -> list[str]:
+def currencies(session: Session, investor_id: UUID) -> list[str]:
+    """Return the currencies an investor has cash in, the most used first."""
     rows = session.execute(
         text(
-            "SELECT account.currency, max(balance.posted_minor) AS posted FROM account "
-            "JOIN balance ON balance.account_id = account.id "
-            "WHERE account.organisation_id = :investor_id AND account.code = 'investor_cash' "
-            "GROUP BY account.currency ORDER BY posted DESC, account.currency"
+            "SELECT account.currency FROM account JOIN balance ON balance.account_id = account.id "
+            "LEFT JOIN LATERAL (SELECT count(*) AS lines FROM posting WHERE posting.account_id = account.id) AS used "
+            "  ON true WHERE account.organisation_id = :investor_id AND account.code = 'investor_cash' "
+            "ORDER BY used.lines DESC, balance.posted_minor DESC, account.currency"
         ),
         {"investor_id": investor_id},
     )
@@ -228,7 +240,10 @@ def cash_by_week(
         text(
             "SELECT collection.due_on, greatest(collection.expected_on, "
             "  CASE WHEN collection.closed_at IS NULL THEN CAST(:today AS date) ELSE collection.expected_on END) "
-            "  AS expected_on, sum(due.due_minor)::bigint AS whole "
+            "  AS expected_on, sum(due.due_minor)::bigint AS whole, "
+            "  CASE WHEN collection.state IN ('defaulted', 'recovered') THEN 0 "
+            "       WHEN collection.closed_at IS NULL THEN sum(due.due_minor - due.paid_minor) "
+            "       ELSE sum(due.due_minor) END::bigint AS expected "
             "FROM due JOIN collection USING (receivable_id) "
             "WHERE due.party_id = :investor_id AND due.step IN ('principal', 'discount') "
             "AND collection.currency = :currency GROUP BY collection.receivable_id"
@@ -247,7 +262,11 @@ def cash_by_week(
     ).all()
     sums: dict[date, list[int]] = defaultdict(lambda: [0, 0, 0])
     for place, rows in enumerate(
-        ([(d.due_on, d.whole) for d in dues], [(d.expected_on, d.whole) for d in dues], [(g.day, g.minor) for g in got])
+        (
+            [(d.due_on, d.whole) for d in dues],
+            [(d.expected_on, d.expected) for d in dues],
+            [(g.day, g.minor) for g in got],
+        )
     ):
         for day, minor in rows:
             sums[day - timedelta(days=day.weekday())][place] += minor
@@ -305,6 +324,35 @@ def statement(session: Session, investor_id: UUID, currency: str, first: date, l
         closing_minor=within[-1].balance if within else opening,
         movements=[Movement(row.at, row.entry_id, row.kind, row.ref, row.minor, row.balance) for row in within],
     )
+
+
+@dataclass(frozen=True)
+class LastMovement:
+    """One of the newest lines of an investor's cash, whatever its currency."""
+
+    at: datetime
+    kind: str
+    ref: str | None
+    lot_id: UUID | None
+    currency: str
+    minor: int
+
+
+def last_movements(session: Session, investor_id: UUID, limit: int = 12) -> list[LastMovement]:
+    """Return the newest movements of an investor's cash in all currencies, newest first."""
+    rows = session.execute(
+        text(
+            "SELECT entry.posted_at AS at, entry.kind, receivable.ref, collection.lot_id, posting.currency, "
+            "       posting.minor * posting.side AS minor "
+            "FROM posting JOIN account ON account.id = posting.account_id JOIN entry ON entry.id = posting.entry_id "
+            "LEFT JOIN receivable ON receivable.id = entry.subject_id "
+            "LEFT JOIN collection ON collection.receivable_id = entry.subject_id "
+            "WHERE account.organisation_id = :investor_id AND account.code = 'investor_cash' "
+            "ORDER BY entry.posted_at DESC, entry.id DESC LIMIT :limit"
+        ),
+        {"investor_id": investor_id, "limit": limit},
+    )
+    return [LastMovement(**row) for row in rows.mappings()]
 
 
 @dataclass(frozen=True)

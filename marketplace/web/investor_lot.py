@@ -32,6 +32,7 @@ from marketplace.web.session import require_actor, signed_in
 
 FIELDS = {"rate_bps": "rate", "cash_minor": "cash", "min_fill_minor": "least"}
 DOCUMENTS = {"invoice": N_("Invoice"), "supporting": N_("Supporting document"), "notice": N_("Notice of assignment")}
+CHART_MIN = 5
 CLOSED = ("closed_failed", "awaiting_seller", "accepted", "refused", "settled")
 
 
@@ -319,8 +320,8 @@ def _weights(rating: ratings.ReceivableRating | None) -> list[dict[str, Any]]:
 
 
 def _bars(history: list[report.History]) -> dict[str, Any] | None:
-    """Return the debtor's payment history as bars: 116 units high, the scale in whole tens of days."""
-    if not history:
+    """Return the payment history as bars 116 units high, the scale in whole tens of days; None for only a few."""
+    if len(history) < CHART_MIN:
         return None
     days = [max(one.days_late, 0) for one in history]
     top = max(-(-max(days) // 10) * 10, 10)

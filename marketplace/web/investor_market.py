@@ -10,6 +10,7 @@ from marketplace.kernel.words import N_
 from marketplace.ledger import queries as ledger
 from marketplace.rating.grades import GRADES
 from marketplace.reports import market as report
+from marketplace.reports import portfolio as money
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.investor_door import RECOURSE, blueprint, house
 from marketplace.web.session import signed_in
@@ -65,7 +66,7 @@ def market() -> ResponseReturnValue:
         "investor/market.html",
         found=found,
         asked=asked,
-        purses=sorted(((currency, purse) for (_, currency), purse in purses.items()), key=lambda p: -p[1].posted_minor),
+        purses=[(code, purses[("investor_cash", code)]) for code in money.currencies(db.session(), investor.id)],
         recourse_words=RECOURSE,
         check_rows=check_rows,
         day_choices=[(days, gettext("Up to %(days)s", days=days)) for days in DAYS],

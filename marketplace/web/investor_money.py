@@ -58,13 +58,11 @@ def _today() -> date:
 
 
 def _currency(investor_id: UUID) -> str:
-    """Return the currency the address asks for, else the one with the most money."""
+    """Return the currency the address asks for, else the one the investor uses most."""
     asked = request.args.get("currency", "")
     if asked in _policy_currencies():
         return asked
-    purses = ledger.balances(db.session(), investor_id, ["investor_cash"])
-    richest = max(purses.items(), key=lambda pair: pair[1].posted_minor, default=None)
-    return richest[0][1] if richest else _policy_currencies()[0]
+    return next(iter(report.currencies(db.session(), investor_id)), _policy_currencies()[0])
 
 
 def _portfolio() -> report.Portfolio:
@@ -72,6 +70,7 @@ def _portfolio() -> report.Portfolio:
     return report.portfolio(
         db.session(), investor.id, _currency(investor.id), _today(),
         sort=request.args.get("sort", "-due"), ended=request.args.get("show") == "ended",
+        lgd_ppm=current_app.extensions["duebill"].policy.rating.lgd_ppm,
     )  # fmt: skip
 
 
@@ -85,6 +84,9 @@ def portfolio() -> ResponseReturnValue:
         "investor/portfolio.html",
         found=found,
         chart=_chart(weeks, found.currency),
+        coming=sorted(
+            (one for one in found.holdings if not one.in_recovery), key=lambda one: (one.expected_on, one.ref)
+        ),
         ended=request.args.get("show") == "ended",
     )
 
@@ -213,7 +215,6 @@ def _amount(form: str) -> tuple[int, str]:
 def _cash_page(refusal: MarketplaceError | None = None, form: str = "") -> str:
     session, investor = db.session(), house()
     purses = ledger.balances(session, investor.id, ["investor_cash", "withdrawal_in_transit"])
-    currencies = sorted({currency for _, currency in purses}, key=lambda c: -_posted(purses, c))
     problems = [
         Problem(p.field if p.field.startswith(form) else f"{form}_amount", p.rule, p.words, p.params)
         for p in (reasons(refusal) if refusal else ())
@@ -223,7 +224,7 @@ def _cash_page(refusal: MarketplaceError | None = None, form: str = "") -> str:
         "investor/cash.html",
         investor=investor,
         purses=purses,
-        currencies=currencies,
+        currencies=report.currencies(session, investor.id),
         traded=_policy_currencies(),
         chosen=request.form.get("currency") or _currency(investor.id),
         typed=request.form.get("amount", ""),
@@ -233,15 +234,10 @@ def _cash_page(refusal: MarketplaceError | None = None, form: str = "") -> str:
         held=report.held_bids(session, investor.id),
         fundings=[one for one in fundings if one.state not in ("succeeded", "expired")],
         payouts=payment_queries.payouts_of(session, investor.id, 20),
-        movements=ledger.movements(session, investor.id, ["investor_cash"], 12),
+        movements=report.last_movements(session, investor.id),
         kinds=KINDS,
         once=[str(new_id()), str(new_id())],
     )
-
-
-def _posted(purses: dict[tuple[str, str], ledger.BalanceNow], currency: str) -> int:
-    purse = purses.get(("investor_cash", currency))
-    return purse.posted_minor if purse else 0
 
 
 def _period() -> tuple[date, date]:
@@ -267,13 +263,12 @@ def _statement() -> report.Statement:
 @signed_in(Role.INVESTOR)
 def statement() -> ResponseReturnValue:
     """Show every movement of a period, with the balances before and after."""
-    purses = ledger.balances(db.session(), house().id, ["investor_cash"])
     found = _statement()
     return render_template(
         "investor/statement.html", found=found, kinds=KINDS,
         came_in=sum(one.minor for one in found.movements if one.minor > 0),
         went_out=sum(one.minor for one in found.movements if one.minor < 0),
-        currencies=sorted({currency for _, currency in purses}),
+        currencies=report.currencies(db.session(), house().id),
     )  # fmt: skip
 
 
