@@ -1,6 +1,7 @@
 """The seller's door: its pages, group by group, on one blueprint."""
 
 import marketplace.web.seller_accounts
+import marketplace.web.seller_bulk
 import marketplace.web.seller_invoices
 import marketplace.web.seller_listing
 import marketplace.web.seller_money  # noqa: F401

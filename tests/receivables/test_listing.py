@@ -1,11 +1,14 @@
 """Listing: what is read, what is refused with every reason, and what can be listed only once."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 from uuid import UUID
 
 import pytest
+from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -17,6 +20,7 @@ from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.schemas import DraftReceivable, ListReceivable, WithdrawReceivable
 from tests.people import PersonOfTheTests
 from tests.receivables.invoices import Paper, cii, ubl
+from tests.support import do
 
 People = dict[str, PersonOfTheTests]
 Listed = Callable[..., dict[str, Any]]
@@ -195,3 +199,41 @@ def test_terms_of_the_market_fill_what_the_seller_left_open(listed: Listed, invo
     found = queries.receivable(db.session(), UUID(listed(invoice)["receivable_id"]))
     assert (found.min_share_bps, found.price_rule, found.deal_type) == (8_000, "uniform", "advance")
     assert found.expected_on >= found.due_on
+
+
+def test_of_two_listings_of_one_invoice_at_once_only_one_wins(
+    app: Flask, drafted: Listed, people: People, invoice: Paper
+) -> None:
+    alice = people["seller_alice"].actor
+    drafts = [UUID(drafted(content)["draft_id"]) for content in (ubl(invoice), cii(invoice), ubl(invoice))]
+    ready = Barrier(len(drafts))
+
+    def race(draft_id: UUID) -> str:
+        with app.app_context():
+            ready.wait()
+            try:
+                return str(perform(actions.list_receivable, ListReceivable(draft_id), alice)["state"])
+            except Conflict as error:
+                return error.code
+
+    with ThreadPoolExecutor(len(drafts)) as pool:
+        ends = sorted(pool.map(race, drafts))
+    assert ends == ["already_listed", "already_listed", "awaiting_confirmation"]
+    assert count("title") == 1
+    assert count("receivable") == 1
+
+
+def test_the_web_role_alone_can_list_and_the_worker_role_alone_can_let_it_lapse(
+    make_app: Callable[..., Flask], people: People, invoice: Paper
+) -> None:
+    alice = people["seller_alice"].actor
+    with make_app(role="duebill_web").app_context():
+        draft = perform(actions.draft_receivable, DraftReceivable("i.xml", ubl(invoice)), alice)
+        made = perform(actions.list_receivable, ListReceivable(UUID(draft["draft_id"])), alice)
+        db.engine.dispose()
+    with make_app(role="duebill_worker").app_context():
+        receivable_id = UUID(made["receivable_id"])
+        do(lambda tx: actions.issue_notice(tx, receivable_id, [people["investor_bob"].organisation_id]))
+        do(lambda tx: actions.move(tx, receivable_id, "expired", "test").state)
+        assert actions.run_expiry() == 0
+        db.engine.dispose()
