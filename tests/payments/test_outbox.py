@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -131,13 +132,58 @@ def test_a_worker_killed_after_the_request_was_done_does_it_once_all_the_same(
     assert_paid_once(market)
 
 
+@pytest.mark.parametrize("path", CALLS)
+def test_a_worker_killed_between_the_answer_and_its_record_does_it_once_all_the_same(
+    market: Market, bob: UUID, path: str, tmp_path: Path
+) -> None:
+    withdraw(market, bob)
+    while _next_path() != path:
+        assert outbox.run_outbox(1) == 1
+    market.sandbox.fail("slow", path, seconds=3)
+    worker = start_a_worker(market, market.sandbox.url, tmp_path)
+    with market.postgres.connect(market.database) as other:
+        other.autocommit = False
+        _until(lambda: _count("outgoing_call WHERE state = 'sent'") == 1)
+        other.execute("SELECT FROM outgoing_call WHERE state = 'sent' FOR UPDATE")
+        _until(lambda: market.posts(path) == 1)
+        _until(lambda: _count("pg_stat_activity WHERE wait_event_type = 'Lock'") == 1)
+        worker.kill()
+        worker.wait(10)
+        other.rollback()
+    market.wait("3 minutes")
+    patiently(market)
+    assert market.posts(path) == 2
+    assert_paid_once(market)
+
+
+def _count(what: str) -> int:
+    with db.engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {what}")).scalar_one())
+
+
+def _until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        threading.Event().wait(0.02)
+    raise TimeoutError
+
+
+def start_a_worker(market: Market, address: str, home: Path) -> "subprocess.Popen[bytes]":
+    """Start a real worker process that runs the outbox once."""
+    environ = os.environ | {
+        "DATABASE_URL": market.app.config["SQLALCHEMY_DATABASE_URI"],
+        "DUEBILL_HOME": str(home),
+        "STRIPE_API_BASE": address,
+        "STRIPE_API_KEY": "sk_test_market",
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+    }
+    return subprocess.Popen([sys.executable, "-c", WORKER], cwd=HOUSE, env=environ)
+
+
 def kill_a_worker(market: Market, address: str, home: Path, hole: socket.socket | None, path: str = "") -> None:
     """Start a real worker process and SIGKILL it once its request is on the wire (or done, without a hole)."""
-    environ = os.environ | {
-        "DATABASE_URL": market.app.config["SQLALCHEMY_DATABASE_URI"], "DUEBILL_HOME": str(home),
-        "STRIPE_API_BASE": address, "STRIPE_API_KEY": "sk_test_market", "STRIPE_WEBHOOK_SECRET": SECRET,
-    }  # fmt: skip
-    worker = subprocess.Popen([sys.executable, "-c", WORKER], cwd=HOUSE, env=environ)
+    worker = start_a_worker(market, address, home)
     if hole is not None:
         hole.settimeout(30)
         connection, _ = hole.accept()
@@ -146,10 +192,7 @@ def kill_a_worker(market: Market, address: str, home: Path, hole: socket.socket 
         worker.wait(10)
         connection.close()
         return
-    for _ in range(300):
-        if market.posts(path):
-            break
-        threading.Event().wait(0.05)
+    _until(lambda: market.posts(path) == 1)
     worker.kill()
     worker.wait(10)
 
