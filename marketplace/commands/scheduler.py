@@ -1,6 +1,7 @@
 """`bin/market scheduler`: the one process that keeps time."""
 
 import logging
+import os
 
 import click
 
@@ -14,4 +15,6 @@ def command(as_json: bool) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    run_scheduler(create_app())
+    if not run_scheduler(create_app()):
+        logging.shutdown()
+        os._exit(0)  # a thread is still at work; its transaction ends with the process, whole or not at all

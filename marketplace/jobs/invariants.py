@@ -10,8 +10,6 @@ from marketplace.kernel.errors import IntegrityBreach
 from marketplace.ledger import queries as ledger
 from marketplace.title import queries as title
 
-UNSEQUENCED_SECONDS_MAX = 60
-
 
 @dataclass(frozen=True)
 class Invariant:
@@ -21,7 +19,7 @@ class Invariant:
     ok: bool
 
 
-# Statements that count what must not exist.
+# Statements that count what must not exist. An event may wait a minute for its place in the log.
 COUNTS = {
     "entries_balance": "SELECT count(*) FROM (SELECT FROM posting GROUP BY entry_id, currency, pool "
     "HAVING sum(minor) <> 0) AS crooked",
@@ -29,7 +27,10 @@ COUNTS = {
     "holds_are_open_bids": "SELECT count(*) FROM hold WHERE subject_kind = 'bid' AND NOT EXISTS "
     "(SELECT FROM hold_resolution WHERE hold_id = hold.id) AND NOT EXISTS (SELECT FROM bid WHERE bid.hold_id = hold.id "
     "AND bid.state IN ('placed', 'filled'))",
-    "funded_once": "SELECT count(*) FROM (SELECT FROM collection GROUP BY receivable_id HAVING count(*) > 1) AS twice",
+    "funded_once": "SELECT count(*) FROM (SELECT FROM lot WHERE state = 'settled' GROUP BY receivable_id "
+    "HAVING count(*) > 1) AS twice",
+    "advanced_once": "SELECT count(*) FROM (SELECT FROM payout WHERE purpose = 'advance' AND state <> 'returned' "
+    "GROUP BY subject_id HAVING count(*) > 1) AS twice",
     "dues_sum_to_face": "SELECT count(*) FROM collection WHERE face_minor <> "
     "(SELECT sum(due_minor) FROM due WHERE due.receivable_id = collection.receivable_id)",
     "paid_equals_shares": "SELECT count(*) FROM due WHERE paid_minor <> "
@@ -38,9 +39,14 @@ COUNTS = {
     "(SELECT coalesce(sum(minor), 0) FROM share WHERE distribution_id = distribution.id)",
     "settled_means_paid": "SELECT count(*) FROM collection WHERE state = 'settled' AND EXISTS "
     "(SELECT FROM due WHERE due.receivable_id = collection.receivable_id AND paid_minor <> due_minor)",
+    "collections_match_receivables": "SELECT count(*) FROM collection c JOIN receivable r ON r.id = c.receivable_id "
+    "WHERE (c.state = 'settled') <> (r.state = 'discharged') OR (c.state = 'written_off') <> (r.state = 'written_off')",
+    "owners_are_due_principal": "SELECT count(*) FROM collection c WHERE closed_at IS NULL AND EXISTS "
+    "(SELECT FROM holding h WHERE h.receivable_id = c.receivable_id AND upper_inf(h.held_during) AND NOT EXISTS "
+    "(SELECT FROM due WHERE due.receivable_id = c.receivable_id AND step = 'principal' AND party_id = h.owner_id))",
     "leaves_equal_events": "SELECT count(*) FROM event_order FULL JOIN event ON event.id = event_id "
     "WHERE event.id IS NULL OR (event_id IS NULL AND event.at < market_now() - "
-    f"make_interval(secs => {UNSEQUENCED_SECONDS_MAX}))",
+    "make_interval(secs => 60))",
     "sequence_is_dense": "SELECT coalesce(max(seq) + 1, 0) - count(*) FROM event_order",
 }
 
@@ -62,7 +68,7 @@ def verify_invariants() -> int:
 
     Raises: IntegrityBreach("books_contradict") naming those that are broken.
     """
-    checked = invariants(db.session)
+    checked = invariants(db.session())
     broken = [invariant.name for invariant in checked if not invariant.ok]
     if broken:
         raise IntegrityBreach("books_contradict", "Broken: %(names)s", {"names": ", ".join(broken)})

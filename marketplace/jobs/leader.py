@@ -20,9 +20,9 @@ class Leadership:
 
     def seek(self) -> bool:
         """Try to become, or check that we still are, the leader. A broken connection ends the leadership."""
-        if self._connection is None:
-            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
+            if self._connection is None:
+                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             if self.token is None:
                 return self._elected(self._connection)
             self._connection.execute(text("SELECT 1"))
@@ -44,7 +44,7 @@ class Leadership:
     def resign(self) -> None:
         """Let go of the lock by closing its connection."""
         self.token = None
-        if self._connection is not None:
-            self._connection.invalidate()
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()

@@ -1,19 +1,26 @@
-"""Running one job: item by item, each in its own transaction, with the run and its failures on record."""
+"""Running one job: item by item, each in its own transaction, with the run and its failures on record.
+
+An idle run costs one statement beyond its own look-up and writes nothing: its counts are told every half minute.
+"""
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from marketplace.db import db
+from marketplace.db import db, market_now
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.ids import new_id
 
 log = logging.getLogger(__name__)
+BATCH = 200  # what a look-up returns at most
+TELL_EVERY = timedelta(seconds=30)
+LOOK_EVERY = timedelta(seconds=5)
+WAIT_MAX = timedelta(minutes=15)
 
 
 class Fenced(Exception):
@@ -24,7 +31,8 @@ class Fenced(Exception):
 class Job:
     """One row of the schedule: `items` finds what is to be done, `work` does one of them.
 
-    `work` returns whether it did something. A daily job runs once per business date.
+    `work` returns how many things it did, or something true for one. A daily job runs once per business date; when
+    something could not be done, its later ticks of the day try again.
     """
 
     name: str
@@ -34,80 +42,208 @@ class Job:
     daily: bool = False
 
 
-def run_job(job: Job, token: int | None = None, *, zone: str = "UTC") -> int:
-    """Run a job once and return how many items it did. `token` is the leader's; None for a run by hand.
+@dataclass
+class Teller:
+    """What one scheduler has not yet written down about idle runs, and whether it was asked to stop."""
 
-    One item's failure is kept as a job failure and never stops the others.
+    stopping: Callable[[], bool] = lambda: False
+    told_at: dict[str, datetime] = field(default_factory=dict)
+    idle_runs: dict[str, int] = field(default_factory=dict)
+
+    def may_keep_quiet(self, job: str, now: datetime) -> bool:
+        """Count an idle run; return whether the database may learn of it later."""
+        last = self.told_at.get(job)
+        if last is None or abs(now - last) >= TELL_EVERY:
+            return False
+        self.idle_runs[job] = self.idle_runs.get(job, 0) + 1
+        return True
+
+    def told(self, job: str, now: datetime) -> int:
+        """Note that a run is being written down; return how many untold ones go with it."""
+        self.told_at[job] = now
+        return self.idle_runs.pop(job, 0)
+
+
+@dataclass
+class Run:
+    """One run while it goes on."""
+
+    job: Job
+    token: int | None
+    newest: int
+    started_at: datetime
+    today: date
+    open_failures: dict[UUID | None, tuple[datetime, int]]
+    worth_telling: bool
+    done: int = 0
+    failed: int = 0
+
+    def waits(self, item: UUID | None) -> bool:
+        """Say whether an item failed so lately, and so often, that it has to wait: 2, 4, 8 … seconds."""
+        if self.token is None or item not in self.open_failures:
+            return False
+        failed_at, times = self.open_failures[item]
+        return self.started_at < failed_at + min(timedelta(seconds=2 ** min(times, 10)), WAIT_MAX)
+
+
+def run_job(job: Job, token: int | None = None, *, zone: str = "UTC", teller: Teller | None = None) -> int:
+    """Run a job once and return how many things it did. `token` is the leader's; None for a run by hand.
+
+    One item's failure is kept as a job failure and never stops the others; the item is tried again, later each time.
 
     Raises: Fenced when the token is no longer the newest.
     """
-    with db.engine.begin() as connection:
-        today = business_date(connection.execute(text("SELECT market_now()")).scalar_one(), zone)
-        if not _begin(connection, job, token, today):
-            return 0
-    done = failed = 0
-    for item in job.items():
+    run = _open(job, token, zone)
+    if job.daily and token is not None and not _take_day(run):
+        return 0
+    items = _look_up(run)
+    if any(item is not None for item in items):
+        run.worth_telling = True
+        _tell_start(run)
+    _work_off(run, items, teller)
+    if run.worth_telling or teller is None or not teller.may_keep_quiet(job.name, run.started_at):
+        _tell_end(run, 1 + (teller.told(job.name, run.started_at) if teller else 0))
+    return run.done
+
+
+def _look_up(run: Run) -> list[UUID | None]:
+    """Find what is to be done now. A failure of something that needs no doing any more is cleared."""
+    try:
+        found = list(run.job.items())
+    except Exception as error:  # a look-up that fails is a failure of the job as a whole
+        _failed(run, None, error)
+        return []
+    finally:
+        db.session.remove()
+    if len(found) < BATCH:
+        for item in run.open_failures.keys() - set(found):
+            _clear_failure(run, item)
+    return [item for item in found if not run.waits(item)]
+
+
+def _open(job: Job, token: int | None, zone: str) -> Run:
+    """Look once: who leads, what time it is, what failed before."""
+    with db.engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT token, market_now() AS now, f.id, f.subject_id, f.failed_at, f.times FROM job_leader "
+                "LEFT JOIN job_failure f ON f.job = :job AND f.cleared_at IS NULL"
+            ),
+            {"job": job.name},
+        ).all()
+    first = rows[0]
+    if token is not None and token != first.token:
+        raise Fenced(job.name)
+    failures = {row.subject_id: (row.failed_at, row.times) for row in rows if row.id is not None}
+    return Run(job, token, first.token, first.now, business_date(first.now, zone), failures, job.daily)
+
+
+def _work_off(run: Run, items: list[UUID | None], teller: Teller | None) -> None:
+    looked_at = run.started_at
+    for item in items:
+        if teller is not None and teller.stopping():
+            return
+        if run.token is not None and item is not None:
+            looked_at = _still_leading(run, looked_at)
         try:
-            done += bool(job.work(item))
-            _clear_failure(job, item)
-        except MarketplaceError as error:
-            failed += 1
-            _keep_failure(job, item, error.code, error.said())
+            result = run.job.work(item)
+            run.done += result if type(result) is int else bool(result)
+            if item in run.open_failures:
+                _clear_failure(run, item)
         except Exception as error:  # the next item must still have its turn
-            failed += 1
-            log.exception("job %s failed on %s", job.name, item)
-            _keep_failure(job, item, type(error).__name__, str(error)[:500])
+            _failed(run, item, error)
         finally:
             db.session.remove()
+    run.worth_telling = run.worth_telling or run.done > 0
+
+
+def once(body: Callable[[], object]) -> tuple[Callable[[], Iterable[UUID | None]], Callable[[UUID | None], object]]:
+    """Return items and work of a job that is one call."""
+    return (lambda: [None]), (lambda _: body())
+
+
+def _still_leading(run: Run, looked_at: datetime) -> datetime:
+    """Look again, every few seconds, whether somebody else was elected while this run went on."""
+    now = market_now(db.session())
+    if abs(now - looked_at) < LOOK_EVERY:
+        return looked_at
+    if db.session.execute(text("SELECT token FROM job_leader")).scalar_one() != run.token:
+        db.session.remove()
+        raise Fenced(run.job.name)
+    return now
+
+
+def _take_day(run: Run) -> bool:
+    """Take the business date of a daily job, or take over one that was never finished."""
     with db.engine.begin() as connection:
-        _end(connection, job, today, done, failed)
-    return done
-
-
-def _begin(connection: Connection, job: Job, token: int | None, today: date) -> bool:
-    newest = connection.execute(text("SELECT token FROM job_leader FOR SHARE")).scalar_one()
-    if token is not None and token != newest:
-        raise Fenced(job.name)
-    if job.daily and token is not None:
         taken = connection.execute(
             text(
                 "INSERT INTO job_run (job, business_on, token) VALUES (:job, :day, :token) "
                 "ON CONFLICT (job, business_on) DO UPDATE SET token = excluded.token, started_at = market_now() "
                 "WHERE job_run.finished_at IS NULL RETURNING job"
             ),
-            {"job": job.name, "day": today, "token": newest},
+            {"job": run.job.name, "day": run.today, "token": run.newest},
         ).first()
-        if taken is None:
-            return False
-    connection.execute(
-        text(
-            "INSERT INTO job_state (job, token, started_at) VALUES (:job, :token, market_now()) "
-            "ON CONFLICT (job) DO UPDATE SET token = excluded.token, started_at = excluded.started_at, "
-            "finished_at = NULL"
-        ),
-        {"job": job.name, "token": newest},
-    )
-    return True
+    return taken is not None
 
 
-def _end(connection: Connection, job: Job, today: date, done: int, failed: int) -> None:
-    connection.execute(
-        text(
-            "UPDATE job_state SET finished_at = market_now(), rows = :done, rows_ever = rows_ever + :done, "
-            "runs = runs + 1, failures = failures + :failed, "
-            "worked_at = CASE WHEN :done > 0 THEN market_now() ELSE worked_at END, "
-            "last_error = CASE WHEN :failed > 0 THEN last_error ELSE NULL END WHERE job = :job"
-        ),
-        {"job": job.name, "done": done, "failed": failed},
-    )
-    if job.daily:
+def _tell_start(run: Run) -> None:
+    with db.engine.begin() as connection:
         connection.execute(
-            text("UPDATE job_run SET finished_at = market_now(), rows = :done WHERE job = :job AND business_on = :day"),
-            {"job": job.name, "day": today, "done": done},
+            text(
+                "INSERT INTO job_state (job, token, started_at) VALUES (:job, :token, :at) "
+                "ON CONFLICT (job) DO UPDATE SET token = excluded.token, started_at = excluded.started_at, "
+                "finished_at = NULL"
+            ),
+            {"job": run.job.name, "token": run.newest, "at": run.started_at},
         )
 
 
-def _keep_failure(job: Job, item: UUID | None, code: str, words: str) -> None:
+def _tell_end(run: Run, runs: int) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO job_state (job, token, started_at, finished_at, rows, rows_ever, runs, failures, "
+                "worked_at) VALUES (:job, :token, :at, market_now(), :done, :done, :runs, :failed, "
+                "CASE WHEN :done > 0 THEN market_now() END) ON CONFLICT (job) DO UPDATE SET "
+                "token = excluded.token, started_at = excluded.started_at, finished_at = excluded.finished_at, "
+                "rows = CASE WHEN :done > 0 THEN :done ELSE job_state.rows END, "
+                "rows_ever = job_state.rows_ever + :done, runs = job_state.runs + :runs, "
+                "failures = job_state.failures + :failed, "
+                "worked_at = coalesce(excluded.worked_at, job_state.worked_at), "
+                "last_error = CASE WHEN EXISTS (SELECT FROM job_failure WHERE job = :job AND cleared_at IS NULL) "
+                "THEN job_state.last_error END"
+            ),
+            {"job": run.job.name, "token": run.newest, "at": run.started_at, "done": run.done, "runs": runs,
+             "failed": run.failed},
+        )  # fmt: skip
+        if run.job.daily and not run.failed:
+            _end_day(connection, run)
+
+
+def _end_day(connection: Connection, run: Run) -> None:
+    connection.execute(
+        text(
+            "UPDATE job_run SET finished_at = market_now(), rows = :done WHERE job = :job AND business_on = :day "
+            "AND finished_at IS NULL"
+        ),
+        {"job": run.job.name, "day": run.today, "done": run.done},
+    )
+
+
+def _failed(run: Run, item: UUID | None, error: Exception) -> None:
+    run.failed += 1
+    run.worth_telling = True
+    if isinstance(error, MarketplaceError):
+        code, words = error.code, error.said()
+    else:
+        code, words = type(error).__name__, str(error)[:500]
+        log.exception("job %s failed on %s", run.job.name, item, exc_info=error)
+    db.session.rollback()
+    _keep_failure(run, item, code, words)
+
+
+def _keep_failure(run: Run, item: UUID | None, code: str, words: str) -> None:
     with db.engine.begin() as connection:
         connection.execute(
             text(
@@ -116,23 +252,24 @@ def _keep_failure(job: Job, item: UUID | None, code: str, words: str) -> None:
                 "SET times = job_failure.times + 1, code = excluded.code, words = excluded.words, "
                 "failed_at = market_now()"
             ),
-            {"id": new_id(), "job": job.name, "item": item, "code": code, "words": words},
+            {"id": new_id(), "job": run.job.name, "item": item, "code": code, "words": words},
         )
         connection.execute(
-            text("UPDATE job_state SET last_error = :words WHERE job = :job"), {"job": job.name, "words": words}
+            text(
+                "INSERT INTO job_state (job, token, started_at, last_error) VALUES (:job, :token, :at, :words) "
+                "ON CONFLICT (job) DO UPDATE SET last_error = excluded.last_error"
+            ),
+            {"job": run.job.name, "token": run.newest, "at": run.started_at, "words": words},
         )
 
 
-def _clear_failure(job: Job, item: UUID | None) -> None:
-    if not db.session.execute(
-        text("SELECT 1 FROM job_failure WHERE job = :job AND subject_id IS NOT DISTINCT FROM :item "
-             "AND cleared_at IS NULL"), {"job": job.name, "item": item}).first():  # fmt: skip
-        return
+def _clear_failure(run: Run, item: UUID | None) -> None:
+    run.worth_telling = True
     with db.engine.begin() as connection:
         connection.execute(
-            text("UPDATE job_failure SET cleared_at = market_now() WHERE job = :job "
-                 "AND subject_id IS NOT DISTINCT FROM :item AND cleared_at IS NULL"),
-            {"job": job.name, "item": item},
-        )  # fmt: skip
-
-
+            text(
+                "UPDATE job_failure SET cleared_at = market_now() WHERE job = :job "
+                "AND subject_id IS NOT DISTINCT FROM :item AND cleared_at IS NULL"
+            ),
+            {"job": run.job.name, "item": item},
+        )

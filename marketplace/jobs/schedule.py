@@ -3,10 +3,11 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask, current_app
 
@@ -15,7 +16,7 @@ from marketplace.audit.sequencer import sequence_events
 from marketplace.db import db, market_now
 from marketplace.jobs.invariants import verify_invariants
 from marketplace.jobs.leader import Leadership
-from marketplace.jobs.runner import Fenced, Job, run_job
+from marketplace.jobs.runner import BATCH, Fenced, Job, Teller, once, run_job
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.clock import business_date, utc_now
 from marketplace.payments import queries as payments
@@ -26,7 +27,7 @@ from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_receivable
 from marketplace.rating.schemas import RateReceivable
-from marketplace.receivables import queries as receivables
+from marketplace.receivables.ending import run_expiry
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment
 from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, SettleAward
@@ -36,7 +37,9 @@ from marketplace.trading.actions import close_lot, expire_award, open_lot
 from marketplace.trading.schemas import CloseLot, ExpireAward, OpenLot
 
 log = logging.getLogger(__name__)
-BATCH = 200
+CALLS = 20  # of the outside world in one tick: a stop need not wait for more
+THREADS = 8  # at once; each holds one connection, and the pool has more
+GRACE_SECONDS = 1.5
 
 
 def each(verb: Verb, command: Callable[[UUID], Any]) -> Callable[[UUID | None], object]:
@@ -49,28 +52,23 @@ def each(verb: Verb, command: Callable[[UUID], Any]) -> Callable[[UUID | None], 
     return work
 
 
-def once(body: Callable[[], object]) -> tuple[Callable[[], Iterable[UUID | None]], Callable[[UUID | None], object]]:
-    """Return items and work of a job that is one call."""
-    return (lambda: [None]), (lambda _: body())
-
-
 def _to_age() -> list[UUID]:
     policy = current_app.extensions["duebill"].policy
-    today = business_date(market_now(db.session), policy.zone)
-    return servicing.to_age(db.session, today, policy.collection.reminder_days_before)
+    today = business_date(market_now(db.session()), policy.zone)
+    return servicing.to_age(db.session(), today, policy.collection)
 
 
 JOBS = (
-    Job("close_lots", 1, lambda: trading.due_to_close(db.session, BATCH), each(close_lot, CloseLot)),
-    Job("expire_awards", 5, lambda: trading.due_to_expire(db.session, BATCH), each(expire_award, ExpireAward)),
-    Job("settle_awards", 1, lambda: trading.accepted(db.session, BATCH), each(settle_award, SettleAward)),
-    Job("rate_receivables", 2, lambda: ratings.to_rate(db.session, BATCH), each(rate_receivable, RateReceivable)),
-    Job("open_lots", 2, lambda: [r.id for r in receivables.in_state(db.session, "rated", BATCH)],
-        each(open_lot, OpenLot)),
-    Job("run_outbox", 1, *once(lambda: run_outbox(BATCH))),
-    Job("run_inbox", 1, *once(lambda: run_inbox(BATCH))),
-    Job("apply_payments", 1, lambda: [p.id for p in payments.received_unapplied(db.session, BATCH)],
+    Job("close_lots", 1, lambda: trading.due_to_close(db.session(), BATCH), each(close_lot, CloseLot)),
+    Job("expire_awards", 5, lambda: trading.due_to_expire(db.session(), BATCH), each(expire_award, ExpireAward)),
+    Job("settle_awards", 1, lambda: trading.accepted(db.session(), BATCH), each(settle_award, SettleAward)),
+    Job("rate_receivables", 2, lambda: ratings.to_rate(db.session(), BATCH), each(rate_receivable, RateReceivable)),
+    Job("open_lots", 2, lambda: trading.to_open(db.session(), BATCH), each(open_lot, OpenLot)),
+    Job("run_outbox", 1, *once(lambda: run_outbox(CALLS))),
+    Job("run_inbox", 1, *once(lambda: run_inbox(CALLS))),
+    Job("apply_payments", 1, lambda: [p.id for p in payments.received_unapplied(db.session(), BATCH)],
         each(apply_debtor_payment, ApplyDebtorPayment)),
+    Job("expire_links", 60, *once(run_expiry)),
     Job("age_receivables", 3_600, _to_age, each(age_receivable, AgeReceivable), daily=True),
     Job("sequence_events", 1, *once(lambda: sequence_events())),
     Job("build_bundles", 2, *once(lambda: build_bundles(current_app.extensions["duebill"].settings.home / "bundles"))),
@@ -85,46 +83,74 @@ def job(name: str) -> Job:
     return {row.name: row for row in JOBS}[name]
 
 
-def run_scheduler(app: Flask) -> None:
+def run_scheduler(app: Flask) -> bool:
     """Keep time until SIGTERM or SIGINT: lead if nobody else does, run every job at its interval.
 
-    A lost connection to the leader's lock ends the leadership; a tick that finds itself fenced ends the process.
+    A lost connection to the leader's lock ends the leadership, and so does a tick that finds itself fenced. Return
+    whether every tick had ended in time; one that had not may be cut off: each transaction is whole or nothing.
     """
     stop = threading.Event()
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, lambda *_: stop.set())
+    quiet = True
     with app.app_context():
         leadership = Leadership(db.engine)
         while not stop.is_set():
             if leadership.seek():
-                _lead(app, leadership, stop)
+                quiet = _Term(app, leadership, stop).lead()
             stop.wait(2)
         leadership.resign()
+    return quiet
 
 
-def _lead(app: Flask, leadership: Leadership, stop: threading.Event) -> None:
-    token, zone = leadership.token, app.extensions["duebill"].policy.zone
-    fenced = threading.Event()
+class _Term:
+    """One time of leading, from election to resignation."""
 
-    def tick(row: Job) -> None:
-        with app.app_context():
-            try:
-                run_job(row, token, zone=zone)
-            except Fenced:
-                fenced.set()
-            except Exception:
-                log.exception("job %s broke off", row.name)
+    def __init__(self, app: Flask, leadership: Leadership, stop: threading.Event) -> None:
+        self._app, self._leadership, self._stop = app, leadership, stop
+        self._token, self._zone = leadership.token, app.extensions["duebill"].policy.zone
+        self._over = threading.Event()
+        self._teller = Teller(self._over.is_set)
+        self._busy = 0
+        self._changed = threading.Condition()
 
-    clock = BackgroundScheduler(timezone="UTC")
-    for row in JOBS:
-        clock.add_job(tick, "interval", [row], seconds=row.seconds, id=row.name, next_run_time=utc_now(),
-                      coalesce=True, misfire_grace_time=None, max_instances=1)  # fmt: skip
-    clock.start()
-    log.info("leading with token %s", token)
-    while not stop.wait(1) and not fenced.is_set() and leadership.seek():
-        pass
-    clock.shutdown(wait=True)
-    if fenced.is_set():
-        leadership.resign()
+    def lead(self) -> bool:
+        """Run all jobs at their intervals until told to stop or no longer leading; return whether all ended in time."""
+        clock = BackgroundScheduler(timezone="UTC", executors={"default": ThreadPoolExecutor(THREADS)})
+        for row in JOBS:
+            clock.add_job(self._tick, "interval", [row], seconds=row.seconds, id=row.name, next_run_time=utc_now(),
+                          coalesce=True, misfire_grace_time=None, max_instances=1)  # fmt: skip
+        clock.start()
+        log.info("leading with token %s", self._token)
+        while not self._over.is_set() and not self._stop.wait(1):
+            if not self._leadership.seek():
+                break
+        self._over.set()
+        clock.pause()
+        with self._changed:
+            quiet = self._changed.wait_for(lambda: self._busy == 0, GRACE_SECONDS)
+        clock.shutdown(wait=False)
+        self._leadership.resign()
+        if not quiet:
+            log.warning("%s jobs were still running: what they had not committed is done again", self._busy)
+        return quiet
 
+    def _tick(self, row: Job) -> None:
+        if self._over.is_set():
+            return
+        self._count(1)
+        try:
+            with self._app.app_context():
+                run_job(row, self._token, zone=self._zone, teller=self._teller)
+        except Fenced:
+            log.warning("token %s is late: another scheduler leads", self._token)
+            self._over.set()
+        except Exception:  # nothing that a job does may stop the clock
+            log.exception("job %s broke off", row.name)
+        finally:
+            self._count(-1)
 
+    def _count(self, by: int) -> None:
+        with self._changed:
+            self._busy += by
+            self._changed.notify_all()

@@ -1,11 +1,12 @@
 """Collection: debtors' money is shared out, lateness is noted step by step, defaults and write-offs are declared."""
 
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import insert, update
 
-from marketplace.kernel.errors import RuleBroken
+from marketplace.kernel.errors import Conflict, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
@@ -24,7 +25,9 @@ from marketplace.servicing.tables import AgeingStepRow, CollectionRow, Distribut
 from marketplace.servicing.waterfall import Distribution, Due, Step, accrue_late, distribute
 from marketplace.title import actions as title
 
-BROKEN = (CollectionState.DEFAULTED, CollectionState.RECOVERED)
+BROKEN = (CollectionState.DEFAULTED, CollectionState.RECOVERED, CollectionState.WRITTEN_OFF)
+NOTHING_OWED = N_("Nobody has funded this receivable: the payment waits for a person.")
+WRONG_CURRENCY = N_("The payment is in %(paid)s, the debt in %(owed)s: it waits for a person.")
 TO_INVESTORS = (Step.PRINCIPAL, Step.DISCOUNT, Step.LATE_CHARGE)
 
 
@@ -32,12 +35,14 @@ TO_INVESTORS = (Step.PRINCIPAL, Step.DISCOUNT, Step.LATE_CHARGE)
 def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     """Share one cleared payment by the waterfall, to the penny, and close the collection when nothing is left.
 
-    Raises: RuleBroken("nothing_owed") when the receivable was never funded (the money stays for the operators).
+    What comes after that, or is too much, goes to suspense. What comes after a write-off still goes to those who lost.
+
+    Raises: RuleBroken("nothing_owed") when the receivable was never funded, RuleBroken("wrong_currency"): the money
+    stays where it is and the operators are told. Conflict("payment_applied") when it was shared out before.
     """
     payment = payments_queries.lock_debtor_payment(tx.session, command.payment_id)
-    receivables_queries.lock_receivable(tx.session, payment.receivable_id)
-    row = queries.lock_collection(tx.session, payment.receivable_id)
-    dues = _with_late_charge(tx, row)
+    row = _owing(tx, payment)
+    dues = _with_late_charge(tx, row) if row.closed_at is None else list(_dues(tx, row))
     given = distribute(payment.amount_minor, dues)
     entry_id = _post(tx, row, payment.amount_minor, given)
     distribution_id = _keep(tx, row, payment.id, payment.amount_minor, given, entry_id)
@@ -48,9 +53,28 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     return {"distribution_id": distribution_id, "excess_minor": given.excess_minor, "outstanding_minor": left}
 
 
+def _owing(tx: Tx, payment: payments_queries.Payment) -> CollectionRow:
+    """Return the collection that a payment is for, locked."""
+    if payment.applied_at is not None:
+        raise Conflict("payment_applied", N_("This payment was shared out before, or has not arrived."))
+    receivable_id = cast(UUID, payment.receivable_id)  # every debtor's payment has one
+    try:
+        receivables_queries.lock_receivable(tx.session, receivable_id)
+        row = queries.lock_collection(tx.session, receivable_id)
+    except NotFound as error:
+        raise RuleBroken("nothing_owed", NOTHING_OWED) from error
+    if payment.currency != row.currency:
+        raise RuleBroken("wrong_currency", WRONG_CURRENCY, {"paid": payment.currency, "owed": row.currency})
+    return row
+
+
+def _dues(tx: Tx, row: CollectionRow) -> tuple[Due, ...]:
+    return queries.collection(tx.session, row.receivable_id).dues
+
+
 def _with_late_charge(tx: Tx, row: CollectionRow) -> list[Due]:
     """Accrue the late charge to today, write it into the dues, and return them."""
-    known = queries.collection(tx.session, row.receivable_id).dues
+    known = _dues(tx, row)
     rate = row.rate_bps + tx.policy.fees.late_bps_over_award
     dues = accrue_late(known, rate, row.late_charged_to, tx.today)
     before = {(due.step, due.party): due for due in known}
@@ -150,6 +174,8 @@ def _paid(tx: Tx, receivable_id: UUID) -> int:
 
 
 def _move_after_payment(tx: Tx, row: CollectionRow, left: int) -> None:
+    if row.closed_at is not None:
+        return
     if left == 0:
         _move(tx, row, CollectionState.SETTLED)
         title.discharge(tx, row.receivable_id)
@@ -188,9 +214,10 @@ def age_receivable(tx: Tx, command: AgeReceivable) -> Result:
         _move(tx, row, CollectionState.OVERDUE)
     if Ageing.DEFAULT in reached and row.state == CollectionState.OVERDUE:
         _move(tx, row, CollectionState.DEFAULTED, reason="ninety_days_past_due")
+    told = [str(step) for step in new]
     tx.record("collection", row.receivable_id,
-              after={"days_past_due": days_past_due(row.due_on, tx.today), "steps": [str(step) for step in new]})  # fmt: skip
-    return {"steps": [str(step) for step in new], "state": row.state}
+              after={"days_past_due": days_past_due(row.due_on, tx.today), "steps": told})  # fmt: skip
+    return {"steps": told, "state": row.state}
 
 
 @verb("default_receivable")

@@ -31,7 +31,12 @@ def days_past_due(due_on: date, today: date) -> int:
 def steps_reached(due_on: date, today: date, policy: Collection) -> list[Ageing]:
     """Return every step that the day has reached, in order."""
     day = (today - due_on).days
-    begins = {
+    return [step for step, first in first_days(policy).items() if day >= first]
+
+
+def first_days(policy: Collection) -> dict[Ageing, int]:
+    """Return on which day after the due date each step is taken, in order; before it the number is negative."""
+    return {
         Ageing.REMINDER: -policy.reminder_days_before,
         Ageing.OVERDUE: policy.overdue_days,
         Ageing.SECOND_NOTICE: SECOND_NOTICE_DAYS,
@@ -42,7 +47,6 @@ def steps_reached(due_on: date, today: date, policy: Collection) -> list[Ageing]
         Ageing.DEFAULT: policy.default_days,
         Ageing.WRITE_OFF_REVIEW: policy.write_off_days,
     }
-    return [step for step, first in begins.items() if day >= first]
 
 
 def bucket(days: int) -> int:

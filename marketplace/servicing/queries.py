@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import NotFound
+from marketplace.kernel.policy import Collection as CollectionPolicy
 from marketplace.kernel.words import N_
-from marketplace.servicing.ageing import Ageing, days_past_due
+from marketplace.servicing.ageing import Ageing, days_past_due, first_days
 from marketplace.servicing.states import OPEN, CollectionState
 from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow, DueRow, ShareRow
 from marketplace.servicing.waterfall import Due, Step
@@ -97,9 +99,8 @@ def lock_collection(session: Session, receivable_id: UUID) -> CollectionRow:
 
 def due_rows(session: Session, receivable_id: UUID) -> list[DueRow]:
     """Return the dues as rows, in their order."""
-    return list(
-        session.scalars(select(DueRow).where(DueRow.receivable_id == receivable_id).order_by(DueRow.position, DueRow.id))
-    )
+    wanted = select(DueRow).where(DueRow.receivable_id == receivable_id).order_by(DueRow.position, DueRow.id)
+    return list(session.scalars(wanted))
 
 
 def receipts(session: Session, receivable_id: UUID) -> list[Receipt]:
@@ -111,23 +112,26 @@ def receipts(session: Session, receivable_id: UUID) -> list[Receipt]:
         .where(DistributionRow.receivable_id == receivable_id)
         .order_by(DistributionRow.distributed_at, DueRow.position)
     ).all()
-    grouped: dict[UUID, list] = {}
+    grouped: dict[UUID, list[Any]] = {}
     for row in rows:
         grouped.setdefault(row[0].id, []).append(row)
     return [_receipt(group) for group in grouped.values()]
 
 
-def to_age(session: Session, today: date, reminder_days: int, limit: int = 10_000) -> list[UUID]:
-    """Return open collections whose reminder day has come and that a step may be due for, oldest due date first."""
-    missing = ~exists().where(
-        AgeingStepRow.receivable_id == CollectionRow.receivable_id, AgeingStepRow.step == Ageing.WRITE_OFF_REVIEW
-    )
+def to_age(session: Session, today: date, policy: CollectionPolicy, limit: int = 100_000) -> list[UUID]:
+    """Return open collections that a step is due for and was not yet taken, oldest due date first."""
+    reached = [
+        (CollectionRow.due_on + first <= today) & ~exists().where(
+            AgeingStepRow.receivable_id == CollectionRow.receivable_id, AgeingStepRow.step == step
+        )
+        for step, first in first_days(policy).items()
+    ]  # fmt: skip
     return list(
         session.scalars(
             select(CollectionRow.receivable_id)
-            .where(CollectionRow.closed_at.is_(None), missing)
-            .where(CollectionRow.due_on - reminder_days <= today)
-            .order_by(CollectionRow.due_on)
+            .where(CollectionRow.closed_at.is_(None), CollectionRow.due_on - policy.reminder_days_before <= today)
+            .where(or_(*reached))
+            .order_by(CollectionRow.due_on, CollectionRow.receivable_id)
             .limit(limit)
         )
     )
@@ -165,7 +169,7 @@ def _collection(row: CollectionRow, dues: Sequence[Due]) -> Collection:
     )  # fmt: skip
 
 
-def _receipt(group: list) -> Receipt:
+def _receipt(group: list[Any]) -> Receipt:
     row = group[0][0]
     shares = tuple((Step(step), party, minor) for _, step, party, minor in group if step is not None)
     return Receipt(row.id, row.payment_id, row.received_minor, row.excess_minor, row.recovery,

@@ -1,6 +1,7 @@
 """What the verbs of servicing take."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from marshmallow import Schema, fields, post_load, validate
@@ -54,7 +55,7 @@ class DefaultReceivableSchema(ReasonSchema):
     """Loads DefaultReceivable."""
 
     @post_load
-    def made(self, data: dict, **_: object) -> DefaultReceivable:
+    def made(self, data: dict[str, Any], **_: object) -> DefaultReceivable:
         """Return the command."""
         return DefaultReceivable(**data)
 
@@ -63,6 +64,6 @@ class WriteOffReceivableSchema(ReasonSchema):
     """Loads WriteOffReceivable."""
 
     @post_load
-    def made(self, data: dict, **_: object) -> WriteOffReceivable:
+    def made(self, data: dict[str, Any], **_: object) -> WriteOffReceivable:
         """Return the command."""
         return WriteOffReceivable(**data)

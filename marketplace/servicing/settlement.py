@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from marketplace.kernel.errors import Conflict
+from marketplace.kernel.errors import Conflict, IntegrityBreach
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
@@ -48,8 +48,10 @@ def settle_award(tx: Tx, command: SettleAward) -> Result:
         tx, receivable.seller_id, receivable.currency, advance, "advance", "receivable", receivable.id,
         f"advance:{command.lot_id}",
     )  # fmt: skip
-    rate_bps = trading_queries.award(tx.session, command.lot_id).rate_bps
-    _open_collection(tx, command.lot_id, receivable, owners, rate_bps)
+    award = trading_queries.award(tx.session, command.lot_id)
+    if award is None:
+        raise IntegrityBreach("no_award", "A lot was accepted without an award.")
+    _open_collection(tx, command.lot_id, receivable, owners, award.rate_bps)
     return {"receivable_id": receivable.id, "advance_minor": advance, "payout_id": payout_id}
 
 

@@ -112,6 +112,20 @@ def _distributions() -> None:
         CREATE CONSTRAINT TRIGGER shares_sum_to_receipt AFTER INSERT ON distribution
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION shares_sum_to_receipt()""")
     run("""
+        CREATE FUNCTION share_sealed() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM written JOIN distribution ON distribution.id = written.distribution_id
+                       JOIN entry ON entry.id = distribution.entry_id
+                       WHERE entry.xact <> pg_current_xact_id()::text) THEN
+                RAISE EXCEPTION 'the receipt is sealed'
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'share_sealed';
+            END IF;
+            RETURN NULL;
+        END $$""")
+    run("""
+        CREATE TRIGGER share_sealed AFTER INSERT ON share REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION share_sealed()""")
+    run("""
         CREATE TABLE ageing_step (
             receivable_id uuid NOT NULL CONSTRAINT fk_ageing_step_receivable_id REFERENCES collection (receivable_id),
             step text NOT NULL CHECK (step IN ('reminder', 'overdue', 'second_notice', 'recourse_demand', 'par30',

@@ -1,0 +1,109 @@
+"""Whole lives in a few words: a receivable that was sold and funded, debtors' payments, days that go by.
+
+Built through the verbs of the rooms; only what lies outside the market (listing, the provider's word that money has
+arrived) is written as those leave it.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from marketplace.db import db
+from marketplace.kernel.ids import new_id
+from marketplace.payments import money
+from marketplace.payments.rules import PaymentState
+from marketplace.payments.tables import DebtorPaymentRow
+from marketplace.perform import Tx, perform
+from marketplace.servicing import queries as servicing
+from marketplace.servicing.actions import age_receivable, apply_debtor_payment
+from marketplace.servicing.queries import Collection
+from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, SettleAward
+from marketplace.servicing.settlement import settle_award
+from marketplace.trading import queries as trading
+from marketplace.trading.actions import accept_award, close_lot, place_bid
+from marketplace.trading.schemas import AcceptAward, CloseLot, PlaceBid
+from tests.support import SYSTEM, do
+from tests.trading.world import World
+
+# £20,000 of bob's at 6 %, the rest of £41,310 carol's, who asks 7 %: both are paid 7 %.
+BIDS = (("bob", 600, 2_000_000), ("carol", 700, 3_000_000))
+
+
+def accepted(world: World, bids: Sequence[tuple[str, int, int]] = BIDS, **terms: object) -> UUID:
+    """Bring a lot to an accepted award: bids placed, book closed, the seller's yes. Return the lot."""
+    lot = world.lot(**terms)  # type: ignore[arg-type]
+    for who, rate, minor in bids:
+        world.fund(who, minor)
+        perform(place_bid, PlaceBid(lot, rate, minor, 0), getattr(world, who))
+    world.move_clock(timedelta(hours=1))
+    perform(close_lot, CloseLot(lot), SYSTEM)
+    perform(accept_award, AcceptAward(lot, None), world.alice)
+    return lot
+
+
+def settle(lot: UUID) -> None:
+    """Settle an accepted award."""
+    perform(settle_award, SettleAward(lot), SYSTEM)
+
+
+def funded(world: World, bids: Sequence[tuple[str, int, int]] = BIDS, **terms: object) -> UUID:
+    """Bring a receivable of £48,600 to `funded`; return its id."""
+    lot = accepted(world, bids, **terms)
+    settle(lot)
+    return collection_of_lot(lot).receivable_id
+
+
+def collection_of_lot(lot: UUID) -> Collection:
+    """Return the collection that a lot became."""
+    db.session.rollback()
+    return collection(trading.lot(db.session(), lot).receivable_id)
+
+
+def collection(receivable_id: UUID) -> Collection:
+    """Return a collection as it is now."""
+    db.session.rollback()
+    return servicing.collection(db.session(), receivable_id)
+
+
+def received(world: World, receivable_id: UUID, minor: int, currency: str = "GBP") -> UUID:
+    """Let a debtor's payment arrive, booked by the payments room; return its id. It is not yet shared out."""
+
+    def arrive(tx: Tx) -> str:
+        row = DebtorPaymentRow(
+            id=new_id(), organisation_id=world.id("kestrel"), receivable_id=receivable_id, currency=currency,
+            amount_minor=minor, return_url="https://duebill.example/paid", state=PaymentState.SUCCEEDED,
+            received_minor=minor, received_currency=currency,
+        )  # fmt: skip
+        tx.session.add(row)
+        tx.session.flush()
+        tx.record("debtor_payment", row.id, after={"state": row.state})
+        money.book_received(tx, row)
+        return str(row.id)
+
+    return UUID(do(arrive))
+
+
+def apply(payment_id: UUID) -> dict[str, object]:
+    """Share out a payment that has arrived."""
+    return perform(apply_debtor_payment, ApplyDebtorPayment(payment_id), SYSTEM)
+
+
+def pays(world: World, receivable_id: UUID, minor: int) -> dict[str, object]:
+    """Let the debtor pay, and share it out."""
+    return apply(received(world, receivable_id, minor))
+
+
+def on_day(world: World, receivable_id: UUID, days_past_due: int) -> None:
+    """Move the market's clock to noon of the day that is so many days past the due date; never back."""
+    due_on = collection(receivable_id).due_on
+    with world.superuser() as owner:
+        owner.execute(
+            "UPDATE clock_shift SET shift = shift + greatest(interval '0', "
+            "((%s::date + %s) + time '12:00') AT TIME ZONE 'UTC' - market_now())",
+            (due_on, days_past_due),
+        )
+
+
+def age(receivable_id: UUID) -> dict[str, object]:
+    """Let the daily job look at a collection."""
+    return perform(age_receivable, AgeReceivable(receivable_id), SYSTEM)
