@@ -137,12 +137,14 @@ def _bids(book: dict[str, Any], result: dict[str, Any]) -> Iterable[ReplayedBid]
     fills = {fill["id"]: fill for fill in result["fills"]}
     refused = {one["id"]: tuple(one["reasons"]) for one in result["refusals"]}
     passed = set(result["passed_over"])
+    cut = {one["id"] for one in result["cuts"]}
     for bid in sorted(book["bids"], key=lambda bid: (bid["rate_bps"], bid["seq"])):
         fill = fills.get(bid["id"])
         yield ReplayedBid(
             bid["seq"], bid["id"], UUID(bid["investor"]), bid["rate_bps"], bid["cash_minor"], bid["min_fill_minor"],
             fill["cash_minor"] if fill else 0, fill["discount_minor"] if fill else 0,
-            refused.get(bid["id"]) or (_why(bid, fill, result["stop_out_bps"], bid["id"] in passed),),
+            refused.get(bid["id"])
+            or (_why(bid, fill, result["stop_out_bps"], bid["id"] in passed), *["capped"] * (bid["id"] in cut)),
         )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ VERBS = {"export_bundle": N_("Ordered a bundle"), "replay_auction": N_("Computed
 WHY = {
     "better": N_("better than the stop-out"),
     "above": N_("above the stop-out"),
+    "capped": N_("cut to what its group’s cap left"),
     "margin": N_("share at the margin"),
     "margin_nothing": N_("nothing left at the margin"),
     "passed_over": N_("passed over: below its least fill"),
