@@ -23,7 +23,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return AUC, KS, Brier score, log loss, ECE, slope and the table by grade, of champion and challenger.
 
-    The PD is the calibrated one at the calibration window's rate, without the shift to another country's rate. Rows without assets are left out and counted.
+    The PD is the calibrated one at the calibration window's rate, without the shift to another country's rate.
+    Rows without assets are left out and counted.
 
     Raises: InvalidInput("nothing_to_judge") when a class is missing.
     """

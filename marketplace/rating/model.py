@@ -21,6 +21,8 @@ from marketplace.rating.ratios import NAMES, Array, Sight, masked
 from marketplace.rating.scorecard import score_card
 
 CHAMPION, CHALLENGER = "champion.skops", "challenger.json"
+# Models that are no longer in use stay here, a folder a version: a past rating can be computed again.
+PAST = "past"
 HOME = Path(__file__).resolve().parents[2] / "config" / "rating"
 # Types that skops does not trust by itself and that our file needs.
 TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
@@ -108,6 +110,24 @@ def load_model(directory: Path = HOME) -> Model:
         challenger=json.loads(contents[CHALLENGER]),
         card=card,
     )
+
+
+def model_of(version: str, home: Path = HOME) -> Model:
+    """Return the model of a version: the one in use, or a past one.
+
+    Raises: IntegrityBreach("model_missing").
+    """
+    return load_model(home if read_card(home)["version"] == version else home / PAST / Path(version).name)
+
+
+def retire(home: Path) -> None:
+    """Move the model in use to the past ones, before another takes its place; nothing to do where there is none."""
+    if not (home / CARD).is_file():
+        return
+    place = home / PAST / read_card(home)["version"]
+    place.mkdir(parents=True, exist_ok=True)
+    for name in (CHAMPION, CHALLENGER, CARD):
+        (home / name).replace(place / name)
 
 
 def read_card(directory: Path = HOME) -> dict[str, Any]:

@@ -207,15 +207,16 @@ def to_rate(session: Session, limit: int = 100) -> list[UUID]:
 
 
 def parties_to_rate(session: Session, limit: int = 100) -> list[UUID]:
-    """Return organisations whose newest accounts were never rated: sellers see their grade before they list."""
+    """Return organisations whose newest accounts are usable and were never rated: who files soon sees a grade."""
     newest = (
-        select(FilingRow.organisation_id, FilingRow.id, FilingRow.filed_at)
+        select(FilingRow.organisation_id, FilingRow.id, FilingRow.filed_at, FilingRow.faults)
         .ext(distinct_on(FilingRow.organisation_id))
         .order_by(FilingRow.organisation_id, FilingRow.period_end.desc(), FilingRow.filed_at.desc(), FilingRow.id)
     ).subquery()
     tried = select(PartyRatingRow.id).where(PartyRatingRow.filing_id == newest.c.id).exists()
-    query = select(newest.c.organisation_id).where(~tried).order_by(newest.c.filed_at).limit(limit)
-    return list(session.scalars(query))
+    unusable = [newest.c.faults.contains([{"rule": rule}]) for rule in ("stale", "thin")]
+    query = select(newest.c.organisation_id).where(~tried, *[~fault for fault in unusable])
+    return list(session.scalars(query.order_by(newest.c.filed_at).limit(limit)))
 
 
 def rating_of(session: Session, filing_id: UUID, model_version: str, policy_version: str) -> PartyRatingRow | None:

@@ -22,7 +22,7 @@ from marketplace.kernel.words import N_
 from marketplace.rating.card import write_card
 from marketplace.rating.dataset import FirmYears
 from marketplace.rating.measures import Outcome, expit, fit_line, measure
-from marketplace.rating.model import CHALLENGER, CHAMPION, check_types
+from marketplace.rating.model import CHALLENGER, CHAMPION, check_types, retire
 from marketplace.rating.ratios import LEVELS, NAMES, RATIOS, Array, masked
 from marketplace.rating.scorecard import calibrate_card, fit_scorecard, score_card
 
@@ -63,6 +63,7 @@ def train(data: FirmYears, out: Path, progress: Progress = lambda words: None) -
     progress("judging the recipe on an earlier split")
     early = _early_split(data, tables)
     out.mkdir(parents=True, exist_ok=True)
+    retire(out)
     champion_bytes = _packed(booster)
     challenger_bytes = (json.dumps(challenger, indent=1, sort_keys=True) + "\n").encode()
     (out / CHAMPION).write_bytes(champion_bytes)

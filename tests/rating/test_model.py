@@ -19,7 +19,7 @@ from marketplace.rating import explain
 from marketplace.rating.figures import read_filing
 from marketplace.rating.model import HOME, Model, challenger_ppm, load_model, pd_ppm, read_card
 from marketplace.rating.ratios import BY_NAME, LEVELS, NAMES, RATIOS, Sight, in_level, look, masked
-from tests.rating.filings import SOUND, WEAK, accounts
+from tests.rating.filings import SOUND, WEAK, accounts, context, document, number
 
 END = date(2025, 12, 31)
 PRIOR_PPM, FLOOR_PPM = 5_200, 500
@@ -76,10 +76,8 @@ def test_ratios_are_those_a_person_works_out() -> None:
 def test_a_profit_and_loss_account_makes_full_accounts_and_a_z_score() -> None:
     """Altman's Z″ worked out by hand on one set of accounts."""
     flows = "TurnoverRevenue", "ProfitLoss", "OperatingProfitLoss"
-    from tests.rating.filings import context, document, number
-
-    start = "<xbrli:period><xbrli:startDate>2025-01-01</xbrli:startDate><xbrli:endDate>2025-12-31</xbrli:endDate></xbrli:period>"
-    during = context("d0", END).replace("<xbrli:period><xbrli:instant>2025-12-31</xbrli:instant></xbrli:period>", start)
+    span = "<xbrli:startDate>2025-01-01</xbrli:startDate><xbrli:endDate>2025-12-31</xbrli:endDate>"
+    during = context("d0", END).replace("<xbrli:instant>2025-12-31</xbrli:instant>", span)
     body = accounts(END).decode().split("<body>")[1].removesuffix("</body></html>")
     filing = read_filing(
         document(body, during, *(number(name, "d0", 60_000) for name in flows), company_number=None), "x"

@@ -23,7 +23,8 @@ DAYS = st.integers(1, 400)
 
 @pytest.mark.parametrize(
     ("pd", "grade"),
-    [(500, "A+"), (1_000, "A+"), (1_001, "A"), (2_000, "A"), (4_000, "A-"), (7_500, "B+"), (15_000, "B"), (30_000, "B-"),
+    [(500, "A+"), (1_000, "A+"), (1_001, "A"), (2_000, "A"), (4_000, "A-"), (7_500, "B+"), (15_000, "B"),
+     (30_000, "B-"),
      (60_000, "C"), (120_000, "D"), (120_001, "E"), (1_000_000, "E")],
 )  # fmt: skip
 def test_a_grade_ends_at_its_upper_bound(pd: int, grade: str) -> None:
@@ -95,7 +96,7 @@ def test_joint_default_agrees_with_a_numeric_integral() -> None:
 
 
 def test_a_receivable_priced_by_hand() -> None:
-    """Debtor .75 % a year, seller 1.5 %, 60 days; LGD 40 %, dilution 2 %, fraud .1 % a year, effect of recourse 60 %."""
+    """Debtor .75 % a year, seller 1.5 %, 60 days; LGD 40 %, dilution 2 %, fraud .1 %, effect of recourse 60 %."""
     priced = price(7_500, 15_000, 60, POLICY)
     assert priced.pd_tenor_ppm == 1_237
     assert (priced.dilution_ppm, priced.fraud_ppm) == (3_316, 165)  # 1-(.98)^(60/365), 1-(.999)^(60/365), rounded up

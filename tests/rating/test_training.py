@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from marketplace.commands.rating import command
-from marketplace.kernel.errors import InvalidInput
+from marketplace.kernel.errors import IntegrityBreach, InvalidInput
 from marketplace.rating import training
 from marketplace.rating.dataset import NEEDED, read_firm_years
 from marketplace.rating.measures import auc, ece, expit, fit_line, ks, logit
-from marketplace.rating.model import load_model
+from marketplace.rating.model import load_model, model_of
 
 
 def population(path: Path, companies: int = 500, first: int = 2006, last: int = 2014) -> Path:
@@ -25,7 +25,7 @@ def population(path: Path, companies: int = 500, first: int = 2006, last: int = 
     for company in range(companies):
         for year in range(first, last + 1):
             total, owed = random.uniform(50, 500), random.uniform(0.2, 1.1)
-            failed = random.random() < 0.3 * max(0.0, owed - 0.75)
+            failed = random.random() < 0.6 * max(0.0, owed - 0.75)
             parts = random.uniform(0.1, 0.5, 4)
             rows.append({
                 "company_name": f"C_{company}", "year": year, "y": int(failed), "X10": total, "X17": total * owed,
@@ -33,8 +33,6 @@ def population(path: Path, companies: int = 500, first: int = 2006, last: int = 
                 "X7": total * parts[2] * 0.4, "X9": total * (0.5 + parts[3]), "X12": total * (0.2 - 0.2 * owed),
                 "X6": total * (0.15 - 0.2 * owed), "X15": total * (0.5 - owed),
             })  # fmt: skip
-            if failed:
-                break
     pq.write_table(pa.Table.from_pylist(rows), path)
     return path
 
@@ -115,7 +113,20 @@ def test_measures_on_figures_worked_out_by_hand() -> None:
     assert float(logit(expit(1.5))) == pytest.approx(1.5)
 
 
+def test_a_model_that_is_replaced_stays_for_past_ratings(quick: None, tmp_path: Path) -> None:
+    data = read_firm_years(population(tmp_path / "us_firmyears_test.parquet"))
+    first = training.train(data, tmp_path / "model")["version"]
+    other = read_firm_years(population(tmp_path / "other.parquet", companies=520))
+    second = training.train(other, tmp_path / "model")["version"]
+    assert first != second
+    assert model_of(first, tmp_path / "model").version == first
+    assert model_of(second, tmp_path / "model").version == second
+    with pytest.raises(IntegrityBreach):
+        model_of("gb-00000000", tmp_path / "model")
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_shipped_model_is_what_its_data_train(shared: Path, tmp_path: Path) -> None:
     from marketplace.rating.model import HOME
 
