@@ -30,7 +30,7 @@ def market(make_app: Callable[..., Flask]) -> Iterator[str]:
     app = make_app(testing=False, demo=True, demo_password=PASSWORD)
     app.add_url_rule("/sheet", view_func=_sheet)
     app.testing = True  # cheap password hashes
-    register(app, "seller_alice", "operator_olga")
+    register(app)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -72,6 +72,22 @@ def test_pages_are_clean(market: str, browser: Any, width: int, scheme: str) -> 
         assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
     assert [fault for fault in faults if "404" not in fault] == []
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["Alice Hart", "Bob Ash", "Olga Brand", "Rex Aldous"])
+def test_every_page_of_a_person_is_clean_when_there_is_nothing_yet(market: str, browser: Any, name: str) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(f"{market}/sign-in")
+    page.get_by_role("button", name=name).click()
+    page.wait_for_load_state()
+    addresses = page.eval_on_selector_all(".nav-main a", "links => links.map(link => link.href)")
+    assert addresses
+    for address in addresses:
+        page.goto(address)
+        found = Axe().run(page, options=RULES).response["violations"]
+        assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], address
     context.close()
 
 
