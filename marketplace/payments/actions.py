@@ -7,7 +7,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.parties.rules import require_own, verb
-from marketplace.payments.intents import page_words, want_checkout, want_transfer
+from marketplace.payments.intents import want_checkout, want_transfer
 from marketplace.payments.money import book_leaving
 from marketplace.payments.rules import PaymentState, PayoutState, Purpose
 from marketplace.payments.schemas import FundAccount, StartDebtorPayment, StartPayout, WithdrawCash
@@ -28,12 +28,13 @@ def fund_account(tx: Tx, command: FundAccount) -> Result:
     funding_id = new_id()
     row = FundingRow(
         id=funding_id, organisation_id=investor_id, currency=command.currency, amount_minor=command.amount_minor,
-        return_url=command.return_url.replace("{id}", str(funding_id)), state=PaymentState.PREPARING,
+        words="Duebill account funding", return_url=command.return_url.replace("{id}", str(funding_id)),
+        state=PaymentState.PREPARING,
     )  # fmt: skip
     tx.session.add(row)
     tx.session.flush()
     tx.record("funding", row.id, after={"amount_minor": row.amount_minor, "currency": row.currency, "state": row.state})
-    want_checkout(tx, row, page_words(row))
+    want_checkout(tx, row)
     return {"funding_id": row.id, "pay_url": None}
 
 
@@ -48,7 +49,7 @@ def start_debtor_payment(tx: Tx, command: StartDebtorPayment) -> Result:
     payment_id = new_id()
     row = DebtorPaymentRow(
         id=payment_id, organisation_id=command.debtor_id, receivable_id=command.receivable_id,
-        currency=command.currency, amount_minor=command.amount_minor,
+        currency=command.currency, amount_minor=command.amount_minor, words=command.words[:200],
         return_url=command.return_url.replace("{id}", str(payment_id)), state=PaymentState.PREPARING,
     )  # fmt: skip
     tx.session.add(row)
@@ -57,7 +58,7 @@ def start_debtor_payment(tx: Tx, command: StartDebtorPayment) -> Result:
         "receivable_id": row.receivable_id, "amount_minor": row.amount_minor, "currency": row.currency,
         "state": row.state,
     })  # fmt: skip
-    want_checkout(tx, row, command.words[:200] or page_words(row))
+    want_checkout(tx, row)
     return {"payment_id": row.id, "pay_url": None}
 
 

@@ -78,7 +78,7 @@ def confirm_call(tx: Tx, command: ConfirmCall) -> Result:
 
     Raises: Conflict("call_done") when it was confirmed before with the same object; IntegrityBreach when with another.
     """
-    row = _lock(tx, command.call_id)
+    row = lock_call(tx, command.call_id)
     if row.state == CallState.SUCCEEDED:
         if row.provider_id == command.provider_id:
             raise Conflict("call_done", N_("This call was confirmed before."))
@@ -97,7 +97,7 @@ def fail_call(tx: Tx, command: FailCall) -> Result:
 
     Raises: Conflict("call_done") when it is done already.
     """
-    row = _lock(tx, command.call_id)
+    row = lock_call(tx, command.call_id)
     if row.state in (CallState.SUCCEEDED, CallState.FAILED):
         raise Conflict("call_done", N_("This call was confirmed before."))
     now = tx.clock()
@@ -114,14 +114,14 @@ def fail_call(tx: Tx, command: FailCall) -> Result:
               after={"state": row.state, "outcome": command.outcome, "code": command.code,
                      "attempts": row.attempts})  # fmt: skip
     if row.state == CallState.FAILED:
-        _give_up(tx, row, command.code)
+        give_up(tx, row, command.code)
     return {"call_id": row.id, "state": row.state}
 
 
 @verb("park_call")
 def park_call(tx: Tx, command: ParkCall) -> Result:
     """Note that a look-up found nothing. After LOOK_UPS_MAX of them the call rests until two people release it."""
-    row = _lock(tx, command.call_id)
+    row = lock_call(tx, command.call_id)
     if row.state in (CallState.SUCCEEDED, CallState.FAILED):
         raise Conflict("call_done", N_("This call was confirmed before."))
     _move(row, CallState.UNKNOWN)
@@ -134,7 +134,8 @@ def park_call(tx: Tx, command: ParkCall) -> Result:
     return {"call_id": row.id, "resting": resting}
 
 
-def _lock(tx: Tx, call_id: UUID) -> OutgoingCallRow:
+def lock_call(tx: Tx, call_id: UUID) -> OutgoingCallRow:
+    """Lock a call."""
     return tx.session.scalars(
         select(OutgoingCallRow).where(OutgoingCallRow.id == call_id).with_for_update()
     ).one()
@@ -208,7 +209,8 @@ def sent_to_bank(tx: Tx, payout: PayoutRow, payout_id: str) -> None:
 # -- what follows from a refusal ----------------------------------------------------------------------------------
 
 
-def _give_up(tx: Tx, row: OutgoingCallRow, code: str) -> None:
+def give_up(tx: Tx, row: OutgoingCallRow, code: str) -> None:
+    """Let what hung on a call fail: money goes back to the account it left, and a person is told."""
     if row.kind == CallKind.TRANSFER:
         return _transfer_refused(tx, row, code)
     raise_alert(tx, "call_refused", "outgoing_call", row.id, call_kind=row.kind, code=code, about=row.subject_id)

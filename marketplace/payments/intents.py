@@ -13,7 +13,7 @@ from marketplace.payments import queries, wire
 from marketplace.payments.alerts import raise_alert
 from marketplace.payments.gateway import Call
 from marketplace.payments.rules import CallState, PaymentState, PayoutState
-from marketplace.payments.tables import PAYING, FundingRow, OutgoingCallRow, Paying, PayoutRow
+from marketplace.payments.tables import PAYING, OutgoingCallRow, Paying, PayoutRow
 from marketplace.perform import Tx
 
 
@@ -50,7 +50,7 @@ def write_call(
     return call_id
 
 
-def want_checkout(tx: Tx, row: Paying, words: str) -> None:
+def want_checkout(tx: Tx, row: Paying) -> None:
     """Write the next call towards a payment page: the customer where it is new, else the page."""
     known = queries.provider_id(tx.session, row.organisation_id, "customer")
     if known is None:
@@ -61,7 +61,7 @@ def want_checkout(tx: Tx, row: Paying, words: str) -> None:
     write_call(
         tx, f"checkout:{row.id}", row.__tablename__, row.id,
         lambda call_id: wire.checkout(
-            call_id, row.id, customer_id=known, minor=row.amount_minor, currency=row.currency, words=words,
+            call_id, row.id, customer_id=known, minor=row.amount_minor, currency=row.currency, words=row.words,
             return_url=row.return_url,
         ),
     )  # fmt: skip
@@ -75,12 +75,7 @@ def want_waiting_checkouts(tx: Tx, organisation_id: UUID) -> None:
             .order_by(table.id).with_for_update()
         )  # fmt: skip
         for row in rows:
-            want_checkout(tx, row, page_words(row))
-
-
-def page_words(row: Paying) -> str:
-    """Return what the payer reads on the provider's page."""
-    return "Duebill account funding" if isinstance(row, FundingRow) else f"Duebill payment {str(row.id)[-12:]}"
+            want_checkout(tx, row)
 
 
 def want_transfer(tx: Tx, row: PayoutRow, *, wait: timedelta = timedelta(0)) -> None:

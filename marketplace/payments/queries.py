@@ -80,6 +80,19 @@ class Alert:
     raised_at: datetime
 
 
+@dataclass(frozen=True)
+class RestingCall:
+    """A call whose outcome nobody could find out, and what one person proposed."""
+
+    id: UUID
+    kind: str
+    subject_kind: str
+    subject_id: UUID
+    created_at: datetime
+    proposed_by: UUID | None
+    proposed_decision: str | None
+
+
 def funding(session: Session, funding_id: UUID) -> Payment:
     """Return one funding. Raises: NotFound("not_found")."""
     return _payment(_found(session.get(FundingRow, funding_id, populate_existing=True)))
@@ -188,6 +201,20 @@ def waiting_call_for(session: Session, subject_ids: Sequence[UUID]) -> UUID | No
         .where(OutgoingCallRow.next_at <= func.market_now())
         .order_by(OutgoingCallRow.created_at).limit(1)
     ).first()  # fmt: skip
+
+
+def resting_calls(session: Session) -> list[RestingCall]:
+    """Return the calls whose outcome stays unknown and that wait for two people, oldest first."""
+    rows = session.scalars(
+        select(OutgoingCallRow)
+        .where(OutgoingCallRow.state == CallState.UNKNOWN, OutgoingCallRow.next_at.is_(None))
+        .order_by(OutgoingCallRow.created_at)
+    )
+    return [
+        RestingCall(row.id, row.kind, row.subject_kind, row.subject_id, row.created_at, row.proposed_by,
+                    row.proposed_decision)
+        for row in rows
+    ]  # fmt: skip
 
 
 def due_events(session: Session, limit: int) -> list[IncomingEventRow]:

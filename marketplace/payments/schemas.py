@@ -100,6 +100,15 @@ class ParkCall:
 
 
 @dataclass(frozen=True)
+class RetryCall:
+    """One person's decision about a call whose outcome stays unknown: `again` with a new key, or `give_back`."""
+
+    call_id: UUID
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class StartPayout:
     """A payout that waited, for a bank account mostly, and may go on."""
 

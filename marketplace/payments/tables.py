@@ -42,6 +42,7 @@ class Paying(Base):
     organisation_id: Mapped[OrganisationId]
     currency: Mapped[Currency]
     amount_minor: Mapped[Minor]
+    words: Mapped[Words]
     return_url: Mapped[Words]
     state: Mapped[Words]
     state_since: Mapped[Created]
@@ -140,6 +141,9 @@ class OutgoingCallRow(Base):
     failure_code: Mapped[MaybeWords]
     created_at: Mapped[Created]
     done_at: Mapped[Instant | None]
+    proposed_by: Mapped[UUID | None]
+    proposed_decision: Mapped[MaybeWords]
+    released_by: Mapped[UUID | None]
 
 
 class IncomingEventRow(Base):

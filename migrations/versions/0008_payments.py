@@ -74,7 +74,7 @@ def _payments(table: str, more: str) -> None:
             organisation_id uuid NOT NULL CONSTRAINT fk_{table}_organisation_id REFERENCES organisation (id),
             currency char(3) NOT NULL,
             amount_minor bigint NOT NULL CONSTRAINT ck_{table}_amount CHECK (amount_minor > 0),
-            return_url text NOT NULL,
+            words text NOT NULL, return_url text NOT NULL,
             state text NOT NULL DEFAULT 'preparing',
             state_since timestamptz NOT NULL DEFAULT market_now(),
             session_id text CONSTRAINT uq_{table}_session_id UNIQUE,
@@ -86,7 +86,7 @@ def _payments(table: str, more: str) -> None:
             CONSTRAINT ck_{table}_parked CHECK (state <> 'parked' OR received_minor IS NOT NULL))""")
     run(f"CREATE INDEX ix_{table}_state ON {table} (state)")
     state_machine(table, PAYMENT_STATES, PAYMENT_MOVES)
-    keep_columns(table, "id", "organisation_id", "currency", "amount_minor", "return_url", "created_at")
+    keep_columns(table, "id", "organisation_id", "currency", "amount_minor", "words", "return_url", "created_at")
     no_delete(table)
     require_event(table)
     grant(table, web=CHANGE, worker=CHANGE)
@@ -143,6 +143,12 @@ def _outgoing_call() -> None:
             provider_id text, failure_code text,
             created_at timestamptz NOT NULL DEFAULT market_now(),
             done_at timestamptz,
+            proposed_by uuid, released_by uuid,
+            proposed_decision text
+                CONSTRAINT ck_outgoing_call_proposed_decision CHECK (proposed_decision IN ('again', 'give_back')),
+            CONSTRAINT ck_outgoing_call_two_people CHECK (released_by IS NULL OR released_by <> proposed_by),
+            CONSTRAINT ck_outgoing_call_proposed CHECK ((proposed_by IS NULL) = (proposed_decision IS NULL)),
+            CONSTRAINT ck_outgoing_call_released CHECK (released_by IS NULL OR proposed_by IS NOT NULL),
             CONSTRAINT ck_outgoing_call_sent CHECK (state <> 'sent' OR (attempts > 0 AND first_sent_at IS NOT NULL)),
             CONSTRAINT ck_outgoing_call_succeeded CHECK ((state = 'succeeded') = (provider_id IS NOT NULL)),
             CONSTRAINT ck_outgoing_call_done CHECK ((state IN ('succeeded', 'failed')) = (done_at IS NOT NULL)))""")

@@ -1,5 +1,6 @@
 """Money in and out, and what the books say about it."""
 
+from urllib.request import urlopen
 from uuid import UUID
 
 import pytest
@@ -89,6 +90,8 @@ def test_a_debtors_payment_waits_to_be_shared_out_and_is_shared_out_once(market:
     seller, debtor = market.organisation("seller", "Alice Ltd"), market.organisation("debtor", "Kestrel Ltd", None)
     receivable = market.receivable(seller, debtor)
     payment_id, url = market.start_payment(debtor, receivable)
+    with urlopen(str(url), timeout=10) as page:
+        assert "Invoice TPC-1" in page.read().decode()
     pay(str(url))
     market.work()
     assert market.balance("debtor_receipts", debtor) == market.balance("provider_borrower") == 70_000

@@ -11,14 +11,17 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from marketplace.db import db
 from marketplace.kernel.actors import Actor, Role
-from marketplace.kernel.errors import Conflict, IntegrityBreach
-from marketplace.payments import inbox, outbox, reconcile
+from marketplace.kernel.errors import Conflict, IntegrityBreach, NotPermitted, RuleBroken
+from marketplace.kernel.ids import new_id
+from marketplace.payments import inbox, outbox, queries, reconcile
 from marketplace.payments.actions import withdraw_cash
 from marketplace.payments.calls import confirm_call
-from marketplace.payments.schemas import ConfirmCall, WithdrawCash
+from marketplace.payments.release import retry_call
+from marketplace.payments.schemas import ConfirmCall, RetryCall, WithdrawCash
 from marketplace.payments.stripe_gateway import StripeGateway
 from marketplace.perform import perform
 from tests.payments.playing import HOUSE, SECRET, Market, pay
@@ -254,6 +257,31 @@ def test_what_cannot_be_found_after_a_day_rests_until_people_decide(market: Mark
     assert market.alerts() == ["call_unknown"]
     assert market.balance("withdrawal_in_transit", bob) == 20_000
     assert reconcile.run_reconciliation()["GBP"] == 0
+
+
+@pytest.mark.parametrize("decision", ["again", "give_back"])
+def test_two_people_release_what_stays_unknown(market: Market, bob: UUID, decision: str) -> None:
+    test_what_cannot_be_found_after_a_day_rests_until_people_decide(market, bob)
+    olga, oscar = (Actor(Role.OPERATOR, user_id=new_id(), organisation_id=new_id()) for _ in range(2))
+    with Session(db.engine) as session:
+        (resting,) = queries.resting_calls(session)
+    command = RetryCall(resting.id, decision, "Stripe shows nothing.")
+    with pytest.raises(NotPermitted):
+        perform(retry_call, command, Actor.system("test"))
+    assert perform(retry_call, command, olga)["released"] is False
+    with pytest.raises(RuleBroken, match="four_eyes"):
+        perform(retry_call, command, olga)
+    assert perform(retry_call, command, oscar)["released"] is True
+    with pytest.raises(Conflict, match="not_resting"):
+        perform(retry_call, command, olga)
+    patiently(market)
+    if decision == "again":
+        assert_paid_once(market)
+        assert market.alerts() == []
+    else:
+        assert state() == "returned"
+        assert market.balance("investor_cash", bob) == market.sandbox.balance() == 50_000
+        assert market.alerts() == ["payout_failed"]
 
 
 @pytest.mark.parametrize("path", CALLS)

@@ -74,7 +74,8 @@ def test_even_the_owner_may_not_rewrite_what_happened(worked: Market, statement:
 )  # fmt: skip
 def test_a_payment_without_what_its_state_needs_is_refused(market: Market, state: str, more: dict[str, Any]) -> None:
     row = {"id": new_id(), "organisation_id": market.organisation("investor", "Bob"), "currency": "GBP",
-           "amount_minor": 1_000, "return_url": "http://x", "state": state} | more  # fmt: skip
+           "amount_minor": 1_000, "return_url": "http://x",
+        "words": "x", "state": state} | more  # fmt: skip
     with pytest.raises(psycopg.errors.CheckViolation):
         insert(market, "funding", row)
 
