@@ -1,5 +1,6 @@
 """`fill-market`: play the demonstration into an empty database. `bin/run` calls it once."""
 
+import json
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from config.settings import from_environment, sqlalchemy_url
 from marketplace.app import create_app
 from marketplace.commands.output import progress
 from marketplace.db import db
+from marketplace.demo.cast import shown
 from marketplace.demo.fill import fill_market
 from marketplace.demo.market_clock import MarketClock
 from marketplace.demo.stage import Stage, serving
@@ -28,6 +30,10 @@ def command() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with standing_stage() as stage:
         fill_market(stage, progress)
+        password = stage.app.extensions["duebill"].settings.demo_password
+        people = [{"email": one.email, "role": str(one.role), "house": one.house} for one in shown()]
+        known = json.dumps({"password": password, "people": people}, ensure_ascii=False)
+        (stage.home / "people.json").write_text(known, encoding="utf-8")  # what bin/run prints at every start
 
 
 @contextmanager
