@@ -230,7 +230,7 @@ def close_lot(tx: Tx, command: CloseLot) -> Result:
     if receivable.state != "on_auction" or stops:
         steps.cancel(tx, lot, ", ".join(stops) or f"receivable_{receivable.state}")
         if receivable.state == "on_auction":
-            receivables.move(tx, receivable.id, "held_for_review", reason=", ".join(stops))
+            steps.hold_back(tx, receivable.id, stops)
         return {"lot_id": lot.id, "state": LotState.CANCELLED, "outcome": "cancelled"}
     cleared = engine.clear_lot(lot, queries.standing_bids(tx.session, lot.id))
     steps.write_award(tx, lot, 1, cleared)

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from auction.book import Book
 from auction.errors import AuctionError
-from auction.replay import Outcome, Verdict, canonical, replay, run, sha256
+from auction.replay import Outcome, canonical, replay, run, sha256
+from auction.replay import Verdict as Verdict
 from marketplace.kernel.errors import IntegrityBreach
 from marketplace.trading.tables import BidRow, LotRow
 

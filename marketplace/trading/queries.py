@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, undefer
 
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
+from marketplace.receivables import queries as receivables
 from marketplace.trading.rules import BidState, LotState
 from marketplace.trading.tables import AwardRow, BidRow, FillRow, LotRow
 
@@ -243,6 +244,12 @@ def fills(session: Session, lot_id: UUID) -> list[Fill]:
     return [_as(Fill, row) for row in rows]
 
 
+def to_open(session: Session, limit: int = 100) -> list[UUID]:
+    """Return rated receivables that can go on auction now, longest rated first: nothing is said against them."""
+    rated = receivables.in_state(session, "rated", limit)
+    return [found.id for found in rated if not receivables.stops(session, found.id)]
+
+
 def due_to_close(session: Session, limit: int = 100) -> list[UUID]:
     """Return open lots whose time has come, by the database's clock, longest due first."""
     return _ids(session, "state = 'open' AND closes_at <= market_now() ORDER BY closes_at, id", limit)
@@ -272,7 +279,7 @@ def open_lots(session: Session, limit: int = 1_000) -> list[Lot]:
 
 
 def cover_minor(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Return the cash that stands in each lot, cut to the group caps: for its seller and the operator, never a rival."""
+    """Return the cash that stands in each lot, cut to the group caps: for seller and operator, never a rival."""
     rows = session.execute(
         text(
             "SELECT lot_id, sum(least(cash, cap))::bigint AS cash FROM ("

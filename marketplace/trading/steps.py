@@ -15,7 +15,11 @@ from marketplace.ledger import actions as ledger
 from marketplace.perform import Tx
 from marketplace.rating.queries import ReceivableRating
 from marketplace.receivables import actions as receivables
+from marketplace.receivables import queries as receivable_queries
 from marketplace.receivables.queries import Receivable
+from marketplace.receivables.reviewing import open_review
+from marketplace.receivables.rules import Check
+from marketplace.receivables.states import ReceivableState
 from marketplace.trading import engine, queries, rules
 from marketplace.trading.rules import LOT, BidState, LotState
 from marketplace.trading.tables import AwardRow, LotRow
@@ -29,7 +33,7 @@ def lot_row(
     closes_at: datetime,
     related_groups: list[UUID],
 ) -> dict[str, Any]:
-    """Return a new lot's row: the receivable's and the rating's figures as they are now, the terms, the policy's caps."""
+    """Return a new lot's row: figures of receivable and rating as they are now, the terms, the policy's caps."""
     earlier = select(func.coalesce(func.max(LotRow.number), 0)).where(LotRow.receivable_id == receivable.id)
     kept = (
         "seller_id", "debtor_id", "deal_type", "recourse", "currency", "own_rate_bps", "min_share_bps", "price_rule",
@@ -126,6 +130,17 @@ def refuse(tx: Tx, lot: LotRow, how: str) -> None:
     move_lot(tx, lot, LotState.REFUSED, decided_at=tx.clock(), decided_how=how)
     end_bids(tx, lot.id, (BidState.FILLED,), BidState.UNFILLED)
     not_sold(tx, lot, "award_refused")
+
+
+def hold_back(tx: Tx, receivable_id: UUID, stops: list[str]) -> None:
+    """Hold a receivable that may not be sold after all; a dispute gets a review, so that it can go on when it ends."""
+    receivables.move(tx, receivable_id, "held_for_review", reason=", ".join(stops))
+    if "open_review" in stops:
+        return
+    words = N_("The debtor says that it is wrong. It goes on when the dispute has ended.")
+    check = Check("dispute", "look", N_("The debtor disputes it"), {}, "", words)
+    row = receivable_queries.lock_row(tx.session, receivable_id)
+    open_review(tx, row, "dispute", [check], goes_to=ReceivableState.CONFIRMED)
 
 
 def not_sold(tx: Tx, lot: LotRow, reason: str) -> None:

@@ -114,7 +114,8 @@ def _chart(weeks: list[report.Week], currency: str) -> dict[str, Any] | None:
         ],
         "lines": [{"y": 214 - 202 * n // 2, "minor": top * n // 2} for n in (1, 2)],
         "rows": [
-            [day_short(week.monday), *(money(minor, currency) for minor in (week.contract_minor, week.expected_minor, week.received_minor))]
+            [day_short(week.monday), money(week.contract_minor, currency), money(week.expected_minor, currency),
+             money(week.received_minor, currency)]
             for week in weeks
         ],
     }  # fmt: skip
@@ -134,7 +135,8 @@ def portfolio_csv() -> Response:
     rows = (
         [
             one.ref, one.debtor_name, one.seller_name, one.state, one.days_past_due, one.currency,
-            *(plain(minor, one.currency) for minor in (one.principal_minor, one.outstanding_minor, one.accrued_minor, one.earned_minor)),
+            plain(one.principal_minor, one.currency), plain(one.outstanding_minor, one.currency),
+            plain(one.accrued_minor, one.currency), plain(one.earned_minor, one.currency),
             one.due_on, one.expected_on, one.debtor_grade, plain(one.expected_loss_minor, one.currency), one.units,
             plain(one.face_minor, one.currency),
         ]
@@ -277,9 +279,13 @@ def statement() -> ResponseReturnValue:
 def statement_csv() -> Response:
     """Download the same movements."""
     found = _statement()
-    headers = [gettext("At"), gettext("What"), gettext("Receivable"), gettext("Currency"), gettext("Amount"), gettext("Balance"), gettext("Entry")]  # fmt: skip
+    headers = [
+        gettext("At"), gettext("What"), gettext("Receivable"), gettext("Currency"), gettext("Amount"),
+        gettext("Balance"), gettext("Entry"),
+    ]  # fmt: skip
     rows = (
-        [one.at, gettext(KINDS.get(one.kind, one.kind)), one.ref, found.currency, plain(one.minor, found.currency), plain(one.balance_minor, found.currency), one.entry_id]
+        [one.at, gettext(KINDS.get(one.kind, one.kind)), one.ref, found.currency, plain(one.minor, found.currency),
+         plain(one.balance_minor, found.currency), one.entry_id]
         for one in found.movements
     )  # fmt: skip
     return csv_file(f"statement-{found.currency}-{found.first}-{found.last}", headers, rows)

@@ -1,4 +1,4 @@
-"""`bin/market auction replay FILE`: 0 when the award reproduces, 1 with the first difference when not, 2 when misused."""
+"""`bin/market auction replay FILE` exits 0 when the award reproduces, 1 with the first difference, 2 when misused."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from marketplace.db import db
 from marketplace.kernel.errors import NotFound, NotPermitted, RuleBroken
 from marketplace.perform import perform
 from marketplace.receivables import queries as receivables
+from marketplace.receivables.actions import dispute_receivable
+from marketplace.receivables.schemas import DisputeReceivable
 from marketplace.trading import queries
 from marketplace.trading.actions import (
     accept_award,
@@ -128,6 +130,19 @@ def test_a_lot_of_a_disputed_receivable_is_cancelled_and_frees_everything(world:
     assert close(lot)["outcome"] == "cancelled"
     assert lot_state(lot) == ("cancelled", "held_for_review")
     assert [cash(world, who)[1] for who in ("bob", "carol", "dave")] == [0, 0, 0]
+
+
+def test_a_dispute_during_the_auction_cancels_the_lot_and_waits_for_review(world: World) -> None:
+    lot = a_covered_lot(world)
+    receivable_id = queries.lot(db.session, lot).receivable_id
+    dispute = DisputeReceivable(amount_minor=1, reason="goods", receivable_id=receivable_id)
+    perform(dispute_receivable, dispute, world.olga)
+    assert close(lot)["outcome"] == "cancelled"
+    assert lot_state(lot) == ("cancelled", "held_for_review")
+    review = receivables.open_review(db.session, receivable_id)
+    assert review is not None
+    assert (review.cause, review.goes_to) == ("dispute", "confirmed")
+    assert cash(world, "bob")[1] == 0
 
 
 def test_group_caps_cut_and_refusals_tell_their_reason(world: World) -> None:

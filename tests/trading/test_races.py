@@ -80,7 +80,7 @@ def test_bids_at_the_very_close_are_in_the_book_or_refused_never_lost(world: Wor
         world.fund(who, 9_000_000)
     lot = world.lot()
     with world.superuser() as connection:
-        connection.execute("UPDATE lot SET closes_at = clock_timestamp() + interval '0.25 s' WHERE id = %s", (lot,))
+        connection.execute("UPDATE lot SET closes_at = clock_timestamp() + interval '2 s' WHERE id = %s", (lot,))
     placed: list[UUID] = []
 
     def bidder(who: str) -> Callable[[], None]:

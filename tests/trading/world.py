@@ -132,8 +132,9 @@ class World:
             columns = ", ".join(row)
             places = ", ".join(f"%({name})s" for name in row)
             db.execute(
-                f"INSERT INTO receivable ({columns}, issued_on, due_on, expected_on, confirmed_at) VALUES ({places}, "
-                "market_now()::date - 20, market_now()::date + %(days)s - 2, market_now()::date + %(days)s, market_now())",
+                f"INSERT INTO receivable ({columns}, issued_on, due_on, expected_on, confirmed_at) "
+                f"VALUES ({places}, market_now()::date - 20, market_now()::date + %(days)s - 2, "
+                "market_now()::date + %(days)s, market_now())",
                 {**row, "days": days + 1},
             )
             db.execute(
@@ -146,6 +147,36 @@ class World:
                 (new_id(), receivable_id, row["seller_id"], face),
             )
         return receivable_id
+
+    def rate(self, receivable_id: UUID) -> None:
+        """Write a rating as `rate_receivable` leaves it: debtor A-, seller none, indicative 7.35 %, advance 85 %."""
+        filing, party = new_id(), new_id()
+        with self.superuser() as db:
+            db.execute(
+                "INSERT INTO filing (id, organisation_id, filename, size_bytes, sha256, content, company_number, "
+                "period_end, dormant, read, faults, filed_by_role) VALUES (%s, %s, 'accounts.html', 0, "
+                "encode(sha256(''), 'hex'), '', '00000001', '2025-09-30', false, '{}', '[]', 'system')",
+                (filing, self.ids["kestrel"]),
+            )
+            db.execute(
+                "INSERT INTO party_rating (id, organisation_id, filing_id, level, ratios, prior_ppm, floor_ppm, "
+                "pd_ppm, grade, challenger_ppm, reasons, missing, model_version, policy_version) "
+                "VALUES (%s, %s, %s, 'small', "
+                "'{}', 5200, 500, 3400, 'A-', 3000, %s, '[]', 'test', 'test')",
+                (
+                    party,
+                    self.ids["kestrel"],
+                    filing,
+                    Jsonb([{"ratio": "equity", "words": "Equity is 46 % of assets.", "params": {}, "weight_ppm": -34}]),
+                ),
+            )
+            db.execute(
+                "INSERT INTO receivable_rating (id, receivable_id, debtor_rating_id, seller_id, tenor_days, "
+                "pd_tenor_ppm, expected_loss_ppm, expected_loss_recourse_ppm, indicative_bps, advance_bps, inputs, "
+                "model_version, policy_version) VALUES (%s, %s, %s, %s, 50, 470, 610, 610, 735, 8500, '{}', 'test', "
+                "'test')",
+                (new_id(), receivable_id, party, self.ids["alice"]),
+            )
 
     def lot(self, *, minutes: int = 60, group_cap: int = 10_000, **changes: Any) -> UUID:
         """Write an open lot as `open_lot` leaves it: £41,310 sought on £48,600, steps of £100, reserve 8.50 %."""
