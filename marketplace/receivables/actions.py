@@ -13,6 +13,7 @@ from marketplace.receivables.listing import draft_receivable, list_receivable, u
 from marketplace.receivables.notice import acknowledge_notice, issue_notice
 from marketplace.receivables.reviewing import (
     accept_evidence,
+    end_dispute,
     reject_receivable,
     release_review,
     resolve_dispute,
@@ -24,6 +25,7 @@ __all__ = [
     "confirm_receivable",
     "dispute_receivable",
     "draft_receivable",
+    "end_dispute",
     "expire_links",
     "expire_receivable",
     "issue_debtor_link",

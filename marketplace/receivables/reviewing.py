@@ -171,9 +171,17 @@ def reject_receivable(tx: Tx, command: RejectReceivable) -> Result:
 def resolve_dispute(tx: Tx, command: ResolveDispute) -> Result:
     """End a dispute: resolved, the debtor owes it after all; upheld, the debtor was right.
 
-    Raises: NotFound; RuleBroken("wrong_state").
+    Raises: NotFound; Conflict("dispute_ended"); RuleBroken("wrong_state").
     """
-    found = tx.session.get(DisputeRow, command.dispute_id)
+    return end_dispute(tx, command.dispute_id, command.outcome, command.words)
+
+
+def end_dispute(tx: Tx, dispute_id: UUID, outcome: str, words: str) -> Result:
+    """End a dispute as resolved, upheld or timed_out: the last is for the collection, after its days are over.
+
+    Raises: NotFound; Conflict("dispute_ended"); RuleBroken("wrong_state").
+    """
+    found = tx.session.get(DisputeRow, dispute_id)
     if found is None:
         raise queries.missing()
     queries.lock_row(tx.session, found.receivable_id)
@@ -181,11 +189,10 @@ def resolve_dispute(tx: Tx, command: ResolveDispute) -> Result:
         select(DisputeRow).where(DisputeRow.id == found.id).with_for_update()
         .execution_options(populate_existing=True)
     ).scalar_one()  # fmt: skip
-    if dispute.state == command.outcome:
+    if dispute.state == outcome:
         raise Conflict("dispute_ended", N_("This dispute has ended already."))
-    DISPUTE.check(dispute.state, command.outcome)
-    dispute.state, dispute.ended_at, dispute.outcome = command.outcome, tx.now, command.words
+    DISPUTE.check(dispute.state, outcome)
+    dispute.state, dispute.ended_at, dispute.outcome = outcome, tx.now, words
     tx.session.flush()
-    tx.record("dispute", dispute.id, before={"state": "open"}, after={"state": dispute.state},
-              reason=command.words)  # fmt: skip
+    tx.record("dispute", dispute.id, before={"state": "open"}, after={"state": dispute.state}, reason=words)
     return {"dispute_id": dispute.id, "state": dispute.state, "receivable_id": dispute.receivable_id}
