@@ -56,5 +56,6 @@ def standing_stage() -> Iterator[Stage]:
                           debit_seconds=0, payout_seconds=0)  # fmt: skip
         stack.callback(lambda: sandbox.store.set(debit_seconds=5, payout_seconds=2))
         stack.enter_context(app.app_context())
-        stack.callback(lambda: (db.session.remove(), db.engine.dispose()))
+        stack.callback(db.engine.dispose)
+        stack.callback(db.session.remove)
         yield Stage(app, MarketClock(owner), owner, urls["SIGNER"], settings.home, base_url, sandbox.base_url)
