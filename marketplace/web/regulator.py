@@ -29,6 +29,7 @@ from marketplace.reports.look_ups import (
     replay_auction,
 )  # fmt: skip
 from marketplace.schemas import load
+from marketplace.trading import queries as trading
 from marketplace.web import regulator_words as words
 from marketplace.web.downloads import csv_file
 from marketplace.web.forms import day_of, say
@@ -223,8 +224,6 @@ def award(lot_id: UUID) -> ResponseReturnValue:
 @for_regulators
 def transcript(lot_id: UUID) -> ResponseReturnValue:
     """The transcript as it was hashed: `bin/market auction replay` computes it again."""
-    from marketplace.trading import queries as trading
-
     raw = trading.transcript(db.session(), lot_id)
     looked("transcript", "lot", lot_id)
     answer = current_app.response_class(raw, mimetype="application/json")
