@@ -71,7 +71,8 @@ def received(world: World, receivable_id: UUID, minor: int, currency: str = "GBP
     def arrive(tx: Tx) -> str:
         row = DebtorPaymentRow(
             id=new_id(), organisation_id=world.id("kestrel"), receivable_id=receivable_id, currency=currency,
-            amount_minor=minor, return_url="https://duebill.example/paid", state=PaymentState.SUCCEEDED,
+            amount_minor=minor, words="Invoice INV-1",
+            return_url="https://duebill.example/paid", state=PaymentState.SUCCEEDED,
             received_minor=minor, received_currency=currency,
         )  # fmt: skip
         tx.session.add(row)

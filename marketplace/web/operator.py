@@ -42,8 +42,9 @@ count_with("operator.jobs", operations.failures_open)
 
 # The clock's jobs in the order in which a receivable meets them; told here so that no page imports the scheduler.
 JOB_NAMES = (
-    "rate_receivables", "open_lots", "close_lots", "expire_awards", "settle_awards", "run_outbox", "run_inbox",
-    "apply_payments", "age_receivables", "sequence_events", "verify_invariants", "reconcile",
+    "expire_links", "rate_receivables", "open_lots", "close_lots", "expire_awards", "settle_awards", "run_outbox",
+    "run_inbox", "ask_after_silence", "apply_payments", "age_receivables", "sequence_events", "build_bundles",
+    "verify_invariants", "reconcile",
 )  # fmt: skip
 
 

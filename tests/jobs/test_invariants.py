@@ -1,0 +1,95 @@
+"""Each invariant is broken on purpose, behind the constraints' back, and is then named."""
+
+from uuid import UUID
+
+import pytest
+
+from marketplace.audit.sequencer import sequence_events
+from marketplace.db import db
+from marketplace.jobs.invariants import invariants, verify_invariants
+from marketplace.jobs.runner import run_job
+from marketplace.jobs.schedule import job
+from marketplace.kernel.errors import IntegrityBreach
+from marketplace.perform import perform
+from marketplace.reports import operations
+from marketplace.trading.actions import place_bid
+from marketplace.trading.schemas import PlaceBid
+from tests import lives
+from tests.trading.world import World
+
+# invariant: what a superuser, with all triggers at rest, does to break it
+BREAKS = {
+    "entries_balance": "UPDATE posting SET minor = minor + 1 WHERE (entry_id, account_id) = "
+    "(SELECT entry_id, account_id FROM posting LIMIT 1)",
+    "pools_balance": "UPDATE posting SET minor = minor + 1 WHERE (entry_id, account_id) = "
+    "(SELECT entry_id, account_id FROM posting LIMIT 1)",
+    "balances_equal_folds": "UPDATE balance SET posted_minor = posted_minor + 1",
+    "client_money_not_negative": "ALTER TABLE balance DROP CONSTRAINT ck_balance_guarded; "
+    "UPDATE balance SET posted_minor = -1, held_minor = 0 WHERE guarded",
+    "title_units_equal_face": "DELETE FROM holding WHERE upper_inf(held_during) AND lower(units) = 0",
+    "holds_are_open_bids": "UPDATE bid SET state = 'unfilled' WHERE state = 'placed'",
+    "funded_once": "UPDATE lot SET receivable_id = (SELECT receivable_id FROM collection LIMIT 1), "
+    "state = 'settled', number = number + 7, closed_at = closes_at, "
+    "decided_at = closes_at, decide_by = closes_at, decided_how = 'seller' WHERE state = 'open'",
+    "advanced_once": "INSERT INTO payout (id, organisation_id, currency, amount_minor, purpose, subject_kind, "
+    "subject_id, business_key, state) SELECT gen_random_uuid(), organisation_id, currency, amount_minor, purpose, subject_kind, "
+    "subject_id, 'again', state FROM payout WHERE purpose = 'advance' LIMIT 1",
+    "dues_sum_to_face": "UPDATE due SET due_minor = due_minor + 1 WHERE step = 'residual'",
+    "paid_equals_shares": "UPDATE due SET paid_minor = paid_minor - 1 WHERE paid_minor > 0",
+    "receipts_shared_whole": "UPDATE distribution SET received_minor = received_minor + 1",
+    "settled_means_paid": "UPDATE collection SET state = 'settled', closed_at = market_now()",
+    "collections_match_receivables": "UPDATE receivable SET state = 'discharged' WHERE state = 'funded'",
+    "owners_are_due_principal": "UPDATE holding SET owner_id = gen_random_uuid() WHERE upper_inf(held_during)",
+    "leaves_equal_events": "DELETE FROM event WHERE id = (SELECT event_id FROM event_order ORDER BY seq LIMIT 1)",
+    "sequence_is_dense": "DELETE FROM event_order WHERE seq = 3",
+}
+
+
+@pytest.fixture
+def receivable_id(world: World) -> UUID:
+    """A market with a funded receivable, money received on it, and an open lot with a bid."""
+    receivable_id = lives.funded(world)
+    lives.pays(world, receivable_id, 1_000)
+    a_bid(world)
+    while sequence_events():
+        pass
+    return receivable_id
+
+
+def a_bid(world: World) -> None:
+    lot = world.lot()
+    world.fund("dave", 1_000_000)
+    perform(place_bid, PlaceBid(lot, 700, 1_000_000, 0), world.dave)
+
+
+def broken() -> list[str]:
+    db.session.rollback()
+    return [check.name for check in invariants(db.session()) if not check.ok]
+
+
+def test_a_sound_market_breaks_none(receivable_id: UUID) -> None:
+    assert broken() == []
+    db.session.rollback()
+    assert {check.name for check in invariants(db.session())} == set(BREAKS)
+    assert verify_invariants() == len(BREAKS)
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_each_is_named_when_it_is_broken(world: World, receivable_id: UUID, name: str) -> None:
+    db.session.rollback()
+    with world.superuser() as owner:
+        owner.execute(BREAKS[name])
+    assert name in broken()
+    db.session.rollback()
+    with pytest.raises(IntegrityBreach) as caught:
+        verify_invariants()
+    assert name in caught.value.said()
+
+
+def test_the_job_tells_the_operators(world: World, receivable_id: UUID) -> None:
+    db.session.rollback()
+    with world.superuser() as owner:
+        owner.execute(BREAKS["dues_sum_to_face"])
+    run_job(job("verify_invariants"))
+    db.session.rollback()
+    assert [row.words for row in operations.failures(db.session())] == ["Broken: dues_sum_to_face"]
