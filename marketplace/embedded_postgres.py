@@ -53,6 +53,7 @@ SETTINGS = {
     "max_wal_size": "256MB",
     "io_method": "sync",
     "jit": "off",
+    "dynamic_shared_memory_type": "mmap",  # nothing is left in /dev/shm by a server that was killed
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
@@ -66,7 +67,6 @@ THROW_AWAY_SETTINGS = {
     "max_wal_senders": "0",
     "max_connections": "200",
     "autovacuum": "off",
-    "dynamic_shared_memory_type": "mmap",  # nothing is left in /dev/shm by a server that was killed
 }
 
 
