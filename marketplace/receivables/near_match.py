@@ -60,7 +60,7 @@ class NearMatch:
 
 def compare(new: Claim, old: Claim) -> NearMatch:
     """Compare a new claim with a known one. Symmetric in score and verdict."""
-    findings = [*_parties(new, old), *_number(new, old), *_money(new, old), *_goods(new, old)]
+    findings = [*_parties(new, old), *_number(new, old), *_money(new, old), *_goods(new, old), *_again(new, old)]
     score = sum(finding.weight for finding in findings)
     if _is_same(new, old):
         return NearMatch("same", max(score, HOLD_AT), tuple(findings))
@@ -85,6 +85,15 @@ def _is_same(new: Claim, old: Claim) -> bool:
         )
 
     return key(new) == key(old)
+
+
+def _again(new: Claim, old: Claim) -> list[Finding]:
+    """A number that the same two parties used already is held whatever else differs: no series repeats itself."""
+    between = (new.seller, new.debtor, canonical_number(new.number))
+    if between != (old.seller, old.debtor, canonical_number(old.number)) or _is_same(new, old):
+        return []
+    words = N_("The same number between the same parties, in another currency or as another kind of document.")
+    return [Finding("number_again", HOLD_AT, words)]
 
 
 def _parties(new: Claim, old: Claim) -> list[Finding]:

@@ -155,6 +155,12 @@ def test_the_same_goods_under_a_number_that_reads_alike_are_held(listed: Listed,
     assert [match["receivable_id"] for match in review.matches] == [first["receivable_id"]]
 
 
+def test_the_same_number_in_another_currency_is_held(listed: Listed, invoice: Paper) -> None:
+    listed(invoice)
+    made = listed(invoice.but(currency="EUR", pounds=55_000, goods="Rings", order="PO-1"))
+    assert made["held_for"] == ["near_match"]
+
+
 def test_a_typed_invoice_is_held_until_an_operator_saw_the_paper(people: People, invoice: Paper) -> None:
     alice = people["seller_alice"].actor
     facts = InvoiceFacts(number="T-1", currency="GBP", issued_on=invoice.issued, due_on=invoice.due,
