@@ -52,6 +52,7 @@ class RunningMarket:
         environ = {
             key: value for key, value in os.environ.items() if not key.startswith(("DUEBILL_", "DATABASE_", "STRIPE_"))
         }
+        environ |= popen.pop("environ", {})
         environ |= {"DUEBILL_HOME": str(home), "PYTHONPATH": os.pathsep.join([str(HOUSE), *popen.pop("paths", [])])}
         with os.fdopen(handle, "wb") as said:
             self.process = subprocess.Popen(
@@ -64,9 +65,9 @@ class RunningMarket:
         """Everything it said so far."""
         return self.said_path.read_text()
 
-    def opened(self) -> dict[str, Any]:
+    def opened(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Wait until it says that it is open; what it says as JSON."""
-        assert until(lambda: '{"url"' in self.said or self.process.poll() is not None), self.said
+        assert until(lambda: '{"url"' in self.said or self.process.poll() is not None, seconds), self.said
         assert self.process.poll() is None, self.said
         line = next(line for line in self.said.splitlines() if line.startswith('{"url"'))
         found: dict[str, Any] = json.loads(line)
