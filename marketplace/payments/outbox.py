@@ -52,7 +52,7 @@ def run_one(call_id: UUID, gateway: Gateway | None = None) -> bool:
     request, key = bytes.fromhex(claimed["request"]), str(call_id)
     gateway = gateway or current_gateway()
     try:
-        sent = _ask(gateway, request, key, look_up=claimed["look_up"])
+        sent = _ask(gateway, request, key, look_up=claimed["look_up"], attempts=claimed["attempts"])
     except CallFailed as failure:
         log.warning("call %s: %s %s", call_id, failure.outcome, failure.code)
         verb, command = fail_call, FailCall(call_id, failure.outcome, failure.code, failure.said())
@@ -68,16 +68,24 @@ def run_one(call_id: UUID, gateway: Gateway | None = None) -> bool:
     return True
 
 
-def _ask(gateway: Gateway, request: bytes, key: str, *, look_up: bool) -> Sent | None:
-    """Send, or look up what was sent long ago. A remembered "500" never gets better, so what it left is looked for."""
+def _ask(gateway: Gateway, request: bytes, key: str, *, look_up: bool, attempts: int) -> Sent | None:
+    """Send, or look up what was sent long ago.
+
+    A remembered "500" never gets better, and a refusal of a later attempt says nothing about an earlier one: then what
+    the earlier attempts left is looked for before the answer is believed.
+    """
     if look_up:
         return gateway.look_up(request, key=key)
     try:
         return gateway.send(request, key=key)
     except CallFailed as failure:
-        if failure.outcome != Outcome.UNKNOWN or not failure.replayed:
+        doubtful = failure.replayed if failure.outcome == Outcome.UNKNOWN else attempts > 1
+        if failure.outcome not in (Outcome.UNKNOWN, Outcome.REFUSED) or not doubtful:
             raise
-        found = gateway.look_up(request, key=key)
+        try:
+            found = gateway.look_up(request, key=key)
+        except CallFailed as blind:
+            raise CallFailed(Outcome.UNKNOWN, blind.code, blind.said()) from blind
         if found is None:
             raise
         return found

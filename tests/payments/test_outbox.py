@@ -300,6 +300,18 @@ def test_a_definite_refusal_gives_the_money_back_and_calls_a_person(market: Mark
     assert market.sandbox.balance() == 30_000
 
 
+def test_a_refusal_of_a_later_attempt_is_not_believed_before_looking(market: Market, bob: UUID) -> None:
+    withdraw(market, bob)
+    while _next_path() != "/v1/transfers":
+        outbox.run_outbox(1)
+    market.sandbox.fail("timeout_after", "/v1/transfers", seconds=0.1)
+    outbox.run_outbox()
+    market.sandbox.knob("forget_keys")
+    market.sandbox.fail("refuse", "/v1/transfers")
+    patiently(market)
+    assert_paid_once(market)
+
+
 def test_a_provider_that_is_away_delays_and_loses_nothing(market: Market, bob: UUID) -> None:
     market.sandbox.kill()
     withdraw(market, bob)
