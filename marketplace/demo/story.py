@@ -1,5 +1,6 @@
 """The life of a folder of invoices, through the same verbs and jobs as a real market, at simulated dates."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,7 +47,9 @@ from marketplace.trading import queries as trading
 from marketplace.trading.actions import accept_award, place_bid
 from marketplace.trading.schemas import AcceptAward, PlaceBid
 
-FILING_REASON = "Demonstration: accounts of another company stand in for this party's own."
+LENT = "Demonstration: accounts of another company stand in for this party's own."
+ATTESTED = "Compared with the company's own register: the number there is not a British one."
+LINK = re.compile(r"/d/([\w.-]+)")
 NO_DAY = date(2020, 1, 1)  # where a document that bears no date is put down, to be refused
 CALLS_MAX = 5
 PURSE_MINOR = 5_000_000_000  # each investor's cash in each currency
@@ -206,16 +209,17 @@ class Story:
         for party in (receivable.debtor_id, receivable.seller_id):
             if party not in self._filed and names[party].legal_name in self._accounts:
                 self._filed.add(party)
-                self.file(party, self._accounts[names[party].legal_name], None)
+                attested = None if names[party].country == "GB" else ATTESTED
+                operator = self.cast.of_role(Role.OPERATOR)[0]
+                self.file(party, self._accounts[names[party].legal_name], attested, operator)
             while party not in self._filed and self._tries_left > 0:
                 self._tries_left -= 1
                 paper = next(self._filings, None)
-                if paper is not None and self.file(party, paper, FILING_REASON):
+                if paper is not None and self.file(party, paper, LENT, CONSOLE):
                     self._filed.add(party)
 
-    def file(self, organisation_id: UUID, paper: Paper, reason: str | None) -> bool:
-        """Put one filing on a party's file; return whether it was taken. With a reason the console lends it."""
-        actor = CONSOLE if reason else self.cast.of_role(Role.OPERATOR)[0]
+    def file(self, organisation_id: UUID, paper: Paper, reason: str | None, actor: Actor) -> bool:
+        """Put one filing on a party's file; return whether it was taken."""
         try:
             perform(file_accounts, FileAccounts(organisation_id, paper.name, paper.content, reason), actor)
             return True
@@ -240,13 +244,20 @@ class Story:
         lot = trading.lot_of(db.session, receivable_id)
         if lot is None:
             return
-        self.agenda.at(self._clock.now() + timedelta(hours=1), lambda: self.bid(lot.id))
+        self.agenda.at(lot.opened_at + (lot.closes_at - lot.opened_at) / 3, lambda: self.bid(lot.id))
         self.agenda.at(lot.closes_at + timedelta(seconds=1), lambda: self.close(lot.id))
 
     def _link(self, receivable_id: UUID, purpose: str) -> str:
-        operator = self.cast.of_role(Role.OPERATOR)[0]
-        sent = perform(issue_debtor_link, IssueDebtorLink(receivable_id, purpose), operator)
-        return str(sent["address"]).rsplit("/", 1)[1]
+        """Return the token in the debtor's newest letter; an operator has a new one written where it has run out."""
+        letters = [mail for mail in receivables.outgoing_mail(db.session, receivable_id) if mail.kind == purpose]
+        newest = max(letters, key=lambda mail: mail.queued_at, default=None)
+        found = LINK.search(newest.body) if newest else None
+        if found is None:
+            operator = self.cast.of_role(Role.OPERATOR)[0]
+            sent = perform(issue_debtor_link, IssueDebtorLink(receivable_id, purpose), operator)
+            found = LINK.search(str(sent["address"]))
+        assert found is not None
+        return found.group(1)
 
     def bid(self, lot_id: UUID) -> None:
         """Let every investor bid a little apart from the indicative rate, about half of what is sought each."""
