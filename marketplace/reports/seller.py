@@ -140,12 +140,11 @@ def cash_of(session: Session, seller_id: UUID) -> dict[str, int]:
 def latest_lots(session: Session, receivable_ids: Sequence[UUID]) -> dict[UUID, Lot]:
     """Return the newest lot of each receivable that has one."""
     rows = session.execute(
-        text("SELECT DISTINCT ON (receivable_id) id FROM lot WHERE receivable_id = ANY (:ids) "
+        text("SELECT DISTINCT ON (receivable_id) * FROM lot WHERE receivable_id = ANY (:ids) "
              "ORDER BY receivable_id, number DESC"),
         {"ids": list(receivable_ids)},
-    )  # fmt: skip
-    lots = [trading.lot(session, row.id) for row in rows]
-    return {lot.receivable_id: lot for lot in lots}
+    ).mappings()  # fmt: skip
+    return {row["receivable_id"]: Lot(**{name: row[name] for name in Lot.__dataclass_fields__}) for row in rows}
 
 
 # -- one invoice ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The seller's invoices: the list, one invoice's life, and what the seller may do with it."""
 
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from flask import Response, redirect, render_template, request, url_for
@@ -20,6 +22,7 @@ from marketplace.trading import actions as trading
 from marketplace.trading import queries as lots
 from marketplace.trading.schemas import AcceptAward, RefuseAward
 from marketplace.web import seller_words as words
+from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import minor_of, reasons, say, status_of
 from marketplace.web.navigation import count_with
 from marketplace.web.seller_door import blueprint, for_sellers, policy, seller, today
@@ -31,6 +34,16 @@ GROUPS = {
     "auction": (N_("On auction"), ("on_auction", "awarded")),
     "funded": (N_("Funded"), ("funded",)),
     "ended": (N_("Ended"), ("discharged", "bought_back", "written_off", "withdrawn", "rejected", "expired")),
+}
+
+
+ORDERS: dict[str, Callable[[reports.InvoiceLine], Any]] = {
+    "ref": lambda line: line.receivable.ref,
+    "debtor": lambda line: line.debtor.legal_name.casefold(),
+    "face": lambda line: (line.receivable.currency, line.receivable.face_minor),
+    "due": lambda line: line.receivable.due_on,
+    "late": lambda line: line.past_due_days,
+    "state": lambda line: line.machine[1],
 }
 
 
@@ -50,12 +63,41 @@ def invoices() -> ResponseReturnValue:
     """All invoices of the seller: state, what each waits for, and the sums."""
     _, seller_id = seller()
     home = reports.home(db.session(), seller_id, today())
-    group = request.args.get("show", "all")
-    states = GROUPS.get(group, GROUPS["all"])[1]
-    lines = [line for line in home.lines if states is None or line.receivable.state in states]
-    return render_template("seller/invoices.html", home=home, lines=lines, group=group, groups=GROUPS,
+    return render_template("seller/invoices.html", home=home, lines=_chosen(home.lines), groups=GROUPS,
+                           group=request.args.get("show", "all"), wanted=request.args.get("q", ""),
                            next_step=words.next_step, drafts=queries.drafts(db.session(), seller_id, 5),
                            principal_of=lambda line: reports.principal_due(line.collection))  # fmt: skip
+
+
+def _chosen(lines: list[reports.InvoiceLine]) -> list[reports.InvoiceLine]:
+    """Return the lines that the address asks for, in the order it asks for."""
+    states = GROUPS.get(request.args.get("show", "all"), GROUPS["all"])[1]
+    wanted = request.args.get("q", "").strip().casefold()
+    found = [line for line in lines if states is None or line.receivable.state in states]
+    if wanted:
+        found = [line for line in found if any(wanted in text.casefold() for text in (
+            line.receivable.ref, line.receivable.number, line.debtor.legal_name))]  # fmt: skip
+    sort = request.args.get("sort", "")
+    order = ORDERS.get(sort.lstrip("-"))
+    return sorted(found, key=order, reverse=sort.startswith("-")) if order else found
+
+
+@blueprint.get("/invoices.csv")
+@for_sellers
+def invoices_csv() -> ResponseReturnValue:
+    """The same list as a file."""
+    _, seller_id = seller()
+    headers = ["ref", "invoice", "debtor", "currency", "face", "sold", "residual_to_come", "issued_on", "due_on",
+               "expected_on", "days_past_due", "state"]  # fmt: skip
+    rows = [
+        (r.ref, r.number, line.debtor.legal_name, r.currency, plain(r.face_minor, r.currency),
+         plain(reports.principal_due(line.collection) if line.collection else None, r.currency),
+         plain(line.residual_minor if line.collection else None, r.currency), r.issued_on, r.due_on, r.expected_on,
+         line.past_due_days, line.machine[1])
+        for line in _chosen(reports.home(db.session(), seller_id, today()).lines)
+        for r in (line.receivable,)
+    ]  # fmt: skip
+    return csv_file("invoices", headers, rows)
 
 
 @blueprint.get("/invoices/<uuid:receivable_id>")

@@ -234,3 +234,21 @@ def test_accounts_are_read_shown_and_refused_when_they_are_anothers(alice: Flask
         answer = alice.post("/seller/accounts", data={"document": (io.BytesIO(content), "a.html")})
         assert answer.status_code == 422
     assert "No accounts are on file" in alice.get("/seller/accounts").get_data(as_text=True)
+
+
+def test_the_list_filters_sorts_and_downloads(alice: FlaskClient, invoice: Paper) -> None:
+    listed(alice, invoice)
+    other = invoice.but(number="=1+1", order="PO-7", goods="Pumps", pounds=900, buyer="Merlin Ltd", buyer_id="07714425")
+    listed(alice, other)
+    page = alice.get("/seller/?q=merlin").get_data(as_text=True)
+    assert "Merlin Ltd" in page
+    assert "Kestrel Aerospace" not in page
+    page = alice.get("/seller/?sort=-face").get_data(as_text=True)
+    assert page.index("Kestrel Aerospace") < page.index("Merlin Ltd")
+    assert "None fits" in alice.get("/seller/?q=nobody").get_data(as_text=True)
+    assert alice.get("/seller/?sort=nonsense&show=nonsense").status_code == 200
+    file = alice.get("/seller/invoices.csv?sort=face")
+    assert file.mimetype == "text/csv"
+    text_ = file.get_data(as_text=True)
+    assert "'=1+1" in text_
+    assert "48600.00" in text_
