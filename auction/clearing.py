@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from itertools import groupby
 
 from auction.allocation import share
@@ -97,18 +98,15 @@ def _pro_rata(level: Sequence[Standing], rest: int) -> list[Take]:
 def _drop_small(level: Sequence[Standing], rest: int) -> tuple[list[Standing], list[Standing]]:
     """Drop bids at the stop-out that would get something, but less than their least fill.
 
-    One at a time: the largest least fill first, then the latest seq; the rest is shared anew after each.
-    Stops when nobody is short, or when what is left no longer covers the rest. A quota only grows as
-    others leave, so a bid whose quota holds its least fill is safe for good and the queue moves past it;
-    the whole level is shared again only where rounding decides.
+    One at a time: the largest least fill first, then the latest seq; the rest is shared anew after each. Stops when
+    nobody is short, or when what is left no longer covers the rest. A quota only grows as others leave, so a bid
+    whose quota holds its least fill is safe for good and the queue moves past it; the whole level is shared again only
+    where rounding decides.
     """
-    queue = sorted(
-        (one for one in level if one.bid.min_fill_minor > 1),
-        key=lambda one: (-one.bid.min_fill_minor, -one.bid.seq),
-    )
-    dropped: list[Standing] = []
-    gone: set[int] = set()
-    weight = sum(one.cash_minor for one in level)
+    queue = sorted((one for one in level if one.bid.min_fill_minor > 1), key=_drop_order)
+    dropped = _drop_pennies(level, rest) if queue else []
+    gone = {one.bid.seq for one in dropped}
+    weight = sum(one.cash_minor for one in level) - sum(one.cash_minor for one in dropped)
     start = 0
     while weight > rest:
         while start < len(queue) and (
@@ -128,6 +126,38 @@ def _drop_small(level: Sequence[Standing], rest: int) -> tuple[list[Standing], l
     return [one for one in level if one.bid.seq not in gone], dropped
 
 
+def _drop_order(one: Standing) -> tuple[int, int]:
+    return -one.bid.min_fill_minor, -one.bid.seq
+
+
+def _drop_pennies(level: Sequence[Standing], rest: int) -> list[Standing]:
+    """Do the dropping while the rest is less than one unit for everybody: there each unit goes to one bid.
+
+    All quotas round down to nothing, so the remainders are as the weights: the `rest` largest bids, ties to the lower
+    (seq, id), get one unit each. Whoever of them wants more is dropped in the order of the rules, and the next in size
+    moves up. Sharing the level anew for each of thousands of such drops would be quadratic.
+    """
+    by_size = sorted(level, key=lambda one: (-one.cash_minor, one.bid.seq, one.bid.id))
+    weight = sum(one.cash_minor for one in level)
+    largest, entered = 0, min(rest, len(level))
+    short = [(_drop_order(one), place) for place, one in enumerate(by_size[:entered]) if one.bid.min_fill_minor > 1]
+    heapify(short)
+    gone: set[int] = set()
+    dropped: list[Standing] = []
+    while short and largest < len(by_size) and rest * by_size[largest].cash_minor < weight:
+        _, place = heappop(short)
+        gone.add(place)
+        dropped.append(by_size[place])
+        weight -= by_size[place].cash_minor
+        if entered < len(by_size):
+            if by_size[entered].bid.min_fill_minor > 1:
+                heappush(short, (_drop_order(by_size[entered]), entered))
+            entered += 1
+        while largest in gone:
+            largest += 1
+    return dropped
+
+
 def _surely_short(one: Standing, rest: int, weight: int) -> bool:
     """Tell whether the bid is short whichever way its quota is rounded."""
     quota = rest * one.cash_minor // weight
@@ -137,4 +167,4 @@ def _surely_short(one: Standing, rest: int, weight: int) -> bool:
 def _first_short(level: Sequence[Standing], rest: int) -> Standing | None:
     parts = share(rest, [one.cash_minor for one in level], [(one.bid.seq, one.bid.id) for one in level])
     short = [one for one, part in zip(level, parts, strict=True) if 0 < part < one.bid.min_fill_minor]
-    return min(short, key=lambda one: (-one.bid.min_fill_minor, -one.bid.seq), default=None)
+    return min(short, key=_drop_order, default=None)

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.money import bps_of
@@ -225,6 +226,17 @@ def net_yearly_bps(cash_minor: int, earned_minor: int, days: int) -> int:
 def may_reopen(policy: Policy, expected_on: date, today: date) -> bool:
     """Tell whether a receivable that did not sell may be offered again, or has too few days left and expires."""
     return (expected_on - today).days >= policy.listing.tenor_days_min
+
+
+def calls_between(opened_at: datetime, until: datetime, hours: Collection[int], zone: str) -> list[datetime]:
+    """Return the call points after the opening and not after `until`, newest first: these hours, every day."""
+    there = ZoneInfo(zone)
+    day, last = opened_at.astimezone(there).date(), until.astimezone(there).date()
+    found = []
+    while day <= last:
+        found += [datetime.combine(day, time(hour), there).astimezone(UTC) for hour in hours]
+        day += timedelta(days=1)
+    return sorted((call for call in found if opened_at < call <= until), reverse=True)
 
 
 def mask(seller_id: UUID) -> str:

@@ -1,8 +1,9 @@
 """The investor's door: one blueprint, opened only to investors; its pages are in the modules beside it."""
 
-from flask import Blueprint
+from flask import Blueprint, current_app
 
 from marketplace.db import db
+from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.parties.queries import Organisation
@@ -32,3 +33,9 @@ def house() -> Organisation:
     actor = require_actor()
     assert actor.organisation_id is not None
     return parties.organisation(db.session(), actor.organisation_id)
+
+
+def policy() -> Policy:
+    """Return the market's business numbers."""
+    found: Policy = current_app.extensions["duebill"].policy
+    return found

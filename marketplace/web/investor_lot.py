@@ -22,12 +22,23 @@ from marketplace.receivables import queries as receivables
 from marketplace.reports import market as report
 from marketplace.schemas import load
 from marketplace.trading import actions, engine, queries, rules
+from marketplace.trading.calls import calls_of
 from marketplace.trading.queries import Lot
 from marketplace.trading.schemas import PlaceBidSchema, WithdrawBid
 from marketplace.web import investor_lot_parts as parts
 from marketplace.web.format import money_text
 from marketplace.web.forms import SYMBOLS, minor_of, reasons, say, status_of
-from marketplace.web.investor_door import PRICE_MEANS, PRICES, REASONS, RECOURSE, RECOURSE_MEANS, blueprint, house
+from marketplace.web.frame import server_now
+from marketplace.web.investor_door import (
+    PRICE_MEANS,
+    PRICES,
+    REASONS,
+    RECOURSE,
+    RECOURSE_MEANS,
+    blueprint,
+    house,
+    policy,
+)
 from marketplace.web.session import require_actor, signed_in
 
 FIELDS = {"rate_bps": "rate", "cash_minor": "cash", "min_fill_minor": "least"}
@@ -166,6 +177,8 @@ def _page(lot_id: UUID, refusal: MarketplaceError | None = None) -> str:
         history=(history := report.payment_history(session, found.debtor_id)), paid_chart=parts.bars_of(history),
         owned=report.concentration(session, investor.id, found.debtor_id, found.seller_id, found.currency),
         documents=receivables.documents(session, found.receivable_id),
+        call_hours=policy().auction.call_hours,
+        calls=calls_of(session, policy(), server_now(), investor.id, [lot_id]),
         timeline_items=parts.timeline_of(found, receivable),
         book=book,
         verdict=_verdict(lot_id) if award and request.args.get("recompute") else None,

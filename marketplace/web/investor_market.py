@@ -1,6 +1,6 @@
 """The market list: lots on auction, filtered by the address, sorted by its headers, downloaded as CSV."""
 
-from flask import Response, current_app, redirect, render_template, request, url_for
+from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
@@ -11,8 +11,10 @@ from marketplace.ledger import queries as ledger
 from marketplace.rating.grades import GRADES
 from marketplace.reports import market as report
 from marketplace.reports import portfolio as money
+from marketplace.trading.calls import calls_of
 from marketplace.web.downloads import csv_file, plain
-from marketplace.web.investor_door import RECOURSE, blueprint, house
+from marketplace.web.frame import server_now
+from marketplace.web.investor_door import RECOURSE, blueprint, house, policy
 from marketplace.web.session import signed_in
 
 CSV_MAX = 10_000
@@ -62,8 +64,11 @@ def market() -> ResponseReturnValue:
     asked = wanted()
     found = report.market(db.session(), investor.id, investor.group, asked)
     purses = ledger.balances(db.session(), investor.id, ["investor_cash"])
+    mine = [line.id for line in found.lines if line.my_bids and line.state == "open"]
+    called = calls_of(db.session(), policy(), server_now(), investor.id, mine, most=1)
     return render_template(
         "investor/market.html",
+        called={one.lot_id: one for one in sorted(called, key=lambda one: one.clearing)},
         found=found,
         asked=asked,
         purses=[(code, purses[("investor_cash", code)]) for code in money.currencies(db.session(), investor.id)],
@@ -72,7 +77,7 @@ def market() -> ResponseReturnValue:
         day_choices=[(days, gettext("Up to %(days)s", days=days)) for days in DAYS],
         grade_choices=[(grade, gettext("%(grade)s or better", grade=grade.replace("-", "−"))) for grade in GRADES[:-1]],
         sector_choices=[(sector, sector) for sector in found.sectors],
-        currency_choices=[(code, code) for code in current_app.extensions["duebill"].policy.currencies],
+        currency_choices=[(code, code) for code in policy().currencies],
     )
 
 

@@ -146,6 +146,20 @@ def test_many_ties_with_least_fills_agree_with_the_oracle(book, data):
 
 
 @settings(max_examples=300, deadline=None)
+@given(books(least_bids=3), st.integers(1, 4), st.data())
+def test_a_rest_of_pennies_agrees_with_the_oracle(book, target, data):
+    """Fewer units than bids: most quotas round to nothing, and who gets a unit decides who is dropped."""
+    for bid in book["bids"]:
+        bid["rate_bps"] = 1
+        bid["cash_minor"] = data.draw(st.integers(1, 6)) * book["lot_size_minor"]
+        bid["min_fill_minor"] = data.draw(st.sampled_from([0, 1, 2, bid["cash_minor"]]))
+        bid["min_fill_minor"] = min(bid["min_fill_minor"], bid["cash_minor"])
+        bid["group"] = bid["id"]
+    book |= {"target_minor": target, "face_minor": 10, "group_cap_bps": 10_000, "related_groups": []}
+    assert cleared(book) == oracle.clear(book)
+
+
+@settings(max_examples=300, deadline=None)
 @given(books())
 def test_the_award_adds_up_and_nobody_is_paid_below_his_rate(book):
     outcome = run(Book.parse(book))
@@ -242,3 +256,10 @@ def test_a_hundred_thousand_tied_bids_with_least_fills_clear_in_one_pass():
     target = 100_000 * 50_000
     result = cleared(a_book(*bids, face_minor=target, target_minor=target))
     assert (result["outcome"], len(result["passed_over"]), len(result["fills"])) == ("full", 50_000, 50_000)
+
+
+def test_ten_thousand_all_or_none_bids_for_five_pennies_clear_without_sharing_again_each_time():
+    bids = [a_bid(f"b{i:05d}", 500, 10_000 * (1 + i % 7), seq=i + 1, least=10_000) for i in range(10_000)]
+    cheap = a_bid("cheap", 100, 500_000, seq=99_999)
+    result = cleared(a_book(cheap, *bids, face_minor=500_005, target_minor=500_005))
+    assert (result["outcome"], len(result["passed_over"])) == ("partial", 10_000)
