@@ -31,7 +31,8 @@ CALIBRATE_FROM, CALIBRATE_UNTIL = 2012, 2014
 # An earlier split, only to judge the recipe on years that saw neither fit nor calibration.
 EARLY_FIT_UNTIL, EARLY_CALIBRATE_UNTIL = 2008, 2010
 FAILURES_MIN = 20
-PARAMETERS = {"max_iter": 250, "learning_rate": 0.03, "max_leaf_nodes": 16, "min_samples_leaf": 600,
+# Few and small trees: three times as many lost nothing measurable and scored three times slower.
+PARAMETERS = {"max_iter": 80, "learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 600,
               "l2_regularization": 20.0, "max_features": 0.4, "early_stopping": False,
               "random_state": 20140101}  # fmt: skip
 Progress = Callable[[str], None]

@@ -157,7 +157,7 @@ def test_reasons_speak_with_figures_and_signs(model: Model) -> None:
     assert said["equity"][0] == "Liabilities exceed assets by 73 %."
     assert said["equity"][1] > 0, "it raises the PD"
     good = {reason.ratio: reason.words % reason.params for reason in explain.reasons(model, sight(SOUND), most=99)}
-    assert good["equity"] == "Equity is 63 % of assets."
+    assert good["retained"] == "Retained profits are 63 % of assets."
 
 
 def test_what_the_accounts_do_not_tell_is_said(model: Model) -> None:
