@@ -285,6 +285,7 @@ def install(app: Flask) -> None:
         zone_name=zone_name,
         zone_short=zone_short,
         said=said,
+        translated=translated,
     )
 
 
