@@ -26,10 +26,11 @@ class Quote:
 
     @property
     def yearly_bps(self) -> int:
-        """The cost as a yearly rate on the money received now, rounded down to a basis point."""
+        """The cost as a yearly rate on the money received now, in bp, half up."""
         if self.now_minor <= 0 or self.days <= 0:
             return 0
-        return self.cost_minor * YEAR_DAYS * 10_000 // (self.now_minor * self.days)
+        held = self.now_minor * self.days
+        return (2 * self.cost_minor * YEAR_DAYS * 10_000 + held) // (2 * held)
 
 
 def quote(
