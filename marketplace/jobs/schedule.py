@@ -25,8 +25,8 @@ from marketplace.payments.outbox import run_outbox
 from marketplace.payments.reconcile import run_reconciliation
 from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
-from marketplace.rating.actions import rate_receivable
-from marketplace.rating.schemas import RateReceivable
+from marketplace.rating.actions import rate_party, rate_receivable
+from marketplace.rating.schemas import RateParty, RateReceivable
 from marketplace.receivables.ending import run_expiry
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment
@@ -62,6 +62,7 @@ JOBS = (
     Job("close_lots", 1, lambda: trading.due_to_close(db.session(), BATCH), each(close_lot, CloseLot)),
     Job("expire_awards", 5, lambda: trading.due_to_expire(db.session(), BATCH), each(expire_award, ExpireAward)),
     Job("settle_awards", 1, lambda: trading.accepted(db.session(), BATCH), each(settle_award, SettleAward)),
+    Job("rate_parties", 10, lambda: ratings.parties_to_rate(db.session(), BATCH), each(rate_party, RateParty)),
     Job("rate_receivables", 2, lambda: ratings.to_rate(db.session(), BATCH), each(rate_receivable, RateReceivable)),
     Job("open_lots", 2, lambda: trading.to_open(db.session(), BATCH), each(open_lot, OpenLot)),
     Job("run_outbox", 1, *once(lambda: run_outbox(CALLS))),
