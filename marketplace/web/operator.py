@@ -1,20 +1,15 @@
 """The operators' door: today, arrears, held listings, letters, money that fits nowhere, the clock."""
 
-from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
+from sqlalchemy.orm import Session
 
-from marketplace.db import db, market_now
-from marketplace.kernel.actors import Role
-from marketplace.kernel.clock import business_date
+from marketplace.db import db
 from marketplace.kernel.errors import MarketplaceError
-from marketplace.kernel.policy import Policy
-from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.payments import queries as payments
 from marketplace.perform import perform
@@ -23,54 +18,39 @@ from marketplace.receivables import queries as receivables
 from marketplace.receivables.confirmation import issue_debtor_link
 from marketplace.receivables.reviewing import accept_evidence, reject_receivable, release_review
 from marketplace.receivables.schemas import EvidenceSchema, IssueDebtorLink, RejectSchema, ReleaseSchema
-from marketplace.reports import operations
+from marketplace.reports import arrears, operations
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import default_receivable, write_off_receivable
 from marketplace.servicing.schemas import DefaultReceivableSchema, WriteOffReceivableSchema
+from marketplace.servicing.waterfall import Step
 from marketplace.title import queries as title
 from marketplace.trading import queries as trading
+from marketplace.web import operator_ratings
+from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.navigation import count_with
-from marketplace.web.session import require_actor, signed_in
+from marketplace.web.operator_door import JOB_NAMES, blueprint, only_operators, par_chart, policy
+from marketplace.web.operator_door import today as business_day
+from marketplace.web.session import require_actor
 
-blueprint = Blueprint("operator", __name__, url_prefix="/operator")
-only_operators = signed_in(Role.OPERATOR)
+__all__ = ["JOB_NAMES", "blueprint", "operator_ratings"]
 
 count_with("operator.queue", operations.reviews_open)
 count_with("operator.jobs", operations.failures_open)
-
-# The clock's jobs in the order in which a receivable meets them; told here so that no page imports the scheduler.
-JOB_NAMES = (
-    "expire_links", "rate_receivables", "open_lots", "close_lots", "expire_awards", "settle_awards", "run_outbox",
-    "run_inbox", "ask_after_silence", "apply_payments", "age_receivables", "sequence_events", "build_bundles",
-    "verify_invariants", "reconcile",
-)  # fmt: skip
-
-
-def _policy() -> Policy:
-    policy: Policy = current_app.extensions["duebill"].policy
-    return policy
-
-
-def _today() -> date:
-    return business_date(market_now(db.session()), _policy().zone)
 
 
 @blueprint.get("/")
 @only_operators
 def today() -> ResponseReturnValue:
     """What needs somebody now, and where everything stands."""
-    session, day = db.session(), _today()
-    midnight = datetime.combine(day, time(), ZoneInfo(_policy().zone)).astimezone(UTC)
+    session, day = db.session(), business_day()
     codes = operations.currencies(session)
     return render_template(
         "operator/today.html",
         today=day,
         pipeline=operations.pipeline(session),
         books=[operations.book(session, code, day) for code in codes],
-        collected=operations.collected_since(session, midnight),
-        suspense=operations.suspense(session),
         failures=operations.failures(session, 10),
         late=operations.late(session, day, limit=8),
         reviews=operations.reviews(session, 8),
@@ -79,32 +59,79 @@ def today() -> ResponseReturnValue:
     )
 
 
+def _wanted(codes: list[str]) -> tuple[str, str]:
+    """Return the currency and the division that the address asks for, else the first."""
+    asked, by = request.args.get("currency", ""), request.args.get("by", "")
+    return asked if asked in codes else codes[0], by if by in ("grade", "debtor", "seller", "sector") else "grade"
+
+
 @blueprint.get("/defaults")
 @only_operators
 def defaults() -> ResponseReturnValue:
-    """Ageing by grade, debtor, seller or sector, and who is late."""
-    session, day = db.session(), _today()
-    codes = operations.currencies(session) or [_policy().currencies[0]]
-    currency = request.args.get("currency") if request.args.get("currency") in codes else codes[0]
-    by = request.args.get("by") if request.args.get("by") in ("grade", "debtor", "seller", "sector") else "grade"
-    rows = operations.ageing(session, str(currency), day, str(by))
+    """Ageing by grade, debtor, seller or sector; portfolio at risk over half a year; vintages; who is late."""
+    session, day, zone = db.session(), business_day(), policy().zone
+    codes = operations.currencies(session) or [policy().currencies[0]]
+    currency, by = _wanted(codes)
+    rows = operations.ageing(session, currency, day, by)
+    weeks = arrears.weeks(session, currency, day, zone)
     return render_template(
-        "operator/defaults.html", currency=currency, currencies=codes, by=by, rows=rows, total=operations.total_of(rows),
-        book=operations.book(session, str(currency), day), late=operations.late(session, day, str(currency)), today=day,
+        "operator/defaults.html", currency=currency, currencies=codes, by=by, rows=rows,
+        total=operations.total_of(rows),
+        book=operations.book(session, currency, day), late=operations.late(session, day, currency), today=day,
+        weeks=weeks, chart=par_chart(weeks), vintages=arrears.vintages(session, currency, zone),
+        hhi=arrears.hhi(session, currency), proposed=_proposed(session),
     )  # fmt: skip
+
+
+@blueprint.get("/defaults/ageing.csv")
+@only_operators
+def ageing_csv() -> ResponseReturnValue:
+    """The ageing table as it is filtered, as CSV."""
+    session, day = db.session(), business_day()
+    codes = operations.currencies(session) or [policy().currencies[0]]
+    currency, by = _wanted(codes)
+    headers = (by, "currency", "not_due", "1_30", "31_60", "61_90", "over_90", "total", "par30_ppm")
+    rows = [
+        (row.label, currency, *(plain(minor, currency) for minor in (*row.buckets, row.total)), row.late30_ppm)
+        for row in operations.ageing(session, currency, day, by)
+    ]
+    return csv_file(f"ageing-{by}-{currency}-{day}", headers, rows)
+
+
+@blueprint.get("/defaults/queue.csv")
+@only_operators
+def late_csv() -> ResponseReturnValue:
+    """The work queue of one currency as CSV."""
+    session, day = db.session(), business_day()
+    currency, _ = _wanted(operations.currencies(session) or [policy().currencies[0]])
+    headers = ("receivable", "debtor", "seller", "currency", "outstanding", "due_on", "days_past_due", "grade", "state",
+               "last_step", "promised_on")  # fmt: skip
+    rows = [
+        (row.ref, row.debtor, row.seller, row.currency, plain(row.outstanding_minor, row.currency), row.due_on, row.dpd,
+         row.grade, row.state, row.last_step, row.promised_on)
+        for row in operations.late(session, day, currency, 10_000)
+    ]  # fmt: skip
+    return csv_file(f"work-queue-{currency}-{day}", headers, rows)
+
+
+def _proposed(session: Session) -> list[Any]:
+    return [row for row in operations.reviews(session) if row.state == "proposed"]
 
 
 @blueprint.get("/queue")
 @only_operators
-def queue(error: MarketplaceError | None = None, about: UUID | None = None) -> ResponseReturnValue:
+def queue(error: MarketplaceError | None = None, about: UUID | None = None, form: str = "") -> ResponseReturnValue:
     """Held listings with what to look at, listings without an answer, and letters to hand over."""
     session = db.session()
+    if error:
+        session.rollback()
     held = operations.reviews(session)
     refs = [match["ref"] for row in held for match in row.matches if match.get("ref")]
     page = render_template(
         "operator/queue.html", held=held, others=operations.facts_of(session, refs), me=require_actor().user_id,
         unanswered=operations.waiting(session, "awaiting_confirmation"), letters=operations.letters(session),
-        problems=reasons(error) if error else (), error=error, about=about,
+        problems=reasons(error) if error else (), error=error, about=about, form=form,
+        given=request.form if error else {},
     )  # fmt: skip
     return (page, status_of(error)) if error else page
 
@@ -116,7 +143,7 @@ def release(review_id: UUID) -> ResponseReturnValue:
     try:
         done = perform(release_review, load(ReleaseSchema, request.form, review_id=str(review_id)), require_actor())
     except MarketplaceError as error:
-        return queue(error, review_id)
+        return queue(error, review_id, "release")
     waits = done["state"] == "proposed"
     say(gettext("Proposed. A second operator decides.") if waits else gettext("Released: the listing goes on."))
     return redirect(url_for("operator.queue"), 303)
@@ -129,9 +156,16 @@ def reject(receivable_id: UUID) -> ResponseReturnValue:
     try:
         perform(reject_receivable, load(RejectSchema, request.form, receivable_id=str(receivable_id)), require_actor())
     except MarketplaceError as error:
-        return queue(error, receivable_id)
+        return queue(error, _uuid(request.form.get("review_id", "")), "reject")
     say(gettext("Rejected. Its key stays taken."))
     return redirect(url_for("operator.queue"), 303)
+
+
+def _uuid(words: str) -> UUID | None:
+    try:
+        return UUID(words)
+    except ValueError:
+        return None
 
 
 @blueprint.post("/receivables/<uuid:receivable_id>/accept-evidence")
@@ -143,7 +177,7 @@ def accept(receivable_id: UUID) -> ResponseReturnValue:
             accept_evidence, load(EvidenceSchema, request.form, receivable_id=str(receivable_id)), require_actor()
         )
     except MarketplaceError as error:
-        return receivable(receivable_id, error)
+        return receivable(receivable_id, error, "evidence")
     say(gettext("Proposed. A second operator decides.") if done["state"] == "proposed" else gettext("Confirmed."))
     return redirect(url_for("operator.receivable", receivable_id=receivable_id), 303)
 
@@ -156,14 +190,14 @@ def link(receivable_id: UUID) -> ResponseReturnValue:
     try:
         sent = perform(issue_debtor_link, IssueDebtorLink(receivable_id, purpose), require_actor())
     except MarketplaceError as error:
-        return receivable(receivable_id, error)
+        return receivable(receivable_id, error, "link")
     say(gettext("A new letter waits in the queue. The debtor’s address: %(address)s", address=sent["address"]), "info")
     return redirect(url_for("operator.receivable", receivable_id=receivable_id), 303)
 
 
 @blueprint.get("/receivables/<uuid:receivable_id>")
 @only_operators
-def receivable(receivable_id: UUID, error: MarketplaceError | None = None) -> ResponseReturnValue:
+def receivable(receivable_id: UUID, error: MarketplaceError | None = None, form: str = "") -> ResponseReturnValue:
     """Everything about one receivable: facts, confirmation, title, dues, receipts, steps."""
     session = db.session()
     if error:
@@ -174,12 +208,13 @@ def receivable(receivable_id: UUID, error: MarketplaceError | None = None) -> Re
     ids = {found.seller_id, found.debtor_id, *(holding.owner_id for holding in chain)}
     ids |= {due.party for due in collection.dues if due.party} if collection else set()
     page = render_template(
-        "operator/receivable.html", receivable=found, collection=collection, chain=chain, today=_today(),
+        "operator/receivable.html", receivable=found, collection=collection, chain=chain, today=business_day(),
         names={key: house.legal_name for key, house in parties.organisations(session, ids).items()},
         receipts=servicing.receipts(session, receivable_id), steps=servicing.steps_taken(session, receivable_id),
+        dues=sorted(collection.dues, key=lambda due: list(Step).index(due.step)) if collection else [],
         lot=trading.lot_of(session, receivable_id), rating=ratings.receivable_rating(session, receivable_id),
         documents=receivables.documents(session, receivable_id), error=error, problems=reasons(error) if error else (),
-        given=request.form if error else {},
+        given=request.form if error else {}, form=form, payments=payments.payments_of(session, receivable_id),
     )  # fmt: skip
     return (page, status_of(error)) if error else page
 
@@ -188,21 +223,23 @@ def receivable(receivable_id: UUID, error: MarketplaceError | None = None) -> Re
 @only_operators
 def declare_default(receivable_id: UUID) -> ResponseReturnValue:
     """Declare a default before ninety days, with the reason."""
-    return _decide(default_receivable, DefaultReceivableSchema, receivable_id, gettext("The default is declared."))
+    return _decide(
+        default_receivable, DefaultReceivableSchema, receivable_id, "default", gettext("The default is declared.")
+    )
 
 
 @blueprint.post("/receivables/<uuid:receivable_id>/write-off")
 @only_operators
 def write_off(receivable_id: UUID) -> ResponseReturnValue:
     """Give up what is outstanding, with the reason."""
-    return _decide(write_off_receivable, WriteOffReceivableSchema, receivable_id, gettext("Written off."))
+    return _decide(write_off_receivable, WriteOffReceivableSchema, receivable_id, "write-off", gettext("Written off."))
 
 
-def _decide(verb: Any, schema: Any, receivable_id: UUID, words: str) -> ResponseReturnValue:
+def _decide(verb: Any, schema: Any, receivable_id: UUID, form: str, words: str) -> ResponseReturnValue:
     try:
         perform(verb, load(schema, request.form, receivable_id=str(receivable_id)), require_actor())
     except MarketplaceError as error:
-        return receivable(receivable_id, error)
+        return receivable(receivable_id, error, form)
     say(words)
     return redirect(url_for("operator.receivable", receivable_id=receivable_id), 303)
 
@@ -234,34 +271,3 @@ def jobs() -> ResponseReturnValue:
         "operator/jobs.html", jobs=operations.jobs(session, JOB_NAMES), failures=operations.failures(session),
         leader=operations.leader(session),
     )  # fmt: skip
-
-
-
-STEP_WORDS = {
-    "reminder": N_("Reminder"),
-    "overdue": N_("Overdue, evidence asked"),
-    "second_notice": N_("Second notice"),
-    "recourse_demand": N_("Recourse demanded"),
-    "par30": N_("Thirty days"),
-    "delinquent": N_("Delinquent"),
-    "recovery": N_("To recovery"),
-    "default": N_("Default"),
-    "write_off_review": N_("Write-off review"),
-}
-WATERFALL_WORDS = {
-    "costs": N_("Recovery costs"),
-    "principal": N_("Principal"),
-    "discount": N_("Discount"),
-    "late_charge": N_("Late charge"),
-    "platform_fee": N_("Platform fee"),
-    "residual": N_("Residual"),
-}
-
-
-@blueprint.app_context_processor
-def words() -> dict[str, Any]:
-    """Give templates the words of collection steps and of the waterfall's steps."""
-    return {
-        "step_word": lambda step: gettext(STEP_WORDS[str(step)]),
-        "waterfall_word": lambda step: gettext(WATERFALL_WORDS[str(step)]),
-    }

@@ -1,0 +1,35 @@
+"""The operators' page of ratings: who stands how, who could not be rated and why, and what the model is worth."""
+
+from flask import render_template, request
+from flask.typing import ResponseReturnValue
+
+from marketplace.db import db
+from marketplace.kernel.words import N_
+from marketplace.parties import queries as parties
+from marketplace.rating import queries as ratings
+from marketplace.reports import standing
+from marketplace.web.operator_door import blueprint, only_operators, policy, today
+
+LEVELS = {
+    "full": N_("Full accounts"),
+    "small": N_("Small company"),
+    "small-prior": N_("Small company, with the year before"),
+    "micro": N_("Micro-entity"),
+    "micro-prior": N_("Micro-entity, with the year before"),
+}
+
+
+@blueprint.get("/ratings", endpoint="ratings")
+@only_operators
+def ratings_page() -> ResponseReturnValue:
+    """Parties with grade, PD and filing; what waits for accounts; the model card's figures."""
+    session = db.session()
+    kind = request.args.get("kind")
+    rows = standing.parties(session, kind if kind in ("seller", "debtor") else None)
+    stuck = ratings.unrated(session)
+    return render_template(
+        "operator/ratings.html", rows=rows, kind=kind, stuck=stuck, levels=LEVELS, card=standing.model_card(),
+        names={key: one.legal_name for key, one in
+               parties.organisations(session, {row.organisation_id for row in stuck}).items()},
+        today=today(), months_max=policy().rating.filing_months_max,
+    )  # fmt: skip
