@@ -21,8 +21,9 @@ def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
     try:
         return schema(unknown=EXCLUDE).load(given)
     except ValidationError as error:
+        messages: Mapping[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise InvalidInput("invalid_fields", N_("Some fields need another look."),
-                           problems=list(_problems(error.normalized_messages()))) from error  # fmt: skip
+                           problems=_problems(messages)) from error  # fmt: skip
 
 
 def _problems(messages: Mapping[str, Any], path: str = "") -> "list[Problem]":

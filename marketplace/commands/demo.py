@@ -52,7 +52,7 @@ def command(invoices: Path | None, filings: Path | None, as_json: bool) -> None:
 
 
 def _tell(found: dict) -> None:  # type: ignore[type-arg]
-    """Print the tally for people. Sums are in minor units over all currencies; the advance is told apart by currency."""
+    """Print the tally for people: sums in minor units over all currencies, the advance by currency too."""
     records = [{"what": words, "count": f"{found[name]:,}"} for name, words in ROWS]
     records += [{"what": words, "count": f"{found[name]:,} minor units"} for name, words in SUMS]
     records += [

@@ -1,6 +1,6 @@
 """The people of a demonstration: who they are, whom they work for, and how they act."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from flask import current_app
@@ -31,7 +31,8 @@ class Person:
 
 # IBANs with right check digits at banks that do not exist.
 PEOPLE = (
-    Person("olga@duebill.example", "Olga Ferrer", Role.OPERATOR, "Duebill Market Operations Ltd", "runs the market"),
+    Person("olga@duebill.example", "Olga Ferrer", Role.OPERATOR, "Duebill Market Operations Ltd", "runs the market",
+           iban="GB33BUKB20201555555555"),
     Person("oscar@duebill.example", "Oscar Lindqvist", Role.OPERATOR, "Duebill Market Operations Ltd",
            "the second pair of eyes"),
     Person("rex@conduct.example", "Rex Adeyemi", Role.REGULATOR, "Market Conduct Authority", "reads and proves"),
@@ -43,18 +44,30 @@ PEOPLE = (
            "bids and holds", legal_id="LP006890", iban="GB29NWBK60161331926819"),
 )  # fmt: skip
 
-# The sellers of the demonstration's own documents who sign in under a name of their own.
+@dataclass(frozen=True)
+class Named:
+    """A seller of the demonstration's own documents who signs in under a name of her own."""
+
+    email: str
+    name: str
+    sector: str
+
+    def __call__(self, person: Person) -> Person:
+        """Return the person who lists for that company, so named."""
+        return replace(person, email=self.email, name=self.name, sector=self.sector)
+
+
 SELLERS = {
-    "Pennine Precision Castings Ltd": {"email": "alice@pennine.example", "name": "Alice Hartley", "sector": "manufacturing"},
-    "Northgate Cold Storage Ltd": {"email": "noah@northgate.example", "name": "Noah Byrne", "sector": "logistics"},
+    "Pennine Precision Castings Ltd": Named("alice@pennine.example", "Alice Hartley", "manufacturing"),
+    "Northgate Cold Storage Ltd": Named("noah@northgate.example", "Noah Byrne", "logistics"),
 }
 
 
 def shown() -> list[Person]:
     """Return the people worth signing in as: the sellers with a name of their own, and everybody else's."""
     sellers = [
-        Person(facts["email"], facts["name"], Role.SELLER, house, "lists invoices", sector=facts["sector"])
-        for house, facts in SELLERS.items()
+        Person(named.email, named.name, Role.SELLER, house, "lists invoices", sector=named.sector)
+        for house, named in SELLERS.items()
     ]
     return [*sellers, *PEOPLE]
 

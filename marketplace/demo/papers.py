@@ -44,7 +44,7 @@ def twins(spec: InvoiceSpec) -> list[Paper]:
 
 
 def refused(spec: InvoiceSpec, day: date) -> list[Paper]:
-    """Return documents that are no receivable to sell: a credit note, and an invoice that another company is paid for."""
+    """Return documents that are no receivable to sell: a credit note, an invoice that pays another company."""
     financier = replace(spec.seller, name="Quickcash Factors Ltd", legal_id="07654321")
     sold = replace(spec, number=f"{spec.number}-S", issued_on=day, due_on=day + timedelta(days=60), payee=financier)
     return [

@@ -63,7 +63,7 @@ def _run(stage: Stage, story: Story, papers: Sequence[Paper], say: Say) -> dict[
     run_job(job("age_receivables"))
     say("signing the audit log, exporting the bundle, verifying it offline")
     proof = prove(stage)
-    found = tally(db.session)
+    found = tally(db.session())
     found["refused"] = len(story.refused.documents)
     found["duplicates_refused"] = len(story.refused.duplicates)
     found["held_for_review"] = len(story.refused.held)

@@ -63,7 +63,8 @@ def throw_away_stage(say: Callable[[str], None]) -> Iterator[Stage]:
         sandbox.store.set(webhook_url=f"{base_url}/api/webhooks/stripe", webhook_secret=webhook_secret,
                           debit_seconds=0, payout_seconds=0)  # fmt: skip
         stack.enter_context(app.app_context())
-        stack.callback(lambda: (db.session.remove(), db.engine.dispose()))
+        stack.callback(db.engine.dispose)
+        stack.callback(db.session.remove)
         yield Stage(app, MarketClock(owner), owner, urls["signer"], home, base_url, sandbox.base_url)
 
 

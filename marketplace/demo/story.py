@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from itertools import cycle
@@ -140,7 +140,7 @@ class Story:
         """Pay on the page that the outbox opens, after the provider has come to know the payer."""
         for _ in range(CALLS_MAX):
             db.session.rollback()
-            pay_url = payments.funding_or_payment(db.session, payment_id).pay_url
+            pay_url = payments.funding_or_payment(db.session(), payment_id).pay_url
             if pay_url is not None:
                 return self._outside.pay(pay_url)
             run_job(job("run_outbox"))
@@ -199,13 +199,13 @@ class Story:
                 legal_id=read.seller.legal_id.text if read.seller.legal_id else None, vat_id=read.seller.vat_id,
                 iban=next((account for account in read.accounts if _is_iban(account)), None),
             )  # fmt: skip
-            self._sellers[key] = self.cast.enter(replace(person, **SELLERS.get(name, {})))
+            self._sellers[key] = self.cast.enter(SELLERS[name](person) if name in SELLERS else person)
         return self._sellers[key]
 
     def _accounts_of(self, receivable_id: UUID) -> None:
         """Put the next filings of the folder on file for debtor and seller, where they have none."""
-        receivable = receivables.receivable(db.session, receivable_id)
-        names = parties.organisations(db.session, [receivable.debtor_id, receivable.seller_id])
+        receivable = receivables.receivable(db.session(), receivable_id)
+        names = parties.organisations(db.session(), [receivable.debtor_id, receivable.seller_id])
         for party in (receivable.debtor_id, receivable.seller_id):
             if party not in self._filed and names[party].legal_name in self._accounts:
                 self._filed.add(party)
@@ -232,7 +232,7 @@ class Story:
 
     def confirm(self, receivable_id: UUID) -> None:
         """Let the debtor say yes by its link; then rate and open the lot."""
-        receivable = receivables.receivable(db.session, receivable_id)
+        receivable = receivables.receivable(db.session(), receivable_id)
         token = self._link(receivable_id, "confirm")
         debtor = Actor(Role.DEBTOR, None, receivable.debtor_id, on_behalf_of="debtor_link")
         today = self._clock.now().date()
@@ -241,7 +241,7 @@ class Story:
         perform(confirm_receivable, yes, debtor)
         run_job(job("rate_receivables"))
         run_job(job("open_lots"))
-        lot = trading.lot_of(db.session, receivable_id)
+        lot = trading.lot_of(db.session(), receivable_id)
         if lot is None:
             return
         self.agenda.at(lot.opened_at + (lot.closes_at - lot.opened_at) / 3, lambda: self.bid(lot.id))
@@ -249,7 +249,7 @@ class Story:
 
     def _link(self, receivable_id: UUID, purpose: str) -> str:
         """Return the token in the debtor's newest letter; an operator has a new one written where it has run out."""
-        letters = [mail for mail in receivables.outgoing_mail(db.session, receivable_id) if mail.kind == purpose]
+        letters = [mail for mail in receivables.outgoing_mail(db.session(), receivable_id) if mail.kind == purpose]
         newest = max(letters, key=lambda mail: mail.queued_at, default=None)
         found = LINK.search(newest.body) if newest else None
         if found is None:
@@ -261,7 +261,7 @@ class Story:
 
     def bid(self, lot_id: UUID) -> None:
         """Let every investor bid a little apart from the indicative rate, about half of what is sought each."""
-        lot = trading.lot(db.session, lot_id)
+        lot = trading.lot(db.session(), lot_id)
         for step, investor in enumerate(self.cast.of_role(Role.INVESTOR)):
             size = lot.lot_size_minor
             cash = max(-(-lot.target_minor * (55 - 10 * step) // 100 // size) * size, lot.minimum_minor)
@@ -274,7 +274,7 @@ class Story:
     def close(self, lot_id: UUID) -> None:
         """Let the deadline pass, the seller accept, and the award settle."""
         run_job(job("close_lots"))
-        lot = trading.lot(db.session, lot_id)
+        lot = trading.lot(db.session(), lot_id)
         db.session.rollback()
         if lot.state != "awaiting_seller":
             return
@@ -283,13 +283,13 @@ class Story:
         run_job(job("settle_awards"))
         self._outside.settle()
         self._acknowledge(lot.receivable_id)
-        collection = servicing.collection(db.session, lot.receivable_id)
+        collection = servicing.collection(db.session(), lot.receivable_id)
         self._plan_payments(collection, next(self._habits))
 
     def _acknowledge(self, receivable_id: UUID) -> None:
-        receivable = receivables.receivable(db.session, receivable_id)
+        receivable = receivables.receivable(db.session(), receivable_id)
         debtor = Actor(Role.DEBTOR, None, receivable.debtor_id, on_behalf_of="debtor_link")
-        number = max(notice.number for notice in receivables.notices(db.session, receivable_id))
+        number = max(notice.number for notice in receivables.notices(db.session(), receivable_id))
         token = self._link(receivable_id, "account")
         perform(acknowledge_notice, AcknowledgeNotice(token, number, "Accounts payable"), debtor)
 
@@ -307,8 +307,8 @@ class Story:
 
     def pay(self, receivable_id: UUID, share: int) -> None:
         """Let the debtor pay a share (in thousandths) of what is outstanding, on the provider's page."""
-        receivable = receivables.receivable(db.session, receivable_id)
-        left = servicing.collection(db.session, receivable_id).outstanding_minor
+        receivable = receivables.receivable(db.session(), receivable_id)
+        left = servicing.collection(db.session(), receivable_id).outstanding_minor
         minor = max(1, left * share // 1_000)
         debtor = Actor(Role.DEBTOR, None, receivable.debtor_id, on_behalf_of="debtor_link")
         command = StartDebtorPayment(receivable_id, receivable.debtor_id, receivable.currency, minor,

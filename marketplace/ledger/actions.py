@@ -128,8 +128,8 @@ def place_hold(tx: Tx, account_id: UUID, minor: int, subject_kind: str, subject_
             )  # fmt: skip
     except DBAPIError as error:
         raise refused_or(error) from error
-    tx.record("hold", hold_id, verb="place_hold",
-              after={"account_id": account_id, "minor": minor, "subject_kind": subject_kind, "subject_id": subject_id})  # fmt: skip
+    after = {"account_id": account_id, "minor": minor, "subject_kind": subject_kind, "subject_id": subject_id}
+    tx.record("hold", hold_id, verb="place_hold", after=after)
     return hold_id
 
 

@@ -60,5 +60,4 @@ def broken_titles(session: Session) -> list[UUID]:
 
 
 def _holding(row: Row[Any]) -> Holding:
-    owner, first, beyond, since, until, cause = row
-    return Holding(owner, first, beyond, since, until, cause)
+    return Holding(*tuple(row))

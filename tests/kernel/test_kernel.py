@@ -91,7 +91,7 @@ def test_a_machine_names_the_move_it_refuses() -> None:
 def test_the_policy_names_the_key_that_is_wrong() -> None:
     table = dict(read_policy())
     assert parse(table).auction.group_cap_bps == 3_500
-    with pytest.raises(ValueError, match="policy.auction.open_minutes must be int"):
+    with pytest.raises(ValueError, match=r"policy\.auction\.open_minutes must be int"):
         parse(table | {"auction": dict(table["auction"]) | {"open_minutes": "soon"}})
-    with pytest.raises(ValueError, match="policy.typo is not a known key"):
+    with pytest.raises(ValueError, match=r"policy\.typo is not a known key"):
         parse(table | {"typo": 1})

@@ -1,6 +1,8 @@
 """No unit of a receivable ever has two owners, and no key is registered twice."""
 
 import threading
+from functools import partial
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -124,7 +126,7 @@ def test_in_a_race_of_assignments_no_unit_is_sold_twice(app: Flask) -> None:
         do(lambda tx: actions.assign(tx, receivable, [(buyer, 1)]))
         return "sold"
 
-    race(app, [lambda b=new_id(): sell(b) for _ in range(8)])
+    race(app, [partial(sell, new_id()) for _ in range(8)])
     assert sum(units for _, units in owners(receivable)) == 1_000
     assert queries.broken_titles(db.session) == []
 
@@ -150,5 +152,5 @@ def race(app: Flask, tries: list) -> list[str]:
 @given(st.integers(1, 10**12), st.lists(st.integers(0, 10**9), min_size=1, max_size=20).filter(any))
 def test_shares_of_units_cover_the_face_without_a_gap(face: int, principals: list[int]) -> None:
     ranges = share_units(face, principals)
-    assert ranges[0][0] == 0 and ranges[-1][1] == face
-    assert all(a[1] == b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert (ranges[0][0], ranges[-1][1]) == (0, face)
+    assert all(before[1] == after[0] for before, after in pairwise(ranges))
