@@ -8,6 +8,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError
 from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 
+UNREADABLE = N_("This text holds characters that cannot be kept. Type it anew.")
+
 
 def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
     """Return the command that `schema` makes of the values; `known` adds what the door knows (ids, files).
@@ -18,12 +20,20 @@ def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
     """
     given = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
     given = {name: value for name, value in given.items() if value not in ("", None)} | known
+    unreadable = [Problem(name, "characters", UNREADABLE) for name, value in given.items() if _unreadable(value)]
+    if unreadable:
+        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=unreadable)
     try:
         return schema(unknown=EXCLUDE).load(given)
     except ValidationError as error:
         messages: Mapping[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise InvalidInput("invalid_fields", N_("Some fields need another look."),
                            problems=_problems(messages)) from error  # fmt: skip
+
+
+def _unreadable(value: Any) -> bool:
+    """Say whether a text holds what no database text can: a NUL, or half of a character."""
+    return isinstance(value, str) and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _problems(messages: Mapping[str, Any], path: str = "") -> "list[Problem]":

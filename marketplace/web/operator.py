@@ -128,7 +128,7 @@ def queue(error: MarketplaceError | None = None, about: UUID | None = None, form
     held = operations.reviews(session)
     refs = [match["ref"] for row in held for match in row.matches if match.get("ref")]
     page = render_template(
-        "operator/queue.html", held=held, others=operations.facts_of(session, refs), me=require_actor().user_id,
+        "operator/queue.html", held=held, others=operations.facts_of(session, refs), my_id=require_actor().user_id,
         unanswered=operations.waiting(session, "awaiting_confirmation"), letters=operations.letters(session),
         problems=reasons(error) if error else (), error=error, about=about, form=form,
         given=request.form if error else {},

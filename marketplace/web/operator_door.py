@@ -45,7 +45,6 @@ JOB_WORDS = {
     "expire_links": N_("Close links and listings that ran out"),
     "rate_parties": N_("Rate parties with new accounts"),
     "rate_receivables": N_("Rate what debtors confirmed"),
-    "rate_parties": N_("Rate parties with new accounts"),
     "open_lots": N_("Open lots"),
     "close_lots": N_("Close lots and clear their books"),
     "expire_awards": N_("Decide where the seller did not"),

@@ -1,0 +1,248 @@
+"""The operators' pages: empty and full, for operators alone; two people decide; nonsense is answered, never a 500."""
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from psycopg.types.json import Jsonb
+
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.jobs.runner import run_job
+from marketplace.jobs.schedule import job
+from marketplace.kernel.ids import new_id
+from marketplace.parties.actions import register_user
+from marketplace.parties.schemas import RegisterUser
+from marketplace.perform import perform
+from tests import lives
+from tests.people import PASSWORD
+from tests.support import SYSTEM
+from tests.trading.world import World
+
+PAGES = (
+    "/operator/", "/operator/defaults", "/operator/defaults?by=debtor&currency=GBP", "/operator/defaults?by=sector",
+    "/operator/queue", "/operator/suspense", "/operator/reconciliation", "/operator/jobs", "/operator/ratings",
+    "/operator/ratings?kind=debtor", "/operator/defaults/ageing.csv", "/operator/defaults/queue.csv",
+)  # fmt: skip
+REASON = "Compared with the earlier one, line by line: another delivery."
+
+
+@pytest.fixture
+def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
+    with app.app_context():
+        yield World(postgres, database)
+
+
+def visitor(app: Flask, world: World, who: str, of: str = "") -> FlaskClient:
+    """Somebody of the world, signed in with a password of his own."""
+    email = f"{who}@example.com"
+    perform(register_user, RegisterUser(world.id(of or who), email, who.title(), PASSWORD), SYSTEM)
+    client = app.test_client()
+    assert client.post("/sign-in", data={"email": email, "password": PASSWORD}).status_code == 303
+    return client
+
+
+@pytest.fixture
+def olga(app: Flask, world: World) -> FlaskClient:
+    return visitor(app, world, "olga")
+
+
+def held(world: World) -> tuple[UUID, UUID]:
+    """A held listing that looks like another one; return its receivable and its review."""
+    other = world.receivable()
+    receivable_id, review_id = world.receivable(state="held_for_review"), new_id()
+    checks = [{"rule": "near_match", "words": "It resembles %(refs)s.", "remedy": "An operator compares the lines.",
+               "params": {"refs": "DB-26-0001"}}]  # fmt: skip
+    with world.superuser() as owner:
+        owner.execute(
+            "INSERT INTO review (id, receivable_id, cause, findings, matches, goes_to) "
+            "VALUES (%s, %s, 'near_match', %s, %s, 'awaiting_confirmation')",
+            (
+                review_id, receivable_id, Jsonb({"checks": checks, "changed": []}),
+                Jsonb([{"receivable_id": str(other), "ref": "DB-26-0001"}]),
+            ),
+        )  # fmt: skip
+    return receivable_id, review_id
+
+
+def a_full_market(world: World) -> UUID:
+    """Somebody late and in default, money in suspense, a failed job, a held listing, a letter."""
+    receivable_id = lives.funded(world)
+    lives.on_day(world, receivable_id, 40)
+    lives.pays(world, receivable_id, 100_000)
+    lives.on_day(world, receivable_id, 95)
+    lives.age(receivable_id)
+    settled = lives.funded(world, [("dave", 600, 5_000_000)])
+    lives.pays(world, settled, 4_860_000 + 777)
+    lives.received(world, world.receivable(), 5_000)
+    run_job(job("apply_payments"))
+    held(world)
+    with world.superuser() as owner:
+        owner.execute(
+            "INSERT INTO outgoing_mail (id, organisation_id, receivable_id, kind, subject, body) VALUES "
+            "(gen_random_uuid(), %s, %s, 'confirm', 'Is it right?', 'Here: https://x.example/d/to.ken and <b>')",
+            (world.id("kestrel"), receivable_id),
+        )
+    return receivable_id
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_empty_market_has_all_pages(olga: FlaskClient, path: str) -> None:
+    assert olga.get(path).status_code == 200
+
+
+def test_a_full_market_has_all_pages(world: World, olga: FlaskClient) -> None:
+    receivable_id = a_full_market(world)
+    for path in (*PAGES, f"/operator/receivables/{receivable_id}"):
+        page = olga.get(path)
+        assert page.status_code == 200, path
+    late = olga.get("/operator/defaults").text
+    assert "Kestrel Aerospace UK Ltd" in late
+    assert "PAR90" in late
+    assert "<b>" not in olga.get("/operator/queue").text.split("Is it right?")[1].split("</details>")[0]
+    assert "7" in olga.get("/operator/suspense").text
+    assert "Nobody has funded this receivable" in olga.get("/operator/jobs").text
+    assert "Nobody has funded this receivable" in olga.get("/operator/").text
+    page = olga.get(f"/operator/receivables/{receivable_id}").text
+    assert page.index("Late charge") < page.index("Platform fee") < page.index("Residual")
+    assert "Give up what is outstanding" in page
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "mallory"])
+def test_nobody_else_is_let_in(app: Flask, world: World, who: str) -> None:
+    receivable_id, review_id = held(world)
+    client = visitor(app, world, who)
+    for path in (*PAGES, f"/operator/receivables/{receivable_id}"):
+        assert client.get(path).status_code == 403, path
+    for path in (
+        f"/operator/queue/{review_id}/release",
+        *(f"/operator/receivables/{receivable_id}/{what}"
+          for what in ("reject", "accept-evidence", "link", "default", "write-off")),
+    ):  # fmt: skip
+        assert client.post(path, data={"reason": REASON}).status_code == 403, path
+
+
+def test_a_visitor_is_asked_to_sign_in(client: FlaskClient) -> None:
+    for path in PAGES:
+        assert client.get(path).status_code == 303
+
+
+def test_a_release_needs_the_second_person(app: Flask, world: World, olga: FlaskClient) -> None:
+    _, review_id = held(world)
+    oscar = visitor(app, world, "oscar", "olga")
+    path = f"/operator/queue/{review_id}/release"
+    assert olga.post(path, data={"reason": REASON}).status_code == 303
+    page = olga.get("/operator/queue").text
+    assert "You proposed it. A second operator decides." in page
+    assert "One decision waits for a second person" in olga.get("/operator/").text
+    assert olga.post(path, data={"reason": REASON}).status_code == 403
+    assert "You did not propose it, so you may decide it" in oscar.get("/operator/defaults").text
+    assert oscar.post(path, data={"reason": REASON}).status_code == 303
+    assert "Nothing is held" in oscar.get("/operator/queue").text
+
+
+def test_a_refusal_stands_beside_its_form(world: World, olga: FlaskClient) -> None:
+    _, review_id = held(world)
+    held(world)
+    answer = olga.post(f"/operator/queue/{review_id}/release", data={"reason": "x" * 5_000})
+    assert answer.status_code == 422
+    assert f'id="release-{review_id}-error"' in answer.text
+    assert answer.text.count('aria-invalid="true"') == 1
+    assert "xxx</textarea>" in answer.text
+    receivable_id = lives.funded(world)
+    answer = olga.post(f"/operator/receivables/{receivable_id}/default", data={"reason": ""})
+    assert answer.status_code == 422
+    assert 'id="reason-default-error"' in answer.text
+
+
+def test_a_default_is_declared_and_a_write_off_waits(world: World, olga: FlaskClient) -> None:
+    receivable_id = lives.funded(world)
+    base = f"/operator/receivables/{receivable_id}"
+    assert olga.post(f"{base}/default", data={"reason": REASON}).status_code == 303
+    early = olga.post(f"{base}/write-off", data={"reason": REASON})
+    assert early.status_code in (409, 422)
+    assert "A write-off is reviewed 180 days after the due date, not before." in early.text
+    lives.on_day(world, receivable_id, 180)
+    assert olga.post("/sign-in", data={"email": "olga@example.com", "password": PASSWORD}).status_code == 303
+    assert olga.post(f"{base}/write-off", data={"reason": REASON}).status_code == 303
+    assert lives.collection(receivable_id).state == "written_off"
+
+
+def test_what_a_spreadsheet_reads_is_no_formula(world: World, olga: FlaskClient) -> None:
+    receivable_id = lives.funded(world)
+    lives.on_day(world, receivable_id, 5)
+    with world.superuser() as owner:
+        owner.execute("UPDATE organisation SET legal_name = '=cmd()' WHERE id = %s", (world.id("kestrel"),))
+    signed = olga.post("/sign-in", data={"email": "olga@example.com", "password": PASSWORD})
+    assert signed.status_code == 303
+    queue = list(csv.reader(io.StringIO(olga.get("/operator/defaults/queue.csv?currency=GBP").text.lstrip("\ufeff"))))
+    assert queue[1][1] == "'=cmd()"
+    assert queue[1][queue[0].index("outstanding")] == "48600.00"
+    ageing = list(csv.reader(io.StringIO(olga.get("/operator/defaults/ageing.csv?by=debtor").text.lstrip("\ufeff"))))
+    assert ageing[1][0] == "'=cmd()"
+    assert ageing[1][ageing[0].index("1_30")] == "48600.00"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["currency=XXX", "by=%00", "by=';--", "currency=%F0%9F%92%B7", "by=grade&by=debtor", "kind=%00", "currency="],
+)
+def test_nonsense_in_the_address_is_left_out(world: World, olga: FlaskClient, query: str) -> None:
+    for path in (
+        "/operator/defaults",
+        "/operator/defaults/ageing.csv",
+        "/operator/defaults/queue.csv",
+        "/operator/ratings",
+    ):
+        assert olga.get(f"{path}?{query}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "reason", ["", " " * 40, "x" * 501, "\x00" * 20, "\ud7ff\u202e" * 20, "<script>alert(1)</script>"]
+)
+def test_hostile_reasons_are_answered(world: World, olga: FlaskClient, reason: str) -> None:
+    receivable_id, review_id = held(world)
+    nobody = new_id()
+    for path in (
+        f"/operator/queue/{review_id}/release", f"/operator/queue/{nobody}/release",
+        f"/operator/receivables/{nobody}/reject", f"/operator/receivables/{nobody}/default",
+        f"/operator/receivables/{receivable_id}/default", f"/operator/receivables/{receivable_id}/accept-evidence",
+        f"/operator/receivables/{nobody}/link", "/operator/receivables/not-an-id/default",
+    ):  # fmt: skip
+        answer = olga.post(path, data={"reason": reason, "review_id": "'; DROP TABLE review"})
+        assert answer.status_code < 500, path
+        assert "<script>alert(1)" not in answer.text
+    assert olga.get("/operator/queue").status_code == 200
+
+
+def test_letters_link_in_a_demonstration_only(world: World, olga: FlaskClient, app: Flask) -> None:
+    from marketplace.web.operator_door import letter_parts
+
+    body = "Here:\n\nhttp://127.0.0.1:8000/d/ab-C_1.dE-9\n\nUntil Monday."
+    with app.test_request_context():
+        assert letter_parts(body) == [(body, None)]
+
+
+def test_letters_of_a_demonstration_lead_to_the_debtors_page(make_app) -> None:  # type: ignore[no-untyped-def]
+    from marketplace.web.operator_door import letter_parts
+
+    with make_app(demo=True).test_request_context():
+        parts = letter_parts("Here:\n\nhttp://127.0.0.1:8000/d/ab-C_1.dE-9\n\nUntil Monday. http://127.0.0.1/e/x")
+    assert [href for _, href in parts] == [None, "/d/ab-C_1.dE-9", None]
+
+
+def test_half_a_year_of_risk_is_told_from_what_stood_then(world: World, olga: FlaskClient) -> None:
+    receivable_id = lives.funded(world)
+    lives.on_day(world, receivable_id, 40)
+    world.move_clock(timedelta(days=21))
+    olga.post("/sign-in", data={"email": "olga@example.com", "password": PASSWORD})
+    page = olga.get("/operator/defaults").text
+    assert "PAR30 100.0%" in page
+    assert "PAR90 0.0%" in page
+    rows = page.split("Portfolio at risk by week")[1].split("<tbody>")[1].split("</tbody>")[0]
+    assert rows.count("<tr>") >= 9
+    assert rows.rindex("0.00%") > rows.index("100.00%")
