@@ -76,6 +76,25 @@ def require_event(table: str) -> None:
         f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_event()")  # fmt: skip
 
 
+def wall_functions() -> None:
+    """Give every function of ours a fixed search path and its triggers to our own tables alone.
+
+    Else a role could put a temporary table before the market's, or hang a function that runs as the owner on a table
+    of its own. To be called again by a migration that adds functions.
+    """
+    run("""
+        DO $$ DECLARE ours record;
+        BEGIN
+            FOR ours IN SELECT pg_proc.oid::regprocedure AS name, prorettype = 'trigger'::regtype AS fires
+                FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
+                WHERE pronamespace = 'public'::regnamespace AND lanname = 'plpgsql'
+            LOOP
+                EXECUTE format('ALTER FUNCTION %s SET search_path = public, pg_temp', ours.name);
+                IF ours.fires THEN EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', ours.name); END IF;
+            END LOOP;
+        END $$""")
+
+
 def machine_sql(machine: Machine) -> tuple[str, str]:
     """Return a machine's states and moves as SQL, to write a migration or to compare one with."""
     return ", ".join(repr(str(s)) for s in machine.states), machine.sql_moves()
