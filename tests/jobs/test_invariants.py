@@ -28,12 +28,12 @@ BREAKS = {
     "UPDATE balance SET posted_minor = -1, held_minor = 0 WHERE guarded",
     "title_units_equal_face": "DELETE FROM holding WHERE upper_inf(held_during) AND lower(units) = 0",
     "holds_are_open_bids": "UPDATE bid SET state = 'unfilled' WHERE state = 'placed'",
-    "funded_once": "UPDATE lot SET receivable_id = (SELECT receivable_id FROM collection LIMIT 1), "
-    "state = 'settled', number = number + 7, closed_at = closes_at, "
-    "decided_at = closes_at, decide_by = closes_at, decided_how = 'seller' WHERE state = 'open'",
+    "funded_once": "ALTER TABLE lot DROP CONSTRAINT ck_lot_decided, DROP CONSTRAINT ck_lot_closed; "
+    "UPDATE lot SET receivable_id = (SELECT receivable_id FROM collection LIMIT 1), state = 'settled', "
+    "number = number + 7 WHERE state = 'open'",
     "advanced_once": "INSERT INTO payout (id, organisation_id, currency, amount_minor, purpose, subject_kind, "
-    "subject_id, business_key, state) SELECT gen_random_uuid(), organisation_id, currency, amount_minor, purpose, subject_kind, "
-    "subject_id, 'again', state FROM payout WHERE purpose = 'advance' LIMIT 1",
+    "subject_id, business_key, state) SELECT gen_random_uuid(), organisation_id, currency, amount_minor, purpose, "
+    "subject_kind, subject_id, 'again', state FROM payout WHERE purpose = 'advance' LIMIT 1",
     "dues_sum_to_face": "UPDATE due SET due_minor = due_minor + 1 WHERE step = 'residual'",
     "paid_equals_shares": "UPDATE due SET paid_minor = paid_minor - 1 WHERE paid_minor > 0",
     "receipts_shared_whole": "UPDATE distribution SET received_minor = received_minor + 1",

@@ -1,0 +1,54 @@
+"""The operators' pages as a browser shows them: full, with long names, in both themes, on phone and desk."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.parties.actions import register_user
+from marketplace.parties.schemas import RegisterUser
+from marketplace.perform import perform
+from tests.people import PASSWORD
+from tests.support import SYSTEM
+from tests.trading.world import World
+from tests.web.test_browser import RULES
+from tests.web.test_operator import PAGES, a_full_market
+
+pytestmark = pytest.mark.browser
+LONG = "Gesellschaft für Oberflächenveredelung und Feinwerktechnik Donaudampfschifffahrt mbH & Co. KGaA"
+
+
+@pytest.fixture
+def pages(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[list[str]]:
+    """A full market with a long-named debtor; its pages."""
+    with app.app_context():
+        world = World(postgres, database)
+        receivable_id = a_full_market(world)
+        with world.superuser() as owner:
+            owner.execute("UPDATE organisation SET legal_name = %s WHERE id = %s", (LONG, world.id("kestrel")))
+        perform(register_user, RegisterUser(world.id("olga"), "olga@example.com", "Olga", PASSWORD), SYSTEM)
+        yield [path for path in PAGES if not path.endswith(".csv")] + [f"/operator/receivables/{receivable_id}"]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_pages_are_clean(pages: list[str], live_server: str, browser: Any, width: int, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    page.goto(f"{live_server}/sign-in")
+    page.locator("input[name=email]:visible").fill("olga@example.com")
+    page.locator("input[name=password]:visible").fill(PASSWORD)
+    page.locator("input[name=password]:visible").press("Enter")
+    page.wait_for_url("**/operator/")
+    for path in pages:
+        page.goto(live_server + path)
+        found = Axe().run(page, options=RULES).response["violations"]
+        assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+    assert faults == []
+    context.close()
