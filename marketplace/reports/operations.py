@@ -125,7 +125,8 @@ def book(session: Session, currency: str, today: date) -> Book:
 
 
 def ageing(session: Session, currency: str, today: date, by: str = "grade") -> list[AgeingRow]:
-    """Return outstanding by days past due and by `grade`, `debtor`, `seller` or `sector`, largest first (grades best first)."""
+    """Return outstanding by days past due and by `grade`, `debtor`, `seller` or `sector`, largest first "
+    "(grades best first)."""
     column = {"grade": "grade", "debtor": "debtor", "seller": "seller", "sector": "sector"}[by]
     rows = session.execute(
         text(
@@ -179,7 +180,8 @@ def _job(name: str, row: Row[Any] | None) -> JobLine:
 
 
 def failures(session: Session, limit: int = 100) -> Sequence[Row[Any]]:
-    """Return what jobs could not do and have not done since, newest first, with the receivable's ref where it has one."""
+    """Return what jobs could not do and have not done since, newest first, with the receivable's ref where "
+    "it has one."""
     return session.execute(
         text(
             "SELECT f.*, coalesce(r.ref, via_lot.ref) AS ref, coalesce(r.id, via_lot.id) AS receivable_id "
@@ -203,7 +205,8 @@ def leader(session: Session) -> Row[Any]:
 
 def pipeline(session: Session) -> dict[str, int]:
     """Return how many receivables stand in each state."""
-    return {row.state: row.n for row in session.execute(text("SELECT state, count(*) AS n FROM receivable GROUP BY state"))}
+    rows = session.execute(text("SELECT state, count(*) AS n FROM receivable GROUP BY state"))
+    return {row.state: row.n for row in rows}
 
 
 def collected_since(session: Session, since: datetime) -> list[tuple[str, int]]:
@@ -233,9 +236,12 @@ def suspense_items(session: Session, limit: int = 200) -> Sequence[Row[Any]]:
     """Return what went into suspense and out of it, newest first."""
     return session.execute(
         text(
-            "SELECT e.posted_at, e.kind, p.currency, -p.minor AS minor, e.subject_kind, e.subject_id, r.ref, r.id AS receivable_id "
-            "FROM posting p JOIN account a ON a.id = p.account_id AND a.code = 'suspense' JOIN entry e ON e.id = p.entry_id "
-            "LEFT JOIN debtor_payment dp ON dp.id = e.subject_id LEFT JOIN receivable r ON r.id IN (e.subject_id, dp.receivable_id) "
+            "SELECT e.posted_at, e.kind, p.currency, -p.minor AS minor, e.subject_kind, e.subject_id, r.ref, "
+            "r.id AS receivable_id "
+            "FROM posting p JOIN account a ON a.id = p.account_id AND a.code = 'suspense' JOIN entry e ON "
+            "e.id = p.entry_id "
+            "LEFT JOIN debtor_payment dp ON dp.id = e.subject_id LEFT JOIN receivable r ON r.id IN "
+            "(e.subject_id, dp.receivable_id) "
             "ORDER BY e.posted_at DESC LIMIT :limit"
         ),
         {"limit": limit},
@@ -259,9 +265,12 @@ def reviews(session: Session, limit: int = 100) -> Sequence[Row[Any]]:
     """Return held listings with their findings, those that wait for a second person first."""
     return session.execute(
         text(
-            "SELECT v.id AS review_id, v.cause, v.findings, v.matches, v.state, v.maker_id, v.maker_reason, v.proposed_at, "
-            "v.opened_at, maker.display_name AS maker, r.id, r.ref, r.number, r.currency, r.face_minor, r.issued_on, r.due_on, "
-            "seller.legal_name AS seller, debtor.legal_name AS debtor FROM review v JOIN receivable r ON r.id = v.receivable_id "
+            "SELECT v.id AS review_id, v.cause, v.findings, v.matches, v.state, v.maker_id, v.maker_reason, "
+            "v.proposed_at, "
+            "v.opened_at, maker.display_name AS maker, r.id, r.ref, r.number, r.currency, r.face_minor, "
+            "r.issued_on, r.due_on, "
+            "seller.legal_name AS seller, debtor.legal_name AS debtor FROM review v JOIN receivable r ON "
+            "r.id = v.receivable_id "
             "JOIN organisation seller ON seller.id = r.seller_id JOIN organisation debtor ON debtor.id = r.debtor_id "
             "LEFT JOIN user_account maker ON maker.id = v.maker_id WHERE v.decided_at IS NULL "
             "ORDER BY v.proposed_at NULLS LAST, v.opened_at LIMIT :limit"
@@ -293,9 +302,11 @@ def letters(session: Session, limit: int = 50) -> Sequence[Row[Any]]:
     """Return letters that wait to be handed over, newest first."""
     return session.execute(
         text(
-            "SELECT m.id, m.kind, m.address, m.subject, m.body, m.queued_at, r.ref, r.id AS receivable_id, o.legal_name "
+            "SELECT m.id, m.kind, m.address, m.subject, m.body, m.queued_at, r.ref, r.id AS receivable_id, "
+            "o.legal_name "
             "FROM outgoing_mail m JOIN organisation o ON o.id = m.organisation_id "
-            "LEFT JOIN receivable r ON r.id = m.receivable_id WHERE m.sent_at IS NULL ORDER BY m.queued_at DESC LIMIT :limit"
+            "LEFT JOIN receivable r ON r.id = m.receivable_id WHERE m.sent_at IS NULL ORDER BY m.queued_at "
+            "DESC LIMIT :limit"
         ),
         {"limit": limit},
     ).all()
