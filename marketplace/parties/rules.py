@@ -57,6 +57,7 @@ MAY: dict[str, frozenset[Role]] = {
     "start_debtor_payment": DEBTOR,
     "receive_event": SYSTEM,
     "settle_event": SYSTEM,
+    "postpone_event": SYSTEM,
     "claim_call": SYSTEM,
     "confirm_call": SYSTEM,
     "fail_call": SYSTEM,

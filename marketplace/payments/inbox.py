@@ -1,6 +1,7 @@
 """The worker behind the webhooks: fetch the object fresh, then fold it in."""
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,13 +12,14 @@ from marketplace.kernel.actors import Actor
 from marketplace.kernel.errors import Conflict, MarketplaceError
 from marketplace.payments import queries
 from marketplace.payments.gateway import BankPayout, CallFailed, Chargeback, Checkout, Gateway, Notice, Outcome
-from marketplace.payments.schemas import ReceiveEvent, SettleEvent
-from marketplace.payments.settle import receive_event, settle_event
+from marketplace.payments.schemas import PostponeEvent, ReceiveEvent, SettleEvent
+from marketplace.payments.settle import postpone_event, receive_event, settle_event
 from marketplace.payments.stripe_gateway import current_gateway
 from marketplace.perform import perform
 
 log = logging.getLogger(__name__)
 SILENT_FOR = timedelta(minutes=10)
+NO_SUCH_OBJECT = "resource_missing"
 Seen = Checkout | BankPayout | Chargeback
 
 
@@ -45,18 +47,27 @@ def run_inbox(batch: int = 100) -> int:
             (row.id, Notice(row.event_id, row.kind, row.object_kind, row.object_id, row.account))
             for row in queries.due_events(session, batch)
         ]
-    done = 0
-    for event_id, notice in events:
-        try:
-            done += _settle(event_id, look(gateway, notice.object_kind, notice.object_id, notice.account))
-        except CallFailed as failure:
-            log.warning("event %s: %s", notice.event_id, failure.code)
-            if failure.outcome == Outcome.REFUSED:
-                done += _settle(event_id, None)
-        except MarketplaceError as poison:
-            # One event that cannot be folded must not hold up the others; it stays, and stays in the log.
-            log.error("event %s: %s", notice.event_id, poison.code)
-    return done
+    return sum(_work_on(gateway, event_id, notice) for event_id, notice in events)
+
+
+def _work_on(gateway: Gateway, event_id: UUID, notice: Notice) -> int:
+    """Settle one event. One that cannot be folded, for whatever reason, stays, and goes behind all the others."""
+    try:
+        return _settle(event_id, look(gateway, notice.object_kind, notice.object_id, notice.account))
+    except CallFailed as failure:
+        log.warning("event %s: %s", notice.event_id, failure.code)
+        if failure.outcome == Outcome.REFUSED and failure.code == NO_SUCH_OBJECT:
+            return _settle(event_id, None)
+        code = failure.code
+    except MarketplaceError as poison:
+        log.error("event %s: %s", notice.event_id, poison.code)
+        code = poison.code
+    except Exception as poison:  # an object of a shape or state that nobody has seen yet
+        log.exception("event %s", notice.event_id)
+        code = type(poison).__name__
+    with suppress(Conflict):
+        perform(postpone_event, PostponeEvent(event_id, code), Actor.system("run_inbox"))
+    return 0
 
 
 def ask_after_silence(batch: int = 50) -> int:
@@ -71,8 +82,10 @@ def ask_after_silence(batch: int = 50) -> int:
     for kind, object_id, account in asked:
         try:
             found += _settle(None, look(gateway, kind, object_id, account))
-        except CallFailed as failure:
+        except MarketplaceError as failure:
             log.warning("%s %s: %s", kind, object_id, failure.code)
+        except Exception:  # one that nobody understands must not hold up the others
+            log.exception("%s %s", kind, object_id)
     return found
 
 

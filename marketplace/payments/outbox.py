@@ -1,7 +1,6 @@
 """The worker that makes the calls: claim, call outside any transaction, confirm or fail."""
 
 import logging
-from contextlib import suppress
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -26,8 +25,12 @@ def run_outbox(batch: int = 50) -> int:
     with Session(db.engine) as session:
         waiting = queries.waiting_payouts(session, batch)
     for payout_id in waiting:
-        with suppress(Conflict):
+        try:
             perform(start_payout, StartPayout(payout_id), Actor.system("run_outbox"))
+        except Conflict:
+            continue
+        except MarketplaceError as poison:  # what is wrong with one must not hold up the others
+            log.error("payout %s: %s", payout_id, poison.code)
     with Session(db.engine) as session:
         due = queries.due_calls(session, batch)
     return sum(_run_apart(call_id) for call_id in due)
@@ -39,7 +42,9 @@ def _run_apart(call_id: UUID) -> bool:
         return run_one(call_id)
     except MarketplaceError as poison:
         log.error("call %s: %s", call_id, poison.code)
-        return False
+    except Exception:  # its lease ends, and it is asked for again: unknown is not failed
+        log.exception("call %s", call_id)
+    return False
 
 
 def run_one(call_id: UUID, gateway: Gateway | None = None) -> bool:

@@ -218,11 +218,11 @@ def resting_calls(session: Session) -> list[RestingCall]:
 
 
 def due_events(session: Session, limit: int) -> list[IncomingEventRow]:
-    """Return webhooks not yet worked on, oldest first."""
+    """Return webhooks not yet worked on, oldest first; those that could not be worked on stand behind the others."""
     return list(session.scalars(
         select(IncomingEventRow)
         .where(IncomingEventRow.state == NoticeState.RECEIVED, IncomingEventRow.next_at <= func.market_now())
-        .order_by(IncomingEventRow.received_at).limit(limit)
+        .order_by(IncomingEventRow.next_at, IncomingEventRow.received_at).limit(limit)
     ))  # fmt: skip
 
 
@@ -249,14 +249,14 @@ def silent_payouts(session: Session, before: datetime, limit: int) -> list[tuple
 
 
 def waiting_payouts(session: Session, limit: int) -> list[UUID]:
-    """Return payouts requested without any call under way for them."""
+    """Return payouts requested without any call under way for them, in no order: none may stand before the others."""
     calls = select(OutgoingCallRow.id).where(
         OutgoingCallRow.subject_id.in_((PayoutRow.id, PayoutRow.organisation_id)), OutgoingCallRow.state.in_(WAITING)
     )
     return list(session.scalars(
         select(PayoutRow.id)
         .where(PayoutRow.state == PayoutState.REQUESTED, ~calls.exists())
-        .order_by(PayoutRow.created_at).limit(limit)
+        .order_by(func.random()).limit(limit)
     ))  # fmt: skip
 
 

@@ -67,6 +67,14 @@ class SettleEvent:
 
 
 @dataclass(frozen=True)
+class PostponeEvent:
+    """An event that could not be worked on now, and why."""
+
+    event_id: UUID
+    code: str
+
+
+@dataclass(frozen=True)
 class ClaimCall:
     """One call to be made now."""
 

@@ -1,5 +1,6 @@
 """What the provider shows, folded into our books: forward only, and money at most once."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import select
@@ -19,12 +20,15 @@ from marketplace.payments.rules import (
     PaymentState,
     PayoutState,
     as_expected,
+    backoff,
     next_payment_state,
     next_payout_states,
 )
-from marketplace.payments.schemas import ReceiveEvent, SettleEvent
+from marketplace.payments.schemas import PostponeEvent, ReceiveEvent, SettleEvent
 from marketplace.payments.tables import PAYING, DebtorPaymentRow, IncomingEventRow, Paying, PayoutRow
 from marketplace.perform import Result, Tx
+
+WAITS_FROM = 3
 
 
 @verb("receive_event")
@@ -64,6 +68,20 @@ def settle_event(tx: Tx, command: SettleEvent) -> Result:
     if tx.events == 0:
         raise Conflict("nothing_new", N_("The provider shows nothing new."))
     return {"ours": ours}
+
+
+@verb("postpone_event")
+def postpone_event(tx: Tx, command: PostponeEvent) -> Result:
+    """Put an event that could not be worked on behind all the others; from the third time on it also waits.
+
+    Raises: Conflict("event_done").
+    """
+    event = _lock_event(tx, command.event_id)
+    event.attempts += 1
+    event.next_at = tx.clock() + (backoff(event.attempts) if event.attempts >= WAITS_FROM else timedelta(0))
+    tx.session.flush()
+    tx.record("incoming_event", event.id, after={"attempts": event.attempts, "code": command.code})
+    return {"attempts": event.attempts}
 
 
 def _lock_event(tx: Tx, event_id: UUID) -> IncomingEventRow:

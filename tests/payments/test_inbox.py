@@ -198,6 +198,33 @@ def test_the_webhook_says_whether_it_knew_the_event_and_keeps_the_bytes(market: 
     assert (bytes(row.raw), row.signature) == (raw, signature)
 
 
+def test_events_that_nobody_understands_hold_up_no_other(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    market.sandbox.knob("settings", delivery_mode="hold")
+    bob = market.organisation("investor", "Bob Capital")
+    strange = {"id": "cs_test_strange", "object": "checkout.session"}
+    for number in range(3):
+        event = {"id": f"evt_{number}", "type": "checkout.session.completed", "data": {"object": strange}}
+        raw = json.dumps(event).encode()
+        assert post(market, raw, sign(SECRET, raw, int(time.time()))) == 200
+    market.fund(bob)
+    market.sandbox.knob("deliver")
+    seen = inbox.look
+
+    def look(gateway: Any, kind: str, object_id: str, account: str | None) -> Any:
+        return (
+            {}["a status of next year"] if object_id == "cs_test_strange" else seen(gateway, kind, object_id, account)
+        )
+
+    monkeypatch.setattr(inbox, "look", look)
+    for _ in range(12):
+        inbox.run_inbox(2)
+    assert market.balance("investor_cash", bob) == 50_000
+    with db.engine.connect() as connection:
+        left = connection.execute(text("SELECT attempts FROM incoming_event WHERE state = 'received'")).scalars().all()
+        told = connection.execute(text("SELECT count(*) FROM event WHERE verb = 'postpone_event'")).scalar_one()
+    assert (left, told) == ([3, 3, 3], 9)
+
+
 def test_the_provider_being_away_leaves_events_for_later(market: Market) -> None:
     bob = market.organisation("investor", "Bob Capital")
     market.fund(bob)
