@@ -77,6 +77,7 @@ class Run:
     worth_telling: bool
     done: int = 0
     failed: int = 0
+    left: bool = False  # something is still to be done: a day's job is not over
 
     def waits(self, item: UUID | None) -> bool:
         """Say whether an item failed so lately, and so often, that it has to wait: 2, 4, 8 … seconds."""
@@ -118,7 +119,9 @@ def _look_up(run: Run) -> list[UUID | None]:
     if len(found) < BATCH:
         for item in run.open_failures.keys() - set(found):
             _clear_failure(run, item)
-    return [item for item in found if not run.waits(item)]
+    ready = [item for item in found if not run.waits(item)]
+    run.left = len(ready) < len(found)
+    return ready
 
 
 def _open(job: Job, token: int | None, zone: str) -> Run:
@@ -142,6 +145,7 @@ def _work_off(run: Run, items: list[UUID | None], teller: Teller | None) -> None
     looked_at = run.started_at
     for item in items:
         if teller is not None and teller.stopping():
+            run.left = True
             return
         if run.token is not None and item is not None:
             looked_at = _still_leading(run, looked_at)
@@ -217,7 +221,7 @@ def _tell_end(run: Run, runs: int) -> None:
             {"job": run.job.name, "token": run.newest, "at": run.started_at, "done": run.done, "runs": runs,
              "failed": run.failed},
         )  # fmt: skip
-        if run.job.daily and not run.failed:
+        if run.job.daily and not run.failed and not run.left:
             _end_day(connection, run)
 
 

@@ -229,6 +229,24 @@ def test_a_stop_is_heard_between_two_items(context: Flask) -> None:
     assert run_job(Job("try", 1, listed(new_id(), new_id()), work), leader(), teller=teller) == 1
 
 
+def test_a_daily_job_that_was_stopped_half_way_goes_on_the_same_day(context: Flask) -> None:
+    first, second = new_id(), new_id()
+    work = Work()
+    job = Job("daily", 1, lambda: [i for i in (first, second) if i not in work.did], work, daily=True)
+    assert run_job(job, leader(), teller=Teller(stopping=lambda: bool(work.did))) == 1
+    assert row("SELECT finished_at FROM job_run").finished_at is None
+    assert run_job(job, leader()) == 1
+    assert row("SELECT finished_at FROM job_run").finished_at is not None
+
+
+def test_a_daily_job_is_not_over_while_something_waits_to_be_tried_again(world: World) -> None:
+    work = Work(new_id())
+    job = Job("daily", 1, listed(*work.poisoned), work, daily=True)
+    run_job(job, leader())
+    run_job(job, leader())  # it failed so lately that it is not even tried
+    assert row("SELECT finished_at FROM job_run").finished_at is None
+
+
 def test_the_schedule_lists_every_job_once_and_the_page_shows_them_all() -> None:
     names = [job.name for job in JOBS]
     assert len(names) == len(set(names))
