@@ -264,7 +264,16 @@ def initials(name: str) -> str:
 def translated(words: str, params: Any = None) -> str:
     """Return words marked by `N_` in the reader's language, with parameters filled in."""
     said: str = gettext(words)
-    return said % params if params else said
+    return said % {name: _spoken(name, value) for name, value in params.items()} if params else said
+
+
+def _spoken(name: str, value: Any) -> Any:
+    """Return a parameter that is itself marked words in the reader's language; any other as it is."""
+    if name == "what" and isinstance(value, str):
+        return gettext(value)
+    if name == "fields" and isinstance(value, str):
+        return ", ".join(gettext(word) for word in value.split(", "))
+    return value
 
 
 def install(app: Flask) -> None:

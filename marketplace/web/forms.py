@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 from flask import Flask, current_app, flash
-from flask_babel import gettext
 
 from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.money import exponent
 from marketplace.kernel.words import N_
+from marketplace.web.format import translated
 
 AMOUNT = re.compile(r"([0-9]{1,3}(?:[,  ][0-9]{3})+|[0-9]{1,15})(?:\.([0-9]{1,2}))?")
 RATE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?")
@@ -88,7 +88,7 @@ def _wrong(field: str, rule: str, words: str) -> InvalidInput:
 
 def joined(problems: Sequence[Problem]) -> str:
     """Return all reasons as one sentence each, for places without fields."""
-    return " ".join(gettext(p.words) % p.params if p.params else gettext(p.words) for p in problems)
+    return " ".join(translated(p.words, p.params) for p in problems)
 
 
 def install(app: Flask) -> None:

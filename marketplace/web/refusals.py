@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.words import N_
+from marketplace.web.format import translated
 from marketplace.web.session import request_id
 
 
@@ -87,7 +88,7 @@ def page(status: int, *, title: str = "", words: str = "", wait: int | None = No
 def of_marketplace(error: MarketplaceError) -> ResponseReturnValue:
     """Return the page of a refusal that its view did not handle."""
     status = current_app.extensions["status_of"](error)
-    said = gettext(error.words) % error.params if error.params else gettext(error.words)
+    said = translated(error.words, error.params)
     if status >= 500:
         return page(status)
     return page(status, words="" if status == 404 else said)
