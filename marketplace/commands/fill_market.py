@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import click
 import structlog
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import create_engine
 
 from config.settings import from_environment, sqlalchemy_url
 from marketplace.app import create_app
@@ -47,7 +47,7 @@ def standing_stage() -> Iterator[Stage]:
         thread.start()
         stack.callback(thread.join, 5)
         stack.callback(sandbox.shutdown)
-        owner = create_engine(urls["OWNER"], poolclass=NullPool)
+        owner = create_engine(urls["OWNER"], pool_size=1)
         stack.callback(owner.dispose)
         app = create_app(settings)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

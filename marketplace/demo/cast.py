@@ -79,11 +79,12 @@ class Cast:
         self._houses: dict[str, UUID] = {}
         self.actors: dict[str, Actor] = {}
 
-    def enter(self, person: Person) -> Actor:
-        """Register a person and the house if it is new; return the actor."""
+    def enter(self, person: Person, *, signs_in: bool = True) -> Actor:
+        """Register a person and the house if it is new; return the actor. Extras act, but have no sign-in."""
         if person.email not in self.actors:
             house = self._houses.get(person.house) or self._register_house(person)
-            self.actors[person.email] = self._register_person(person, house)
+            extra = Actor(person.role, None, house, on_behalf_of=person.email)
+            self.actors[person.email] = self._register_person(person, house) if signs_in else extra
         return self.actors[person.email]
 
     def of_role(self, role: Role) -> list[Actor]:

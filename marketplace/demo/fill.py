@@ -27,8 +27,7 @@ def fill_market(stage: Stage, say: Callable[[str], None]) -> None:
     made = own_invoices(days)
     story = Story(stage.clock, Outside(stage.sandbox_url), say, accounts=accounts_by_name(days[0]))
     again = twins(made[7][0]) + refused(made[3][0], days[5])
-    for paper in [paper for _, paper in made] + again:
-        story.hand_in(paper)
+    story.hand_in([paper for _, paper in made] + again)
     story.open(days[0], ["GBP", "EUR"])
     total = len(made)
     story.agenda.run(until=now, after_each=lambda: _tell(story, stage, total, say))

@@ -30,11 +30,10 @@ class Outside:
         while time.monotonic() < until:
             moved = sum(run_job(job(name)) for name in ("run_outbox", "run_inbox", "apply_payments"))
             moved += self._ask("advance", {})["done"]
-            if moved == 0 and self._ask("summary", {})["deliveries_waiting"] == 0:
-                if run_job(job("run_inbox")) == 0:
-                    return
-            elif moved == 0:
+            while self._ask("waiting", {})["deliveries"] and time.monotonic() < until:
                 time.sleep(0.01)
+            if moved == 0 and run_job(job("run_inbox")) == 0:
+                return
         raise TimeoutError("the payment sandbox did not come to rest")
 
     def _ask(self, knob: str, params: dict[str, object]) -> dict[str, int]:

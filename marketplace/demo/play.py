@@ -52,9 +52,7 @@ def _papers(invoices: Path | None) -> tuple[list[Paper], dict[str, Paper]]:
 
 def _run(stage: Stage, story: Story, papers: Sequence[Paper], say: Say) -> dict[str, Any]:
     say(f"reading {len(papers)} files")
-    for paper in papers:
-        if not story.hand_in(paper):
-            say(f"skipped {paper.name}: not a document")
+    story.hand_in(papers)
     first = story.first_day or FIRST_DAY
     say(f"the market opens on {first}")
     story.open(first, story.currencies)

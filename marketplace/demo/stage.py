@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 from flask import Flask
-from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy import Engine, create_engine
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from config.settings import Settings, read_policy, sqlalchemy_url
@@ -55,7 +55,7 @@ def throw_away_stage(say: Callable[[str], None]) -> Iterator[Stage]:
         webhook_secret = f"whsec_{secrets.token_hex(16)}"
         sandbox = Sandbox(home / "sandbox", 0)
         _in_thread(stack, sandbox.serve, sandbox.shutdown)
-        owner = create_engine(urls["owner"], poolclass=NullPool)
+        owner = create_engine(urls["owner"], pool_size=1)
         stack.callback(owner.dispose)
         app = create_app(_settings(home, urls["application"], webhook_secret, sandbox.base_url))
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
@@ -14,6 +15,7 @@ from schwifty import IBAN
 from marketplace.db import db
 from marketplace.demo.agenda import Agenda
 from marketplace.demo.cast import CONSOLE, PEOPLE, SELLERS, Cast, Person
+from marketplace.demo.companies import iban
 from marketplace.demo.market_clock import MarketClock
 from marketplace.demo.outside import Outside
 from marketplace.jobs.runner import run_job
@@ -52,6 +54,7 @@ ATTESTED = "Compared with the company's own register: the number there is not a 
 LINK = re.compile(r"/d/([\w.-]+)")
 NO_DAY = date(2020, 1, 1)  # where a document that bears no date is put down, to be refused
 CALLS_MAX = 5
+READERS = 2
 PURSE_MINOR = 5_000_000_000  # each investor's cash in each currency
 
 
@@ -71,7 +74,7 @@ class Refusals:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     filings: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
+    held: list[tuple[str, str]] = field(default_factory=list)
 
     def by_reason(self) -> dict[str, int]:
         """Return how often each reason was given, most frequent first."""
@@ -148,28 +151,31 @@ class Story:
 
     # -- listing ---------------------------------------------------------------------------------------------------
 
-    def hand_in(self, paper: Paper) -> bool:
-        """Put a document on the agenda for the day after its own date; return whether it is a document at all."""
-        try:
-            read = read_einvoice(paper.content, paper.name)
-        except MarketplaceError as error:
-            if error.code in ("not_a_document", "unknown_format"):
+    def hand_in(self, papers: Sequence[Paper]) -> None:
+        """Put every document on the agenda for the day after its own date; say what is no document at all."""
+        with ThreadPoolExecutor(READERS) as pool:
+            for paper, read in zip(papers, pool.map(_read, papers), strict=True):
+                self._put_down(paper, read)
+
+    def _put_down(self, paper: Paper, read: ReadInvoice | MarketplaceError) -> None:
+        if isinstance(read, MarketplaceError):
+            if read.code in ("not_a_document", "unknown_format"):
                 self.refused.skipped.append(paper.name)
-                return False
-            self.refused.documents.append((paper.name, error.code))
-            return True
+                self._say(f"skipped {paper.name}: not a document")
+            else:
+                self.refused.documents.append((paper.name, read.code))
+            return
         day = read.issued_on or self.first_day or NO_DAY
         self.first_day = min(self.first_day or day, day)
         currency = read.fields.get("BT-5")
         if currency in EXPONENTS and currency not in self.currencies:
             self.currencies.append(currency)
         self.agenda.at(_moment(day + timedelta(days=1), 9), lambda: self.list_paper(paper, read))
-        return True
 
     def list_paper(self, paper: Paper, read: ReadInvoice) -> UUID | None:
         """Let the seller that the document names draft and list it; keep why not, if not."""
-        seller = self.seller_of(read)
         try:
+            seller = self.seller_of(read)
             draft = perform(draft_receivable, DraftReceivable(paper.name, paper.content), seller)
             command = ListReceivable(UUID(draft["draft_id"]), completed(read), Terms())
             listed = perform(list_receivable, command, seller)
@@ -183,7 +189,7 @@ class Story:
         receivable_id = UUID(listed["receivable_id"])
         self._accounts_of(receivable_id)
         if listed["state"] != "awaiting_confirmation":
-            self.refused.held.append(paper.name)
+            self.refused.held.append((paper.name, str(listed.get("reason") or listed["state"])))
         else:
             self.agenda.at(self._clock.now() + timedelta(hours=25), lambda: self.confirm(receivable_id))
         return receivable_id
@@ -197,9 +203,10 @@ class Story:
                 f"seller{len(self._sellers) + 1}@duebill.example", f"Finance at {name}"[:120], Role.SELLER, name,
                 "lists invoices", country=read.seller.country or "GB",
                 legal_id=read.seller.legal_id.text if read.seller.legal_id else None, vat_id=read.seller.vat_id,
-                iban=next((account for account in read.accounts if _is_iban(account)), None),
+                iban=next((account for account in read.accounts if _is_iban(account)), None) or _made_iban(name),
             )  # fmt: skip
-            self._sellers[key] = self.cast.enter(SELLERS[name](person) if name in SELLERS else person)
+            named = SELLERS.get(name)
+            self._sellers[key] = self.cast.enter(named(person) if named else person, signs_in=named is not None)
         return self._sellers[key]
 
     def _accounts_of(self, receivable_id: UUID) -> None:
@@ -332,6 +339,18 @@ def completed(read: ReadInvoice) -> dict[str, object]:
     if read.due_on is None and read.issued_on is not None:
         typed["due_on"] = read.issued_on + timedelta(days=30)
     return typed
+
+
+def _read(paper: Paper) -> ReadInvoice | MarketplaceError:
+    try:
+        return read_einvoice(paper.content, paper.name)
+    except MarketplaceError as error:
+        return error
+
+
+def _made_iban(name: str) -> str:
+    """Return an account for a seller whose documents name none that is an IBAN."""
+    return iban("GB", f"DUEB{int.from_bytes(sha256(name.encode()).digest()[:6]) % 10**14:014d}")
 
 
 def _is_iban(text: str) -> bool:

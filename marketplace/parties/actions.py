@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
+from marshmallow import ValidationError
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
@@ -51,7 +52,7 @@ def register_organisation(tx: Tx, command: RegisterOrganisation) -> Result:
         country=command.country,
         sector=command.sector,
         group_id=command.group_id,
-        iban=plain_iban(command.iban) if command.iban else None,
+        iban=_iban(command.iban) if command.iban else None,
     )
     tx.session.add(row)
     _flush(tx, "organisation_known", N_("An organisation of this name is already known."))
@@ -196,7 +197,7 @@ def suspend_user(tx: Tx, command: SuspendUser) -> Result:
 def set_bank_account(tx: Tx, command: SetBankAccount) -> Result:
     """Change where an organisation is paid. The event shows only the last four places."""
     row = _lock_organisation(tx, command.organisation_id)
-    before, row.iban = row.iban, plain_iban(command.iban)
+    before, row.iban = row.iban, _iban(command.iban)
     tx.record("organisation", row.id, before={"iban_ends": (before or "")[-4:]}, after={"iban_ends": row.iban[-4:]})
     return {"organisation_id": row.id}
 
@@ -208,7 +209,7 @@ def _promote(tx: Tx, known: queries.Organisation, command: RegisterOrganisation)
     row.sector = command.sector or row.sector
     row.group_id = command.group_id or row.group_id
     row.vat_id = plain_number(command.vat_id) or row.vat_id
-    row.iban = plain_iban(command.iban) if command.iban else row.iban
+    row.iban = _iban(command.iban) if command.iban else row.iban
     tx.record("organisation", row.id, before={"kind": "debtor"}, after=_facts(row))
     return {"organisation_id": row.id}
 
@@ -245,6 +246,18 @@ def _flush(tx: Tx, code: str, words: str, field: str = "legal_name") -> None:
         if getattr(error.orig, "sqlstate", None) == "23505":
             raise Conflict(code, words, problems=[Problem(field, "unique", words)]) from error
         raise
+
+
+def _iban(text: str) -> str:
+    """Return an IBAN without spaces, checked.
+
+    Raises: InvalidInput naming the field.
+    """
+    try:
+        return plain_iban(text)
+    except ValidationError as error:
+        words = N_("Enter an IBAN; its check digits do not fit.")
+        raise InvalidInput("invalid_fields", words, problems=[Problem("iban", "iban", words)]) from error
 
 
 def _facts(row: OrganisationRow) -> dict[str, object]:

@@ -32,7 +32,7 @@ class Control:
             "settings": self.settings, "faults": self.faults, "advance": self.advance, "deliver": self.deliver,
             "forge": self.forge, "pay": self.pay, "settle": self.settle, "payout": self.payout,
             "dispute": self.dispute, "close_dispute": self.close_dispute, "forget_keys": self.forget_keys,
-            "event": self.event, "summary": self.summary, "requests": self.requests,
+            "event": self.event, "summary": self.summary, "waiting": self.waiting, "requests": self.requests,
         }  # fmt: skip
 
     def answer(self, name: str, params: Params) -> Any:
@@ -150,6 +150,11 @@ class Control:
             "balances": {account or "platform": self._desk().of(account).balance() for account in accounts},
             "deliveries_waiting": waiting[0]["n"],
         }
+
+    def waiting(self, params: Params) -> Params:
+        """Return how many events have not been delivered yet."""
+        waiting = self.store.rows("SELECT count(*) AS n FROM delivery WHERE state IN ('due', 'held')")
+        return {"deliveries": waiting[0]["n"]}
 
     def requests(self, params: Params) -> Params:
         """Return what was asked of the API, oldest first."""
