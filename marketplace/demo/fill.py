@@ -12,9 +12,9 @@ from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
 from marketplace.kernel.clock import utc_now
 
-# How many days ago each invoice was issued; it is listed on the next day. The last ones are on auction today,
-# await their debtor, or were handed in this morning.
-AGES_DAYS = (190, 182, 171, 160, 150, 141, 133, 122, 110, 97, 84, 71, 60, 48, 37, 28, 19, 12, 8, 5, 4, 3, 3, 2, 2, 1)
+# How many days ago each invoice was issued; it is listed on the next day and confirmed a day later. Those of two and
+# three days ago are on auction now, whatever the hour; later ones await their debtor or were handed in this morning.
+AGES_DAYS = (190, 171, 152, 135, 118, 103, 90, 78, 66, 54, 43, 33, 24, 16, 10, 6, 4, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1)
 
 
 def fill_market(stage: Stage, say: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from itertools import cycle
 from uuid import UUID
+from zlib import crc32
 
 from schwifty import IBAN
 
@@ -55,6 +56,7 @@ LINK = re.compile(r"/d/([\w.-]+)")
 NO_DAY = date(2020, 1, 1)  # where a document that bears no date is put down, to be refused
 CALLS_MAX = 5
 READERS = 2
+WORKDAY_MINUTES = 9 * 60
 PURSE_MINOR = 5_000_000_000  # each investor's cash in each currency
 
 
@@ -170,7 +172,8 @@ class Story:
         currency = read.fields.get("BT-5")
         if currency in EXPONENTS and currency not in self.currencies:
             self.currencies.append(currency)
-        self.agenda.at(_moment(day + timedelta(days=1), 9), lambda: self.list_paper(paper, read))
+        hour = _moment(day + timedelta(days=1), 8) + timedelta(minutes=crc32(paper.name.encode()) % WORKDAY_MINUTES)
+        self.agenda.at(hour, lambda: self.list_paper(paper, read))
 
     def list_paper(self, paper: Paper, read: ReadInvoice) -> UUID | None:
         """Let the seller that the document names draft and list it; keep why not, if not."""
