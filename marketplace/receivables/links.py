@@ -7,7 +7,7 @@ from uuid import UUID
 
 from flask import current_app
 from itsdangerous import BadSignature, URLSafeSerializer
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import Conflict, NotFound, RuleBroken
@@ -33,12 +33,17 @@ def address(token: str) -> str:
 
 
 def issue(tx: Tx, receivable_id: UUID, purpose: str) -> str:
-    """Make a link that replaces earlier unused ones of its purpose, and return its token: it is told once."""
+    """Make a link that replaces the earlier ones of its purpose, and return its token: it is told once.
+
+    An answered question stays readable through its own link; a link to the account, which can be used again and
+    again, stops working.
+    """
     token = str(_signer().dumps(secrets.token_urlsafe(18)))
     tx.session.execute(
         update(DebtorLinkRow)
         .where(DebtorLinkRow.receivable_id == receivable_id, DebtorLinkRow.purpose == purpose,
-               DebtorLinkRow.used_at.is_(None), DebtorLinkRow.revoked_at.is_(None))
+               or_(DebtorLinkRow.used_at.is_(None), DebtorLinkRow.purpose == ACCOUNT),
+               DebtorLinkRow.revoked_at.is_(None))
         .values(revoked_at=tx.now)
     )  # fmt: skip
     row = DebtorLinkRow(
@@ -70,9 +75,13 @@ def find(session: Session, token: str) -> DebtorLinkRow:
     except BadSignature as error:
         raise unknown from error
     row = session.execute(select(DebtorLinkRow).where(DebtorLinkRow.token_hash == _hash(token))).scalar_one_or_none()
-    if row is None or (row.revoked_at is not None and row.used_at is None and row.revoked_at < row.expires_at):
+    if row is None or (_replaced(row) and (row.used_at is None or row.purpose == ACCOUNT)):
         raise unknown
     return row
+
+
+def _replaced(link: DebtorLinkRow) -> bool:
+    return link.revoked_at is not None and link.revoked_at < link.expires_at
 
 
 def expired(link: DebtorLinkRow, at: datetime) -> bool:

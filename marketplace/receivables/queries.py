@@ -13,6 +13,8 @@ from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
 from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.states import LIVE
+from marketplace.receivables.stops import UPHELD_DISPUTE as UPHELD_DISPUTE
+from marketplace.receivables.stops import stops as stops
 from marketplace.receivables.tables import (
     ConfirmationRow,
     DisputeRow,
@@ -104,9 +106,7 @@ PLAIN = [name for name in Receivable.__dataclass_fields__ if name != "facts"]
 
 def as_receivable(row: ReceivableRow) -> Receivable:
     """Return the row as a value that no session holds."""
-    return Receivable(
-        **{name: getattr(row, name) for name in PLAIN}, facts=InvoiceFacts.from_json(row.facts)
-    )
+    return Receivable(**{name: getattr(row, name) for name in PLAIN}, facts=InvoiceFacts.from_json(row.facts))
 
 
 def _document(row: DocumentRow) -> Document:
@@ -230,9 +230,7 @@ def lock_draft(session: Session, draft_id: UUID) -> DraftRow:
 
     Raises: NotFound("not_found").
     """
-    row = session.execute(
-        select(DraftRow).where(DraftRow.id == draft_id).with_for_update()
-    ).scalar_one_or_none()
+    row = session.execute(select(DraftRow).where(DraftRow.id == draft_id).with_for_update()).scalar_one_or_none()
     if row is None:
         raise missing()
     return row
@@ -278,9 +276,7 @@ def documents(session: Session, receivable_id: UUID) -> list[Document]:
     notices_of = select(NoticeRow.document_id).where(NoticeRow.receivable_id == receivable_id)
     rows = session.execute(
         select(DocumentRow)
-        .where(
-            (DocumentRow.id == found.document_id) | DocumentRow.id.in_(added) | DocumentRow.id.in_(notices_of)
-        )
+        .where((DocumentRow.id == found.document_id) | DocumentRow.id.in_(added) | DocumentRow.id.in_(notices_of))
         .order_by(DocumentRow.created_at)
     ).scalars()
     return [_document(row) for row in rows]
@@ -388,20 +384,6 @@ def outgoing_mail(session: Session, receivable_id: UUID | None = None, limit: in
     if receivable_id is not None:
         query = query.where(OutgoingMailRow.receivable_id == receivable_id)
     return list(session.execute(query).scalars())
-
-
-def stops(session: Session, receivable_id: UUID) -> list[str]:
-    """Return why no money may leave for this receivable now: stable codes, empty when nothing stands in the way.
-
-    Asked at listing's end, when an auction closes, and before an award is settled.
-    """
-    found = []
-    if open_dispute(session, receivable_id) is not None:
-        found.append("open_dispute")
-    review = open_review(session, receivable_id)
-    if review is not None and review.cause != "operators":
-        found.append("open_review")
-    return found
 
 
 def _all(session: Session, row: Any, column: Any, receivable_id: UUID, order: Any) -> list[Any]:

@@ -237,6 +237,7 @@ def write_off_receivable(tx: Tx, command: WriteOffReceivable) -> Result:
 
     Raises: RuleBroken("wrong_state"), RuleBroken("too_early") before the review day.
     """
+    receivables_queries.lock_receivable(tx.session, command.receivable_id)  # before the collection, as everywhere
     row = queries.lock_collection(tx.session, command.receivable_id)
     if days_past_due(row.due_on, tx.today) < tx.policy.collection.write_off_days:
         raise RuleBroken("too_early", N_("A write-off is reviewed %(days)s days after the due date, not before."),

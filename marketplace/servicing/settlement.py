@@ -30,11 +30,17 @@ from marketplace.trading.queries import Fill
 def settle_award(tx: Tx, command: SettleAward) -> Result:
     """Settle an accepted award: holds become postings, title moves, the advance sets out, collection begins.
 
-    Raises: RuleBroken("wrong_state"), Conflict("stopped") when something found since speaks against paying.
+    A dispute in which the debtor was found right calls the award off instead.
+
+    Raises: RuleBroken("wrong_state"), Conflict("stopped") while something found since speaks against paying.
     """
-    lot = trading.mark_settled(tx, command.lot_id)
-    receivable = receivables_queries.lock_receivable(tx.session, lot.receivable_id)
+    found = trading_queries.lock_lot(tx.session, command.lot_id)
+    receivable = receivables_queries.lock_receivable(tx.session, found.receivable_id)
     stops = receivables_queries.stops(tx.session, receivable.id)
+    if receivables_queries.UPHELD_DISPUTE in stops:
+        trading.call_off(tx, command.lot_id, stops)
+        return {"receivable_id": receivable.id, "called_off": stops}
+    trading.mark_settled(tx, command.lot_id)
     if stops:
         raise Conflict("stopped", N_("Money cannot leave: %(reasons)s."), {"reasons": ", ".join(stops)})
     fills = trading_queries.fills(tx.session, command.lot_id)

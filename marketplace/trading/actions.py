@@ -315,6 +315,18 @@ def _in_time_to_decide(tx: Tx, lot: LotRow) -> None:
         raise RuleBroken("decision_time_over", N_("The time to decide is over; the choice made at listing applies."))
 
 
+def call_off(tx: Tx, lot_id: UUID, stops: list[str]) -> None:
+    """End an accepted award before its money moves: holds are freed, the receivable is held for a look.
+
+    Called by servicing, in its transaction. Raises: NotFound, RuleBroken("wrong_state").
+    """
+    lot = queries.lock_lot(tx.session, lot_id)
+    rules.LOT.check(lot.state, LotState.SETTLED)
+    receivable_id = lot.receivable_id
+    steps.cancel(tx, lot, ", ".join(stops))
+    steps.hold_back(tx, receivable_id, stops)
+
+
 def mark_settled(tx: Tx, lot_id: UUID) -> queries.Lot:
     """Say that the money of an accepted award has moved, and return the lot. Called by servicing, in its transaction.
 

@@ -154,6 +154,22 @@ def test_a_dispute_holds_it_and_must_end_before_a_release(waiting: UUID, people:
     assert len(queries.outgoing_mail(db.session(), waiting)) == 2
 
 
+def test_a_debtor_who_was_right_stops_it_until_two_operators_say_why_not(waiting: UUID, people: People) -> None:
+    command = DisputeReceivable(100_000, "goods", "Ten rings were cracked.", token=token_for(waiting))
+    perform(actions.dispute_receivable, command, debtor_of(waiting))
+    review, dispute = queries.open_review(db.session(), waiting), queries.open_dispute(db.session(), waiting)
+    assert review is not None
+    assert dispute is not None
+    olga, oscar = people["operator_olga"].actor, people["operator_oscar"].actor
+    perform(actions.resolve_dispute, ResolveDispute(dispute.id, "upheld", "They were cracked."), olga)
+    db.session.rollback()
+    assert queries.stops(db.session(), waiting) == ["open_review", "upheld_dispute"]
+    perform(actions.release_review, ReleaseReview(review.id, "New rings are on their way."), olga)
+    perform(actions.release_review, ReleaseReview(review.id, "The debtor agreed."), oscar)
+    db.session.rollback()
+    assert queries.stops(db.session(), waiting) == []
+
+
 def test_more_than_the_invoice_cannot_be_disputed(waiting: UUID) -> None:
     command = DisputeReceivable(4_860_001, "amount", token=token_for(waiting))
     with pytest.raises(InvalidInput):
@@ -206,6 +222,20 @@ def test_a_notice_is_issued_delivered_and_acknowledged(waiting: UUID, today: dat
     assert queries.receivable(db.session(), waiting).notice_acknowledged_at == notice.acknowledged_at
     with pytest.raises(Conflict, match="acknowledged"):
         perform(actions.acknowledge_notice, AcknowledgeNotice(token, 1), debtor_of(waiting))
+
+
+def test_a_new_letter_ends_the_account_link_before_it_though_it_was_used(
+    waiting: UUID, today: date, people: People
+) -> None:
+    perform(actions.confirm_receivable, yes(waiting, today), debtor_of(waiting))
+    funded(waiting, people)
+    token = token_for(waiting, links.ACCOUNT)
+    perform(actions.acknowledge_notice, AcknowledgeNotice(token, 1, "Kim Park"), debtor_of(waiting))
+    perform(actions.issue_debtor_link, IssueDebtorLink(waiting, links.ACCOUNT), people["operator_olga"].actor)
+    db.session.rollback()
+    with pytest.raises(NotFound, match="unknown_link"):
+        links.find(db.session(), token)
+    assert links.find(db.session(), token_for(waiting, links.ACCOUNT)).used_at is None
 
 
 def test_a_promise_changes_the_day_and_keeps_the_earlier_one(waiting: UUID, today: date, people: People) -> None:

@@ -107,6 +107,24 @@ def test_an_open_dispute_stops_the_money_and_leaves_everything_as_it_was(world: 
     assert receivables.receivable(db.session(), receivable_id).state == "awarded"
 
 
+def test_an_award_is_called_off_when_the_debtor_turns_out_to_be_right(world: World) -> None:
+    lot = lives.accepted(world)
+    receivable_id = lot_receivable(lot)
+    with world.superuser() as owner:
+        owner.execute(
+            "INSERT INTO dispute (id, receivable_id, amount_minor, reason, state, opened_at, ended_at) "
+            "VALUES (gen_random_uuid(), %s, 100, 'not_ours', 'upheld', market_now(), market_now())",
+            (receivable_id,),
+        )
+    assert receivables.stops(db.session(), receivable_id) == ["upheld_dispute"]
+    lives.settle(lot)
+    assert cash(world, "carol") == (3_000_000, 0)
+    assert (count("payout"), count("collection")) == (0, 0)
+    assert receivables.receivable(db.session(), receivable_id).state == "held_for_review"
+    with pytest.raises(RuleBroken, match="wrong_state"):
+        lives.settle(lot)
+
+
 def test_a_settlement_that_fails_at_its_last_step_leaves_nothing(world: World) -> None:
     """The database refuses the very last constraint: nothing of the transaction stays."""
     lot = lives.accepted(world)

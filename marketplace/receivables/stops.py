@@ -1,0 +1,30 @@
+"""Why no money may leave for a receivable now."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from marketplace.receivables.tables import DisputeRow, ReviewRow
+
+UPHELD_DISPUTE = "upheld_dispute"
+
+
+def stops(session: Session, receivable_id: UUID) -> list[str]:
+    """Return why no money may leave for this receivable now: stable codes, empty when nothing stands in the way.
+
+    Asked at listing's end, when an auction closes, and before an award is settled.
+    """
+    dispute, review = DisputeRow.receivable_id == receivable_id, ReviewRow.receivable_id == receivable_id
+    released_since = (
+        select(ReviewRow.id).where(review, ReviewRow.state == "released", ReviewRow.decided_at >= DisputeRow.ended_at)
+    ).exists()
+    against = {
+        "open_dispute": select(DisputeRow.id).where(dispute, DisputeRow.state == "open"),
+        "open_review": select(ReviewRow.id).where(
+            review, ReviewRow.state.in_(("open", "proposed")), ReviewRow.cause != "operators"
+        ),
+        # The debtor was found right, and no two operators have let it go on since.
+        UPHELD_DISPUTE: select(DisputeRow.id).where(dispute, DisputeRow.state == "upheld", ~released_since),
+    }
+    return [code for code, query in against.items() if session.execute(query.limit(1)).first() is not None]
