@@ -158,7 +158,8 @@ def top_up() -> ResponseReturnValue:
     """Ask for a payment page and lead there; when it is not ready yet, come back to a page that waits for it."""
     try:
         amount, currency = _amount("top_up")
-        back = url_for("investor.top_up_state", funding_id=UUID(int=0), _external=True)
+        base = current_app.extensions["duebill"].settings.base_url
+        back = base + url_for("investor.top_up_state", funding_id=UUID(int=0))
         command = FundAccount(amount, currency, back.replace(str(UUID(int=0)), "{id}"))
         made = perform(
             payments.fund_account, command, require_actor(), idempotency_key=request.form.get("once") or None

@@ -186,6 +186,24 @@ def test_a_daily_job_with_a_failure_tries_again_the_same_day(world: World) -> No
     assert run_job(job, leader()) == 1
 
 
+def test_a_daily_job_that_was_stopped_half_way_is_not_over(context: Flask) -> None:
+    first, second = new_id(), new_id()
+    work = Work()
+    stops = iter([False, True])
+    job = Job("daily", 1, listed(first, second), work, daily=True)
+    assert run_job(job, leader(), teller=Teller(lambda: next(stops))) == 1
+    assert row("SELECT finished_at FROM job_run").finished_at is None
+    assert run_job(job, leader()) == 2
+
+
+def test_a_daily_job_is_not_over_while_something_that_failed_waits_its_turn(context: Flask) -> None:
+    bad = new_id()
+    job = Job("daily", 1, listed(bad), Work(bad), daily=True)
+    run_job(job, leader())
+    run_job(job, leader())
+    assert row("SELECT finished_at FROM job_run").finished_at is None
+
+
 def test_the_business_date_is_the_markets_own(world: World) -> None:
     job = Job("daily", 1, listed(new_id()), Work(), daily=True)
     with world.superuser() as owner:
