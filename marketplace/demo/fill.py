@@ -14,7 +14,7 @@ from marketplace.kernel.clock import utc_now
 
 # How many days ago each invoice was issued; it is listed on the next day and confirmed a day later. Those of two and
 # three days ago are on auction now, whatever the hour; later ones await their debtor or were handed in this morning.
-AGES_DAYS = (190, 171, 152, 135, 118, 103, 90, 78, 66, 54, 43, 33, 24, 16, 10, 6, 4, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1)
+AGES_DAYS = (190, 160, 132, 104, 80, 58, 39, 24, 14, 8, 5, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1)
 
 
 def fill_market(stage: Stage, say: Callable[[str], None]) -> None:
@@ -26,7 +26,7 @@ def fill_market(stage: Stage, say: Callable[[str], None]) -> None:
     days = [(now - timedelta(days=age)).date() for age in AGES_DAYS]
     made = own_invoices(days)
     story = Story(stage.clock, Outside(stage.sandbox_url), say, accounts=accounts_by_name(days[0]))
-    again = twins(made[7][0]) + refused(made[3][0], days[5])
+    again = twins(made[3][0]) + refused(made[2][0], days[4])
     story.hand_in([paper for _, paper in made] + again)
     story.open(days[0], ["GBP", "EUR"])
     total = len(made)
