@@ -229,6 +229,7 @@ def list_receivable(tx: Tx, command: ListReceivable) -> Result:
     if row.listed_at or row.dropped_at:
         raise Conflict("draft_listed", N_("This draft was listed already."))
     found = queries.draft(tx.session, command.draft_id)
+    _one_at_a_time(tx, found, command.corrections)
     considered = consider(tx.session, found, command.corrections, tx.today, tx.policy)
     terms = _terms(command.terms, tx.policy)
     problems = rules.failures(considered.checks) + rules.judge_terms(
@@ -248,6 +249,19 @@ def list_receivable(tx: Tx, command: ListReceivable) -> Result:
     row.listed_at = tx.now
     _register(tx, receivable, considered, debtor)
     return _send_on(tx, receivable, considered)
+
+
+def _one_at_a_time(tx: Tx, found: queries.Draft, corrections: Mapping[str, Any]) -> None:
+    """Let listings of one group of sellers, or about one debtor, wait for each other until the end of the transaction.
+
+    The exact key is kept apart by its index; look-alikes have different keys and would not see each other.
+    """
+    facts = found.read.corrected(corrections)
+    seller = parties.organisation(tx.session, found.seller_id)
+    debtor = _known_debtor(tx.session, replace(facts, debtor_country=facts.debtor_country or seller.country))
+    names = {str(seller.group), str(debtor.group) if debtor else (facts.debtor_name or "").strip().casefold()}
+    for name in sorted(names):
+        tx.session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"list {name}"})
 
 
 def _refusal(problems: list[Problem]) -> RuleBroken | Conflict:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from marketplace.db import db
 from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, RuleBroken
 from marketplace.perform import perform
-from marketplace.receivables import actions, queries
+from marketplace.receivables import actions, listing, queries
 from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.schemas import DraftReceivable, ListReceivable, WithdrawReceivable
 from tests.people import PersonOfTheTests
@@ -153,6 +154,28 @@ def test_the_same_goods_under_a_number_that_reads_alike_are_held(listed: Listed,
     review = queries.open_review(db.session(), UUID(made["receivable_id"]))
     assert review is not None
     assert [match["receivable_id"] for match in review.matches] == [first["receivable_id"]]
+
+
+def test_two_that_look_alike_listed_at_once_do_not_slip_past_each_other(
+    drafted: Listed, invoice: Paper, people: People, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts = [UUID(drafted(ubl(invoice.but(number=number)))["draft_id"]) for number in ("TPC-2O418", "TPC-20418")]
+    both, register = Barrier(2), listing._register
+
+    def judged_and_not_committed(*args: Any) -> None:
+        with suppress(BrokenBarrierError):  # broken when the other one waits for this one, as it should
+            both.wait(1)
+        register(*args)
+
+    monkeypatch.setattr(listing, "_register", judged_and_not_committed)
+
+    def list_it(draft_id: UUID) -> str:
+        with app.app_context():
+            made = perform(actions.list_receivable, ListReceivable(draft_id), people["seller_alice"].actor)
+            return str(made["state"])
+
+    with ThreadPoolExecutor(2) as sellers:
+        assert sorted(sellers.map(list_it, drafts)) == ["awaiting_confirmation", "held_for_review"]
 
 
 def test_the_same_number_in_another_currency_is_held(listed: Listed, invoice: Paper) -> None:
