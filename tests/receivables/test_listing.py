@@ -157,8 +157,9 @@ def test_the_same_goods_under_a_number_that_reads_alike_are_held(listed: Listed,
 
 
 def test_two_that_look_alike_listed_at_once_do_not_slip_past_each_other(
-    drafted: Listed, invoice: Paper, people: People, app: Flask, monkeypatch: pytest.MonkeyPatch
+    drafted: Listed, listed: Listed, invoice: Paper, people: People, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    listed(invoice.but(number="A-1", pounds=1_000, goods="Bolts", order="PO-9"))  # so that the debtor is known
     drafts = [UUID(drafted(ubl(invoice.but(number=number)))["draft_id"]) for number in ("TPC-2O418", "TPC-20418")]
     both, register = Barrier(2), listing._register
 
