@@ -16,7 +16,7 @@ from schwifty import IBAN
 from marketplace.db import db
 from marketplace.demo.agenda import Agenda
 from marketplace.demo.cast import CONSOLE, PEOPLE, SELLERS, Cast, Person
-from marketplace.demo.companies import iban
+from marketplace.demo.companies import iban, sellers
 from marketplace.demo.market_clock import MarketClock
 from marketplace.demo.outside import Outside
 from marketplace.jobs.runner import run_job
@@ -52,6 +52,7 @@ from marketplace.trading.schemas import AcceptAward, PlaceBid
 
 LENT = "Demonstration: accounts of another company stand in for this party's own."
 ATTESTED = "Compared with the company's own register: the number there is not a British one."
+SECTORS = {company.name: company.sector for company in sellers()}
 LINK = re.compile(r"/d/([\w.-]+)")
 NO_DAY = date(2020, 1, 1)  # where a document that bears no date is put down, to be refused
 CALLS_MAX = 5
@@ -204,7 +205,7 @@ class Story:
         if key not in self._sellers:
             person = Person(
                 f"seller{len(self._sellers) + 1}@duebill.example", f"Finance at {name}"[:120], Role.SELLER, name,
-                "lists invoices", country=read.seller.country or "GB",
+                "lists invoices", sector=SECTORS.get(name), country=read.seller.country or "GB",
                 legal_id=read.seller.legal_id.text if read.seller.legal_id else None, vat_id=read.seller.vat_id,
                 iban=next((account for account in read.accounts if _is_iban(account)), None) or _made_iban(name),
             )  # fmt: skip
@@ -254,7 +255,7 @@ class Story:
         lot = trading.lot_of(db.session(), receivable_id)
         if lot is None:
             return
-        self.agenda.at(lot.opened_at + (lot.closes_at - lot.opened_at) / 3, lambda: self.bid(lot.id))
+        self.agenda.at(lot.opened_at + (lot.closes_at - lot.opened_at) / 24, lambda: self.bid(lot.id))
         self.agenda.at(lot.closes_at + timedelta(seconds=1), lambda: self.close(lot.id))
 
     def _link(self, receivable_id: UUID, purpose: str) -> str:
