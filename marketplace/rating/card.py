@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from marketplace.kernel.words import N_
 from marketplace.rating.dataset import FirmYears
 from marketplace.rating.ratios import LEVELS, RATIOS, in_level
 
@@ -17,14 +18,23 @@ SOURCE = (
     "CC BY 4.0."
 )
 LIMITS = (
-    "No UK default labels were available: the model learnt from listed US companies and was never judged on UK ones.",
-    "Every PD is shifted to the market's own yearly rate (policy: UK 0.52 %); a portfolio's average need not be that.",
-    "Listed companies are not micro entities: the smallest companies lie outside what was seen.",
-    "Accounts are old when they are filed; the model knows nothing that happened since, and no payment behaviour.",
-    "A year's failures are few (86 in the later window): the standard error of an AUC is about .02.",
-    "The public set holds about 98.4 % of its source's rows; the outcome of 17 failures may sit one year too early.",
-    "Size, sector, age and country are not used.",
+    N_(
+        "No UK default labels were available: the model learnt from listed US companies and was never "
+        "judged on UK ones."
+    ),
+    N_(
+        "Every PD is shifted to the market's own yearly rate (policy: UK 0.52 %); a portfolio's average "
+        "need not be that."
+    ),
+    N_("Listed companies are not micro entities: the smallest companies lie outside what was seen."),
+    N_("Accounts are old when they are filed; the model knows nothing that happened since, and no payment behaviour."),
+    N_("A year's failures are few (86 in the later window): the standard error of an AUC is about .02."),
+    N_(
+        "The public set holds about 98.4 % of its source's rows; the outcome of 17 failures may sit one year too early."
+    ),
+    N_("Size, sector, age and country are not used."),
 )
+METRICS_NOTE = N_("Later window; the trees never saw it. Calibration cross-fitted over halves of the companies.")
 EXPLANATION = (
     "Shapley values of the champion's log-odds against one reference company, the median survivor of the fitting "
     "window seen at the same level: interventional TreeSHAP with one background row, exact, adding up."
@@ -65,7 +75,7 @@ def write_card(
         "base_rate": round(base_rate, 9),
         "reference": dict(reference),
         "metrics": dict(metrics),
-        "metrics_note": "Later window; the trees never saw it. Calibration cross-fitted over halves of the companies.",
+        "metrics_note": METRICS_NOTE,
         "early_split": dict(early),
         "early_split_note": "The same recipe fitted until 2008, calibrated on 2009-10, judged on 2011-14.",
         "explanation": EXPLANATION,

@@ -16,6 +16,7 @@ from flask_babel import get_locale, gettext, ngettext
 from markupsafe import Markup, escape
 
 from marketplace.kernel.money import exponent
+from marketplace.web.names import level_word, named
 
 MINUS = "\u2212"
 NOTHING = "–"
@@ -282,7 +283,8 @@ def install(app: Flask) -> None:
         "money": money, "money_text": money_text, "money_short": money_short, "bps": bps, "bp": basis_points,
         "ppm": ppm, "number": number, "days": days, "day": day, "day_short": day_short, "clock": clock,
         "moment": moment, "instant": instant, "hash_short": hash_short, "initials": initials,
-        "translated": translated, "grade_class": grade_class, "dpd_class": dpd_class,
+        "translated": translated, "named": named, "level_word": level_word,
+        "grade_class": grade_class, "dpd_class": dpd_class,
     }  # fmt: skip
     app.jinja_env.filters.update(filters)
     app.jinja_env.globals.update(

@@ -4,19 +4,11 @@ from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
 from marketplace.db import db
-from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.rating import queries as ratings
 from marketplace.reports import standing
+from marketplace.web.names import LEVELS
 from marketplace.web.operator_door import blueprint, only_operators, policy, today
-
-LEVELS = {
-    "full": N_("Full accounts"),
-    "small": N_("Small company"),
-    "small-prior": N_("Small company, with the year before"),
-    "micro": N_("Micro-entity"),
-    "micro-prior": N_("Micro-entity, with the year before"),
-}
 
 
 @blueprint.get("/ratings", endpoint="ratings")

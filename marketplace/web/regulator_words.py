@@ -11,6 +11,7 @@ from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 from marketplace.reports.supervision import Replayed
 from marketplace.web.format import basis_points, money_short, money_text
+from marketplace.web.names import named
 
 PAGES = {
     "audit": N_("Opened the audit page"),
@@ -69,12 +70,12 @@ def did(line: EventLine, facts: Mapping[str, Any]) -> str:
     if line.verb in VERBS:
         return str(gettext(VERBS[line.verb]))
     page = (facts.get("after") or {}).get("page", "")
-    return str(gettext(PAGES[page])) if page in PAGES else line.verb.replace("_", " ")
+    return str(gettext(PAGES[page])) if page in PAGES else named(line.verb)
 
 
 def verb_words(name: str) -> str:
-    """Return a verb of the log as words: verbs keep their one name in every language."""
-    return name.replace("_", " ")
+    """Return a verb of the log as words; the stored bytes keep its one name."""
+    return named(name)
 
 
 def wrong_field(field: str, rule: str, said: str) -> InvalidInput:
