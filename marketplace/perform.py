@@ -26,6 +26,7 @@ from marketplace.kernel.words import N_
 RETRIED = {"40001", "40P01"}
 LOCK_NOT_AVAILABLE = "55P03"
 TRIES = 5
+KEY_LENGTH_MAX = 255
 STATEMENT_MS = 30_000
 LOCK_MS = 10_000
 
@@ -135,6 +136,8 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
 
     Raises: Conflict("request_in_flight"), InvalidInput("idempotency_key_reused").
     """
+    if not 1 <= len(key) <= KEY_LENGTH_MAX:
+        raise InvalidInput("idempotency_key", N_("An idempotency key has 1 to 255 characters."))
     request_hash = hashlib.sha256(repr(command).encode()).digest()
     who = str(actor.user_id or actor.on_behalf_of or actor.role)
     session.execute(text("SET LOCAL lock_timeout = 2000"))

@@ -50,7 +50,6 @@ MAY: dict[str, frozenset[Role]] = {
     "file_accounts": SELLER | DESK,
     "rate_receivable": DESK,
     "rate_party": DESK,
-    "override_grade": OPERATOR,
     # payments
     "fund_account": INVESTOR,
     "withdraw_cash": INVESTOR,
@@ -64,8 +63,6 @@ MAY: dict[str, frozenset[Role]] = {
     "park_call": SYSTEM,
     "retry_call": DESK,
     "start_payout": SYSTEM,
-    "clear_suspense": OPERATOR,
-    "refund_suspense": OPERATOR,
     "reconcile": DESK,
     # trading
     "open_lot": DESK,
@@ -76,31 +73,16 @@ MAY: dict[str, frozenset[Role]] = {
     "accept_award": SELLER | SYSTEM,
     "refuse_award": SELLER | SYSTEM,
     "expire_award": SYSTEM,
-    "set_mandate": INVESTOR,
-    "stop_mandate": INVESTOR,
     # servicing
     "settle_award": SYSTEM,
     "apply_debtor_payment": SYSTEM,
     "age_receivable": SYSTEM,
     "default_receivable": DESK,
     "write_off_receivable": OPERATOR,
-    "buy_back_receivable": SELLER | DESK,
-    "demand_recourse": DESK,
-    "note_action": OPERATOR,
-    # ledger and title, by hand
-    "post_manual_entry": OPERATOR,
-    "reverse_entry": OPERATOR,
-    # four eyes
-    "request_approval": OPERATOR,
-    "approve": OPERATOR,
-    "refuse_approval": OPERATOR,
     # audit and supervision
     "look_up": REGULATOR | DESK,
     "export_bundle": REGULATOR | DESK,
     "replay_auction": REGULATOR | DESK,
-    # jobs
-    "record_job": SYSTEM,
-    "run_job": DESK,
 }
 
 

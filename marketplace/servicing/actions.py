@@ -1,11 +1,13 @@
 """Collection: debtors' money is shared out, lateness is noted step by step, defaults and write-offs are declared."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import cast
 from uuid import UUID
 
 from sqlalchemy import insert, update
 
+from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import Conflict, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -42,7 +44,8 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     """
     payment = payments_queries.lock_debtor_payment(tx.session, command.payment_id)
     row = _owing(tx, payment)
-    dues = _with_late_charge(tx, row) if row.closed_at is None else list(_dues(tx, row))
+    received_on = business_date(payment.state_since, tx.policy.zone)
+    dues = _with_late_charge(tx, row, received_on) if row.closed_at is None else list(_dues(tx, row))
     given = distribute(payment.amount_minor, dues)
     entry_id = _post(tx, row, payment.amount_minor, given)
     distribution_id = _keep(tx, row, payment.id, payment.amount_minor, given, entry_id)
@@ -72,11 +75,11 @@ def _dues(tx: Tx, row: CollectionRow) -> tuple[Due, ...]:
     return queries.collection(tx.session, row.receivable_id).dues
 
 
-def _with_late_charge(tx: Tx, row: CollectionRow) -> list[Due]:
-    """Accrue the late charge to today, write it into the dues, and return them."""
+def _with_late_charge(tx: Tx, row: CollectionRow, received_on: date) -> list[Due]:
+    """Accrue the late charge to the day the money came, write it into the dues, and return them."""
     known = _dues(tx, row)
     rate = row.rate_bps + tx.policy.fees.late_bps_over_award
-    dues = accrue_late(known, rate, row.late_charged_to, tx.today)
+    dues = accrue_late(known, rate, row.late_charged_to, received_on)
     before = {(due.step, due.party): due for due in known}
     for position, due in enumerate(dues):
         earlier = before.get((due.step, due.party))
@@ -92,7 +95,7 @@ def _with_late_charge(tx: Tx, row: CollectionRow) -> list[Due]:
                 .where(DueRow.party_id.is_not_distinct_from(due.party))
                 .values(due_minor=due.due_minor)
             )
-    row.late_charged_to = max(row.late_charged_to, tx.today)
+    row.late_charged_to = max(row.late_charged_to, received_on)
     tx.session.flush()
     return dues
 

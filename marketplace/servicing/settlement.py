@@ -94,7 +94,6 @@ def _open_collection(
     )  # fmt: skip
     dues = opening_dues(
         receivable.face_minor, receivable.seller_id, owners, tx.policy.fees.platform_bps,
-        outright=receivable.deal_type == "outright",
     )  # fmt: skip
     tx.session.execute(
         insert(DueRow),

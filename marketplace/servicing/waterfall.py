@@ -70,20 +70,20 @@ def distribute(received_minor: int, dues: Sequence[Due]) -> Distribution:
 
 
 def opening_dues(
-    face_minor: int, seller: UUID, fills: Sequence[tuple[UUID, int, int]], fee_bps: int, *, outright: bool = False
+    face_minor: int, seller: UUID, fills: Sequence[tuple[UUID, int, int]], fee_bps: int
 ) -> list[Due]:
     """Return what everybody is due when a receivable is funded; the dues sum to the face.
 
     `fills` holds (investor, principal, discount). The fee is ⌊face × fee_bps / 10⁴⌋, at most what the investors leave.
-    In an outright sale there is no residual: what remains is the investors' discount, shared by principal.
+    What the auction's rate leaves is the seller's, in an outright sale too: there it is the difference between the
+    reserve, at which the target was priced, and the stop-out.
     """
     principal, discount = sum(p for _, p, _ in fills), sum(d for _, _, d in fills)
     fee = min(face_minor * fee_bps // 10_000, face_minor - principal - discount)
     rest = face_minor - principal - discount - fee
-    extra = allocate(rest, [p for _, p, _ in fills]) if outright else [0] * len(fills)
     dues = [Due(Step.PRINCIPAL, investor, p) for investor, p, _ in fills]
-    dues += [Due(Step.DISCOUNT, investor, d + more) for (investor, _, d), more in zip(fills, extra, strict=True)]
-    dues += [Due(Step.PLATFORM_FEE, None, fee), Due(Step.RESIDUAL, seller, 0 if outright else rest)]
+    dues += [Due(Step.DISCOUNT, investor, discount) for investor, _, discount in fills]
+    dues += [Due(Step.PLATFORM_FEE, None, fee), Due(Step.RESIDUAL, seller, rest)]
     return [due for due in dues if due.due_minor]
 
 
