@@ -119,3 +119,15 @@ class RefuseAwardSchema(Schema):
     def command(self, data: dict[str, Any], **_: Any) -> RefuseAward:
         """Return the command."""
         return RefuseAward(**data)
+
+
+class CancelLotSchema(Schema):
+    """Which lot is stopped, and why."""
+
+    lot_id = fields.UUID(required=True)
+    reason = fields.String(required=True, validate=validate.Length(10, 500))
+
+    @post_load
+    def command(self, values: dict[str, Any], **_: Any) -> CancelLot:
+        """Return the command."""
+        return CancelLot(**values)

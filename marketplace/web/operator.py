@@ -12,12 +12,20 @@ from marketplace.db import db
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.parties import queries as parties
 from marketplace.payments import queries as payments
+from marketplace.payments.release import retry_call
+from marketplace.payments.schemas import RetryCall
 from marketplace.perform import perform
 from marketplace.rating import queries as ratings
 from marketplace.receivables import queries as receivables
 from marketplace.receivables.confirmation import issue_debtor_link
-from marketplace.receivables.reviewing import accept_evidence, reject_receivable, release_review
-from marketplace.receivables.schemas import EvidenceSchema, IssueDebtorLink, RejectSchema, ReleaseSchema
+from marketplace.receivables.reviewing import accept_evidence, reject_receivable, release_review, resolve_dispute
+from marketplace.receivables.schemas import (
+    EvidenceSchema,
+    IssueDebtorLink,
+    RejectSchema,
+    ReleaseSchema,
+    ResolveSchema,
+)
 from marketplace.reports import arrears, operations
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing
@@ -26,6 +34,8 @@ from marketplace.servicing.schemas import DefaultReceivableSchema, WriteOffRecei
 from marketplace.servicing.waterfall import Step
 from marketplace.title import queries as title
 from marketplace.trading import queries as trading
+from marketplace.trading.actions import cancel_lot
+from marketplace.trading.schemas import CancelLotSchema
 from marketplace.web import operator_ratings
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import reasons, say, status_of
@@ -214,7 +224,8 @@ def receivable(receivable_id: UUID, error: MarketplaceError | None = None, form:
         dues=sorted(collection.dues, key=lambda due: list(Step).index(due.step)) if collection else [],
         lot=trading.lot_of(session, receivable_id), rating=ratings.receivable_rating(session, receivable_id),
         documents=receivables.documents(session, receivable_id), error=error, problems=reasons(error) if error else (),
-        given=request.form if error else {}, form=form, payments=payments.payments_of(session, receivable_id),
+        dispute=receivables.open_dispute(session, receivable_id), given=request.form if error else {}, form=form,
+        payments=payments.payments_of(session, receivable_id),
     )  # fmt: skip
     return (page, status_of(error)) if error else page
 
@@ -235,9 +246,28 @@ def write_off(receivable_id: UUID) -> ResponseReturnValue:
     return _decide(write_off_receivable, WriteOffReceivableSchema, receivable_id, "write-off", gettext("Written off."))
 
 
-def _decide(verb: Any, schema: Any, receivable_id: UUID, form: str, words: str) -> ResponseReturnValue:
+@blueprint.post("/receivables/<uuid:receivable_id>/disputes/<uuid:dispute_id>")
+@only_operators
+def end_dispute(receivable_id: UUID, dispute_id: UUID) -> ResponseReturnValue:
+    """End a dispute: the debtor owes it after all, or was right."""
+    known = {"dispute_id": str(dispute_id)}
+    return _decide(resolve_dispute, ResolveSchema, receivable_id, "dispute", gettext("The dispute has ended."), **known)
+
+
+@blueprint.post("/receivables/<uuid:receivable_id>/lots/<uuid:lot_id>/cancel")
+@only_operators
+def stop_lot(receivable_id: UUID, lot_id: UUID) -> ResponseReturnValue:
+    """Stop a lot before money moves: every hold is freed."""
+    known = {"lot_id": str(lot_id)}
+    return _decide(cancel_lot, CancelLotSchema, receivable_id, "lot", gettext("The lot is stopped."), **known)
+
+
+def _decide(
+    verb: Any, schema: Any, receivable_id: UUID, form: str, words: str, **known: str
+) -> ResponseReturnValue:
+    known = known or {"receivable_id": str(receivable_id)}
     try:
-        perform(verb, load(schema, request.form, receivable_id=str(receivable_id)), require_actor())
+        perform(verb, load(schema, request.form, **known), require_actor())
     except MarketplaceError as error:
         return receivable(receivable_id, error, form)
     say(words)
@@ -246,13 +276,30 @@ def _decide(verb: Any, schema: Any, receivable_id: UUID, form: str, words: str) 
 
 @blueprint.get("/suspense")
 @only_operators
-def suspense() -> ResponseReturnValue:
+def suspense(error: MarketplaceError | None = None) -> ResponseReturnValue:
     """Money that fits nowhere yet, and what payments put aside for a person."""
     session = db.session()
-    return render_template(
+    if error:
+        session.rollback()
+    page = render_template(
         "operator/suspense.html", totals=operations.suspense(session), items=operations.suspense_items(session),
-        alerts=payments.open_alerts(session),
+        alerts=payments.open_alerts(session), resting=payments.resting_calls(session), mine=require_actor().user_id,
+        error=error, problems=reasons(error) if error else (),
     )  # fmt: skip
+    return (page, status_of(error)) if error else page
+
+
+@blueprint.post("/suspense/calls/<uuid:call_id>")
+@only_operators
+def decide_call(call_id: UUID) -> ResponseReturnValue:
+    """Say what becomes of a call whose outcome nobody could find out; a second person of the same mind does it."""
+    reason, decision = request.form.get("reason", "").strip(), request.form.get("decision", "")
+    try:
+        done = perform(retry_call, RetryCall(call_id, decision, reason), require_actor())
+    except MarketplaceError as error:
+        return suspense(error)
+    say(gettext("Done.") if done["released"] else gettext("Proposed. A second operator decides."))
+    return redirect(url_for("operator.suspense"), 303)
 
 
 @blueprint.get("/reconciliation")
