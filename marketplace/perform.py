@@ -158,8 +158,7 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
         return None
     kept = session.execute(
         text(
-            "SELECT request_hash, result FROM idempotency "
-            "WHERE actor = :actor AND endpoint = :endpoint AND key = :key"
+            "SELECT request_hash, result FROM idempotency WHERE actor = :actor AND endpoint = :endpoint AND key = :key"
         ),
         {"actor": who, "endpoint": verb.name, "key": key},
     ).one_or_none()

@@ -73,9 +73,7 @@ class _Period:
     last: int
 
 
-def export_bundle(
-    engine: Engine, path: Path, order: BundleOrder, progress: Progress | None = None
-) -> BundleFile:
+def export_bundle(engine: Engine, path: Path, order: BundleOrder, progress: Progress | None = None) -> BundleFile:
     """Write a bundle up to the newest checkpoint, from one snapshot of the database.
 
     Raises: RuleBroken("nothing_signed"); NotFound("no_such_checkpoint"); InvalidInput("empty_period").

@@ -159,9 +159,7 @@ def _extend(connection: Connection, last: Signed, key: SignerKey) -> Signed | No
             if seq != frontier.size:
                 raise IntegrityBreach("order_not_dense", "Event %(seq)s is missing.", {"seq": frontier.size})
             if (leaf := leaf_hash(body)) != stored:
-                raise IntegrityBreach(
-                    "leaf_differs", "Event %(seq)s does not hash to its leaf.", {"seq": seq}
-                )
+                raise IntegrityBreach("leaf_differs", "Event %(seq)s does not hash to its leaf.", {"seq": seq})
             _compare_nodes(connection, frontier, leaf)
     if frontier.size != size:
         raise IntegrityBreach("order_not_dense", "Event %(seq)s is missing.", {"seq": frontier.size})
@@ -203,17 +201,13 @@ def _publish(place: SignerPlace, engine: Engine, signed: Signed, key: SignerKey)
             text("SELECT root FROM checkpoint WHERE size = :size"), {"size": signed.size}
         ).scalar()
     if kept is None or bytes(kept) != signed.root:
-        raise IntegrityBreach(
-            "two_roots", "Another root is on record for size %(size)s.", {"size": signed.size}
-        )
+        raise IntegrityBreach("two_roots", "Another root is on record for size %(size)s.", {"size": signed.size})
     for witness in place.witnesses:
         witness.mkdir(parents=True, exist_ok=True)
         path = witness / f"{signed.size:012d}.note"
         if path.exists():
             if path.read_text(encoding="utf-8").split("\n\n")[0] != signed.note.split("\n\n")[0]:
-                raise IntegrityBreach(
-                    "two_roots", "The witness %(path)s holds another root.", {"path": str(path)}
-                )
+                raise IntegrityBreach("two_roots", "The witness %(path)s holds another root.", {"path": str(path)})
         else:
             _replace(path, signed.note, mode=0o644)
 
@@ -236,9 +230,7 @@ def _write_state(place: SignerPlace, signed: Signed) -> None:
 def _replace(path: Path, words: str, mode: int = 0o600) -> None:
     """Write a file whole or not at all, and have it on disk before going on."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(
-        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8"
-    ) as file:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
         file.write(words)
         file.flush()
         os.fsync(file.fileno())

@@ -56,9 +56,7 @@ class SignerKey:
     @property
     def verifier(self) -> VerifierKey:
         """The public half."""
-        return VerifierKey(
-            self.name, Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw()
-        )
+        return VerifierKey(self.name, Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw())
 
     def text(self) -> str:
         """Return the form in which the key is kept in its file."""
@@ -84,9 +82,7 @@ def parse_verifier_key(words: str) -> VerifierKey:
         raw = b""
     key = VerifierKey(name, raw[1:])
     if not name or len(raw) != 33 or raw[:1] != ED25519 or key.key_id != key_id:
-        raise InvalidInput(
-            "bad_key", N_("This is not a verifier key: name+id+base64 is what one looks like.")
-        )
+        raise InvalidInput("bad_key", N_("This is not a verifier key: name+id+base64 is what one looks like."))
     return key
 
 
@@ -110,9 +106,7 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> tuple[str, list[Verifie
         for key in keys:
             if dash == "—" and key.name == name and raw[:4].hex() == key.key_id:
                 if not key.check(f"{message}\n".encode(), raw[4:]):
-                    raise IntegrityBreach(
-                        "bad_note", "A signature of key %(key)s is wrong.", {"key": key.key_id}
-                    )
+                    raise IntegrityBreach("bad_note", "A signature of key %(key)s is wrong.", {"key": key.key_id})
                 signed.append(key)
     if not gap or not signed:
         raise IntegrityBreach("bad_note", "No known key signed this note.")
@@ -131,9 +125,7 @@ def generate_key(path: Path, name: str) -> SignerKey:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise Conflict(
-            "key_exists", N_("There is a key in %(path)s already."), {"path": str(path)}
-        ) from error
+        raise Conflict("key_exists", N_("There is a key in %(path)s already."), {"path": str(path)}) from error
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(key.text() + "\n")
         file.flush()

@@ -141,9 +141,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return sn == 0 and current == root_hash
 
 
-def verify_consistency(
-    first: int, second: int, proof: Sequence[bytes], first_root: bytes, second_root: bytes
-) -> bool:
+def verify_consistency(first: int, second: int, proof: Sequence[bytes], first_root: bytes, second_root: bytes) -> bool:
     """Return whether the proof shows that the second tree begins with the first. Source: RFC 9162 §2.1.4.2."""
     if not 0 <= first <= second:
         return False

@@ -53,9 +53,7 @@ def sequence_events(batch: int = BATCH, engine: Engine | None = None) -> int:
     """
     engine = engine or db.engine
     with engine.begin() as connection:
-        if not connection.execute(
-            text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": SEQUENCER_LOCK}
-        ).scalar():
+        if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": SEQUENCER_LOCK}).scalar():
             return 0
         horizon, seen = _horizon(connection), _snapshot(connection)
         frontier = stored_frontier(connection)

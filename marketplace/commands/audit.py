@@ -36,9 +36,7 @@ def command() -> None:
 @click.option("--to", "to_at", type=DAY, help="The bundle ends before this day or instant, UTC; by default now.")
 @click.option("--previous", type=click.IntRange(min=0), help="Size of the checkpoint you verified last.")
 @as_json_option
-def export(
-    out: Path, from_at: datetime | None, to_at: datetime | None, previous: int | None, as_json: bool
-) -> None:
+def export(out: Path, from_at: datetime | None, to_at: datetime | None, previous: int | None, as_json: bool) -> None:
     """Write a bundle to the file OUT: events, leaf hashes, checkpoints, keys, packs and the verifier."""
     with opened() as app:
         from marketplace.db import db

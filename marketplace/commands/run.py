@@ -16,9 +16,7 @@ from marketplace.stack.supervisor import run_market
 @click.command("run")
 @click.option("--port", type=click.IntRange(1, 65_534), default=8000, show_default=True, help="Port on 127.0.0.1.")
 @click.option("--empty", is_flag=True, help="A market without people, rather than the demonstration.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object when it answers."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object when it answers.")
 def command(port: int, empty: bool, as_json: bool) -> None:
     """Open the market and keep it open until Ctrl-C.
 

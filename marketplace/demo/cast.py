@@ -44,6 +44,7 @@ PEOPLE = (
            "bids and holds", legal_id="LP006890", iban="GB29NWBK60161331926819"),
 )  # fmt: skip
 
+
 @dataclass(frozen=True)
 class Named:
     """A seller of the demonstration's own documents who signs in under a name of her own."""

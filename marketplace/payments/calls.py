@@ -136,9 +136,7 @@ def park_call(tx: Tx, command: ParkCall) -> Result:
 
 def lock_call(tx: Tx, call_id: UUID) -> OutgoingCallRow:
     """Lock a call."""
-    return tx.session.scalars(
-        select(OutgoingCallRow).where(OutgoingCallRow.id == call_id).with_for_update()
-    ).one()
+    return tx.session.scalars(select(OutgoingCallRow).where(OutgoingCallRow.id == call_id).with_for_update()).one()
 
 
 def _move(row: OutgoingCallRow, after: CallState) -> None:

@@ -99,9 +99,7 @@ CALL = Machine(
         CallState.UNKNOWN: (CallState.SENT, CallState.SUCCEEDED, CallState.FAILED),
     },
 )
-NOTICE = Machine(
-    "notice", NoticeState, {NoticeState.RECEIVED: (NoticeState.SETTLED, NoticeState.IGNORED)}
-)
+NOTICE = Machine("notice", NoticeState, {NoticeState.RECEIVED: (NoticeState.SETTLED, NoticeState.IGNORED)})
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,4 @@ def payout(call_id: UUID, payout_id: UUID, *, account_id: str, minor: int, curre
 
 def reversal(call_id: UUID, payout_id: UUID, *, transfer_id: str, minor: int) -> Call:
     """Return the call that takes a transfer back."""
-    return Call(
-        CallKind.REVERSAL, {"amount": minor, "metadata": _marks(call_id, payout_id)}, object_id=transfer_id
-    )
+    return Call(CallKind.REVERSAL, {"amount": minor, "metadata": _marks(call_id, payout_id)}, object_id=transfer_id)

@@ -286,9 +286,7 @@ def expected_day(due_on: date, policy: Policy, country: str) -> date:
     return day if is_business_day(day, country) else next_business_day(day, country)
 
 
-def _insert(
-    tx: Tx, found: queries.Draft, considered: Considered, debtor: Organisation, terms: Terms
-) -> ReceivableRow:
+def _insert(tx: Tx, found: queries.Draft, considered: Considered, debtor: Organisation, terms: Terms) -> ReceivableRow:
     facts, number = considered.facts, tx.session.execute(text("SELECT nextval('receivable_ref')")).scalar_one()
     if facts.due_on is None or facts.issued_on is None or facts.face_minor is None:
         raise RuleBroken("not_eligible", N_("This invoice cannot be listed as it stands."))
@@ -341,9 +339,7 @@ def _register(tx: Tx, row: ReceivableRow, considered: Considered, debtor: Organi
         words = N_("This invoice is already listed as %(ref)s. It can be sold only once.")
         raise Conflict("already_listed", words, params,
                        [Problem("number", "already_listed", words, params)]) from error  # fmt: skip
-    tx.session.add_all(
-        FingerprintRow(receivable_id=row.id, kind=kind, value=value) for kind, value in prints.all()
-    )
+    tx.session.add_all(FingerprintRow(receivable_id=row.id, kind=kind, value=value) for kind, value in prints.all())
     tx.session.flush()
 
 

@@ -33,9 +33,7 @@ class Quote:
         return (2 * self.cost_minor * YEAR_DAYS * 10_000 + held) // (2 * held)
 
 
-def quote(
-    face_minor: int, deal_type: str, rate_bps: int, advance_bps: int, days: int, fee_bps: int
-) -> Quote:
+def quote(face_minor: int, deal_type: str, rate_bps: int, advance_bps: int, days: int, fee_bps: int) -> Quote:
     """Return what the seller would get now and later at `rate_bps` for `days` days.
 
     An advance pays ⌊face × advance⌋ now and the rest, less discount and fee, when the debtor has paid.

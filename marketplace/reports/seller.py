@@ -324,8 +324,9 @@ def waiting_decisions(session: Session, seller_id: UUID, now: datetime) -> int:
     """Return how many awards wait for this seller's word."""
     return int(
         session.execute(
-            text("SELECT count(*) FROM lot WHERE seller_id = :seller AND state = 'awaiting_seller' "
-                 "AND decide_by > :now"),
+            text(
+                "SELECT count(*) FROM lot WHERE seller_id = :seller AND state = 'awaiting_seller' AND decide_by > :now"
+            ),
             {"seller": seller_id, "now": now},
         ).scalar_one()
     )

@@ -210,9 +210,7 @@ def age_receivable(tx: Tx, command: AgeReceivable) -> Result:
     reached = steps_reached(row.due_on, tx.today, tx.policy.collection) if row.closed_at is None else []
     new = [step for step in reached if step not in taken]
     if new:
-        tx.session.execute(
-            insert(AgeingStepRow), [{"receivable_id": row.receivable_id, "step": step} for step in new]
-        )
+        tx.session.execute(insert(AgeingStepRow), [{"receivable_id": row.receivable_id, "step": step} for step in new])
     if Ageing.OVERDUE in reached and row.state in (CollectionState.DUE, CollectionState.PAID_IN_PART):
         _move(tx, row, CollectionState.OVERDUE)
     if Ageing.DEFAULT in reached and row.state == CollectionState.OVERDUE:

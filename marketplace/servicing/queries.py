@@ -155,9 +155,7 @@ def _dues(session: Session, receivable_ids: Sequence[UUID]) -> dict[UUID, list[D
         .order_by(DueRow.position, DueRow.id)
         .execution_options(populate_existing=True)
     ):
-        found.setdefault(row.receivable_id, []).append(
-            Due(Step(row.step), row.party_id, row.due_minor, row.paid_minor)
-        )
+        found.setdefault(row.receivable_id, []).append(Due(Step(row.step), row.party_id, row.due_minor, row.paid_minor))
     return found
 
 

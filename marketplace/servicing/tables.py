@@ -35,9 +35,7 @@ class DueRow(Base):
     """What one party is due at one step of the waterfall; `party_id` is null for the platform."""
 
     __tablename__ = "due"
-    __table_args__ = (
-        UniqueConstraint("receivable_id", "step", "party_id", postgresql_nulls_not_distinct=True),
-    )
+    __table_args__ = (UniqueConstraint("receivable_id", "step", "party_id", postgresql_nulls_not_distinct=True),)
 
     id: Mapped[Id]
     receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"))

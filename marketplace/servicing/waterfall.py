@@ -69,9 +69,7 @@ def distribute(received_minor: int, dues: Sequence[Due]) -> Distribution:
     return Distribution(tuple(shares), left)
 
 
-def opening_dues(
-    face_minor: int, seller: UUID, fills: Sequence[tuple[UUID, int, int]], fee_bps: int
-) -> list[Due]:
+def opening_dues(face_minor: int, seller: UUID, fills: Sequence[tuple[UUID, int, int]], fee_bps: int) -> list[Due]:
     """Return what everybody is due when a receivable is funded; the dues sum to the face.
 
     `fills` holds (investor, principal, discount). The fee is ⌊face × fee_bps / 10⁴⌋, at most what the investors leave.

@@ -79,9 +79,7 @@ def _end(tx: Tx, receivable_id: UUID, cause: str) -> None:
     _lock(tx, receivable_id)
     at = tx.clock()
     before = _close(tx, receivable_id, at)
-    tx.session.execute(
-        update(Title).where(Title.receivable_id == receivable_id).values(ended_at=at, end_cause=cause)
-    )
+    tx.session.execute(update(Title).where(Title.receivable_id == receivable_id).values(ended_at=at, end_cause=cause))
     tx.record("title", receivable_id, verb="end_title", before={"holdings": before},
               after={"at": at, "cause": cause, "holdings": []})  # fmt: skip
 

@@ -262,9 +262,7 @@ def stop_lot(receivable_id: UUID, lot_id: UUID) -> ResponseReturnValue:
     return _decide(cancel_lot, CancelLotSchema, receivable_id, "lot", gettext("The lot is stopped."), **known)
 
 
-def _decide(
-    verb: Any, schema: Any, receivable_id: UUID, form: str, words: str, **known: str
-) -> ResponseReturnValue:
+def _decide(verb: Any, schema: Any, receivable_id: UUID, form: str, words: str, **known: str) -> ResponseReturnValue:
     known = known or {"receivable_id": str(receivable_id)}
     try:
         perform(verb, load(schema, request.form, **known), require_actor())

@@ -33,10 +33,13 @@ def upgrade() -> None:
     """Create the tables in the order they refer to each other."""
     _provider_account()
     _payments("funding", "")
-    _payments("debtor_payment", """
+    _payments(
+        "debtor_payment",
+        """
             receivable_id uuid NOT NULL CONSTRAINT fk_debtor_payment_receivable_id REFERENCES receivable (id),
             applied_at timestamptz, distribution_id uuid,
-            CONSTRAINT ck_debtor_payment_applied CHECK (applied_at IS NULL OR state = 'succeeded'),""")
+            CONSTRAINT ck_debtor_payment_applied CHECK (applied_at IS NULL OR state = 'succeeded'),""",
+    )
     run("CREATE INDEX ix_funding_organisation_id_created_at ON funding (organisation_id, created_at)")
     run("CREATE INDEX ix_debtor_payment_receivable_id_created_at ON debtor_payment (receivable_id, created_at)")
     run("CREATE INDEX ix_debtor_payment_unapplied ON debtor_payment (state_since) "

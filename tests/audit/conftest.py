@@ -39,9 +39,7 @@ def signer(engine_of: Callable[[str], Engine]) -> Engine:
 
 
 @pytest.fixture
-def superuser(
-    postgres: EmbeddedPostgres, database: str, engine_of: Callable[[str], Engine]
-) -> Callable[..., None]:
+def superuser(postgres: EmbeddedPostgres, database: str, engine_of: Callable[[str], Engine]) -> Callable[..., None]:
     """One who can do what nobody may: run SQL with every trigger and constraint of the trail switched off."""
     engine = engine_of("duebill_admin")
 

@@ -110,9 +110,7 @@ def test_an_altered_event_is_never_signed(
     placed: Callable[[int], None], place: SignerPlace, signer: Engine, superuser: Callable[..., None]
 ) -> None:
     placed(5)
-    superuser(
-        "UPDATE event SET body = body || ' ' WHERE id = (SELECT event_id FROM event_order WHERE seq = 3)"
-    )
+    superuser("UPDATE event SET body = body || ' ' WHERE id = (SELECT event_id FROM event_order WHERE seq = 3)")
     refused(place, signer, "leaf_differs")
 
 
@@ -179,10 +177,7 @@ def test_a_rotation_is_signed_by_both_keys(
     assert after is not None
     open_note(after.note, [new.verifier])
     with signer.connect() as connection:
-        assert (
-            connection.execute(text("SELECT count(*) FROM signing_key WHERE rotation IS NOT NULL")).scalar()
-            == 1
-        )
+        assert connection.execute(text("SELECT count(*) FROM signing_key WHERE rotation IS NOT NULL")).scalar() == 1
 
 
 def test_the_state_file_is_plain(placed: Callable[[int], None], place: SignerPlace, signer: Engine) -> None:

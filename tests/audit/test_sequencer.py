@@ -59,9 +59,7 @@ def test_eight_writers_and_two_sequencers_lose_nothing(worker: Engine) -> None:
         events = connection.execute(text("SELECT count(*) FROM event")).scalar_one()
         order = connection.execute(text("SELECT count(*), min(seq), max(seq) FROM event_order")).one()
         assert tuple(order) == (events, 0, events - 1)
-        bodies = connection.execute(
-            text("SELECT body FROM event JOIN event_order ON event_id = id ORDER BY seq")
-        )
+        bodies = connection.execute(text("SELECT body FROM event JOIN event_order ON event_id = id ORDER BY seq"))
         oracle = Frontier()
         oracle.extend(leaf_hash(bytes(body)) for body in bodies.scalars())
         assert stored_frontier(connection).root() == oracle.root()
@@ -90,9 +88,7 @@ def test_what_depends_on_another_event_comes_after_it(worker: Engine) -> None:
         early_number.commit()
     all_placed(worker)
     with worker.connect() as connection:
-        lines = connection.execute(
-            text("SELECT line FROM event JOIN event_order ON event_id = id ORDER BY seq")
-        )
+        lines = connection.execute(text("SELECT line FROM event JOIN event_order ON event_id = id ORDER BY seq"))
         placed = list(lines.scalars())
     assert placed == sorted(placed)
 

@@ -143,8 +143,7 @@ def test_a_change_of_the_ledger_without_an_event_cannot_commit(owner_engine: obj
     with Session(owner_engine) as session:
         session.execute(
             text(
-                "INSERT INTO entry (id, kind, subject_kind, subject_id, business_on) "
-                "VALUES (:e, 'x', 'x', :e, now())"
+                "INSERT INTO entry (id, kind, subject_kind, subject_id, business_on) VALUES (:e, 'x', 'x', :e, now())"
             ),
             {"e": entry},
         )

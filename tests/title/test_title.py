@@ -108,7 +108,9 @@ def test_title_cannot_move_without_an_event(owner_engine: object) -> None:
             {"r": receivable},
         )
         session.execute(
-            text("UPDATE holding SET held_during = tstzrange(lower(held_during), market_now()) WHERE receivable_id = :r"),
+            text(
+                "UPDATE holding SET held_during = tstzrange(lower(held_during), market_now()) WHERE receivable_id = :r"
+            ),
             {"r": receivable},
         )
         session.commit()

@@ -77,9 +77,7 @@ class Store:
 
     def get(self, kind: str, object_id: str, account: str) -> dict[str, Any] | None:
         """Return an object of this account, or None."""
-        found = self.rows(
-            "SELECT body FROM object WHERE id = ? AND kind = ? AND account = ?", object_id, kind, account
-        )
+        found = self.rows("SELECT body FROM object WHERE id = ? AND kind = ? AND account = ?", object_id, kind, account)
         return dict(json.loads(found[0]["body"])) if found else None
 
     def hidden(self, object_id: str) -> dict[str, Any]:
