@@ -9,7 +9,7 @@ from lxml import etree
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.words import N_
-from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow
+from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow, party_terms
 from marketplace.receivables.xml_reading import Reading, content
 
 RSM = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
@@ -118,7 +118,7 @@ def read_cii(root: etree._Element) -> Invoice:
     payee = _party(reading, payee_node, "BT-60") if payee_node is not None else None
     tax_node = reading.first(root, f"{AGREEMENT}/ram:SellerTaxRepresentativeTradeParty")
     ship_node = reading.first(root, f"{DELIVERY}/ram:ShipToTradeParty")
-    for term, said in _party_terms(seller, buyer, payee).items():
+    for term, said in party_terms(seller, buyer, payee).items():
         if said:
             terms[term] = said
     means, accounts = _means(reading, root)
@@ -169,23 +169,6 @@ def _terms(reading: Reading, root: etree._Element) -> dict[str, str]:
     reading.code("BR-CL-05", "BT-6", terms.get("BT-6"))
     reading.code("BR-CL-06", "BT-8", terms.get("BT-8"))
     return terms
-
-
-def _party_terms(seller: Party, buyer: Party, payee: Party | None) -> dict[str, str | None]:
-    return {
-        "BT-27": seller.name,
-        "BT-28": seller.trading_name,
-        "BT-31": seller.vat_id,
-        "BT-32": seller.tax_id,
-        "BT-30": seller.legal_id.text if seller.legal_id else None,
-        "BT-40": seller.country,
-        "BT-44": buyer.name,
-        "BT-47": buyer.legal_id.text if buyer.legal_id else None,
-        "BT-48": buyer.vat_id,
-        "BT-55": buyer.country,
-        "BT-59": payee.name if payee else None,
-        "BT-61": payee.legal_id.text if payee and payee.legal_id else None,
-    }
 
 
 def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> Party:

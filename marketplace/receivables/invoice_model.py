@@ -189,3 +189,21 @@ class ReadInvoice:
     faults: tuple[Problem, ...]
     embedded_name: str | None = None
     invoice_xml: bytes = field(default=b"", repr=False)
+
+
+def party_terms(seller: Party, buyer: Party, payee: Party | None) -> dict[str, str | None]:
+    """Return what an invoice says of its parties, by the standard's business terms."""
+    return {
+        "BT-27": seller.name,
+        "BT-28": seller.trading_name,
+        "BT-31": seller.vat_id,
+        "BT-32": seller.tax_id,
+        "BT-30": seller.legal_id.text if seller.legal_id else None,
+        "BT-40": seller.country,
+        "BT-44": buyer.name,
+        "BT-47": buyer.legal_id.text if buyer.legal_id else None,
+        "BT-48": buyer.vat_id,
+        "BT-55": buyer.country,
+        "BT-59": payee.name if payee else None,
+        "BT-61": payee.legal_id.text if payee and payee.legal_id else None,
+    }

@@ -7,7 +7,7 @@ from lxml import etree
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.words import N_
-from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow
+from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow, party_terms
 from marketplace.receivables.xml_reading import Reading, content
 
 NAMESPACES = {
@@ -63,7 +63,7 @@ def read_ubl(root: etree._Element) -> Invoice:
     tax_node = reading.first(root, "cac:TaxRepresentativeParty")
     seller, buyer = _party(reading, seller_node, "BT-34"), _party(reading, buyer_node, "BT-49")
     payee = _payee(reading, payee_node) if payee_node is not None else None
-    for term, said in _party_terms(seller, buyer, payee).items():
+    for term, said in party_terms(seller, buyer, payee).items():
         if said:
             terms[term] = said
     totals_node = reading.only(root, "cac:LegalMonetaryTotal", "BT-115")
@@ -116,23 +116,6 @@ def _terms(reading: Reading, root: etree._Element, credit: bool) -> dict[str, st
     reading.code("BR-CL-05", "BT-6", terms.get("BT-6"))
     reading.code("BR-CL-06-UBL", "BT-8", terms.get("BT-8"))
     return terms
-
-
-def _party_terms(seller: Party, buyer: Party, payee: Party | None) -> dict[str, str | None]:
-    return {
-        "BT-27": seller.name,
-        "BT-28": seller.trading_name,
-        "BT-31": seller.vat_id,
-        "BT-32": seller.tax_id,
-        "BT-30": seller.legal_id.text if seller.legal_id else None,
-        "BT-40": seller.country,
-        "BT-44": buyer.name,
-        "BT-47": buyer.legal_id.text if buyer.legal_id else None,
-        "BT-48": buyer.vat_id,
-        "BT-55": buyer.country,
-        "BT-59": payee.name if payee else None,
-        "BT-61": payee.legal_id.text if payee and payee.legal_id else None,
-    }
 
 
 def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> Party:

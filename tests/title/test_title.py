@@ -75,7 +75,7 @@ def test_a_buy_back_returns_every_unit_to_the_seller() -> None:
     [
         ("INSERT INTO holding VALUES (gen_random_uuid(), :r, :bob, '[0,10)', tstzrange(market_now(), NULL), 'award')",
          "ex_holding_one_owner"),
-        ("INSERT INTO holding VALUES (gen_random_uuid(), :r, :bob, '[1000,1010)', tstzrange(market_now(), NULL), 'award')",
+        ("INSERT INTO holding VALUES (gen_random_uuid(), :r, :bob, '[1000,1010)', tstzrange(market_now(), NULL), 'award')",  # noqa: E501
          "sum to"),
         ("UPDATE holding SET held_during = tstzrange(lower(held_during), market_now()) WHERE receivable_id = :r",
          "sum to"),
