@@ -73,7 +73,7 @@ class Preparation:
         if self._place.demo:
             self._fill(postgres)
         else:
-            self._say("The first operator (the password is shown this once; change it after signing in):")
+            self._say("The first operator (the password is shown this once: keep it):")
             self._run(
                 "first-operator", ["first-operator"], self._place.environment(postgres.url(UNFINISHED, APPLICATION))
             )
