@@ -30,7 +30,8 @@ LIMITS = (
     N_("Accounts are old when they are filed; the model knows nothing that happened since, and no payment behaviour."),
     N_("A year's failures are few (86 in the later window): the standard error of an AUC is about .02."),
     N_(
-        "The public set holds about 98.4 per cent of its source's rows; the outcome of 17 failures may sit one year too early."
+        "The public set holds about 98.4 per cent of its source's rows; "
+        "the outcome of 17 failures may sit one year too early."
     ),
     N_("Size, sector, age and country are not used."),
 )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
+from sqlalchemy import NullPool, create_engine, text
 
 from config.settings import HOUSE
 from marketplace.embedded_postgres import EmbeddedPostgres
@@ -34,7 +35,10 @@ class Preparation:
         Raises: StackFailed; PostgresFailed.
         """
         if self._postgres is None:
-            self._migrate(self._place.database_url(OWNER), "of DATABASE_URL")
+            url = self._place.database_url(OWNER)
+            self._migrate(url, "of DATABASE_URL")
+            if has_nobody(url):
+                self._first_operator(url)
             return False
         began = time.monotonic()
         how = self._postgres.start()
@@ -73,10 +77,7 @@ class Preparation:
         if self._place.demo:
             self._fill(postgres)
         else:
-            self._say("The first operator (the password is shown this once: keep it):")
-            self._run(
-                "first-operator", ["first-operator"], self._place.environment(postgres.url(UNFINISHED, APPLICATION))
-            )
+            self._first_operator(postgres.url(UNFINISHED, APPLICATION))
         with postgres.connect() as connection:
             connection.execute(f"ALTER DATABASE {UNFINISHED} RESET synchronous_commit")
             connection.execute("CHECKPOINT")
@@ -89,6 +90,10 @@ class Preparation:
         began = time.monotonic()
         self._run("migrate", ["migrate"], self._place.environment(url))
         self._say(f"Database {database} migrated to {newest_revision()} ({time.monotonic() - began:.1f} s)")
+
+    def _first_operator(self, url: str) -> None:
+        self._say("The first operator (the password is shown this once: keep it):")
+        self._run("first-operator", ["first-operator"], self._place.environment(url))
 
     def _fill(self, postgres: EmbeddedPostgres) -> None:
         began = time.monotonic()
@@ -156,3 +161,10 @@ def is_demonstration(postgres: EmbeddedPostgres) -> bool:
             "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", (DATABASE,)
         ).fetchone()
     return row is not None and row[0] == DEMONSTRATION
+
+
+def has_nobody(url: str) -> bool:
+    """Say whether nobody can sign in to that market yet."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT 1 FROM user_account LIMIT 1")).first() is None

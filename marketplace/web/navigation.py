@@ -68,6 +68,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Suspense"), ("operator.suspense",)),
         Item(N_("Reconciliation"), ("operator.reconciliation",)),
         Item(N_("Ratings"), ("operator.ratings",)),
+        Item(N_("People"), ("operator.people",)),
         Item(N_("Jobs"), ("operator.jobs",)),
         Item(N_("Approvals"), ("operator.approvals",)),
     ),
