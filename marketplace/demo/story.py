@@ -168,6 +168,9 @@ class Story:
             else:
                 self.refused.documents.append((paper.name, read.code))
             return
+        if read.listable == "no":  # the verb reads with the same reader and would refuse it for the same reasons
+            self.refused.documents.append((paper.name, ",".join(read.reasons)))
+            return
         day = read.issued_on or self.first_day or NO_DAY
         self.first_day = min(self.first_day or day, day)
         currency = read.fields.get("BT-5")
