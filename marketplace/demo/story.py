@@ -96,7 +96,7 @@ ON_TIME = Behaviour(((0, 1_000),))
 LATE = Behaviour(((12, 1_000),))
 EARLY = Behaviour(((-4, 1_000),))
 BROKEN = Behaviour(((21, 300), (131, 450)))
-HABITS = (ON_TIME, ON_TIME, LATE, EARLY, ON_TIME, BROKEN, ON_TIME)
+HABITS = (BROKEN, ON_TIME, ON_TIME, LATE, EARLY, ON_TIME, ON_TIME)  # the oldest debt has had time to be recovered
 
 
 class Story:
