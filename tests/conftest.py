@@ -5,15 +5,16 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy import Engine, NullPool, QueuePool, create_engine
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.test import TestResponse
 
@@ -137,7 +138,15 @@ def _as_visited(app: Flask) -> Flask:
 def app(_standing_app: Flask, database: str) -> Iterator[Flask]:
     """The application on a fresh database. One application serves all tests: another setting needs `make_app`."""
     yield _standing_app
-    with _standing_app.app_context():
+    _part(_standing_app)
+
+
+def _part(app: Flask) -> None:
+    """Close the application's connections, once the last request has given its own back: that is after its answer."""
+    with app.app_context():
+        until = time.monotonic() + 5
+        while cast(QueuePool, db.engine.pool).checkedout() and time.monotonic() < until:
+            time.sleep(0.01)
         db.engine.dispose()
 
 
@@ -153,8 +162,7 @@ def make_app(settings: Settings, postgres: EmbeddedPostgres, database: str) -> I
 
     yield make
     for app in made:
-        with app.app_context():
-            db.engine.dispose()
+        _part(app)
 
 
 @pytest.fixture

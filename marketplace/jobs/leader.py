@@ -1,5 +1,6 @@
 """Leader election: one scheduler counts at a time, and one that woke up too late is refused."""
 
+import contextlib
 import os
 import socket
 
@@ -42,9 +43,13 @@ class Leadership:
         return True
 
     def resign(self) -> None:
-        """Let go of the lock by closing its connection."""
-        self.token = None
+        """Let go of the lock: say so while the connection lives, for a server ends a closed one only by and by."""
+        token, self.token = self.token, None
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.invalidate()
-            connection.close()
+        if connection is None:
+            return
+        with contextlib.suppress(DBAPIError):
+            if token is not None and not connection.invalidated:
+                connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+        connection.invalidate()
+        connection.close()

@@ -57,7 +57,7 @@ def run_market(place: Installation, say: Say, opened: Callable[[Installation, bo
 
 
 def programs(place: Installation, postgres: EmbeddedPostgres | None, door: int) -> list[Program]:
-    """What runs, in the order of starting; it ends in the opposite order."""
+    """What runs. It ends in the opposite order, so what others depend on comes first."""
     ours = [sys.executable, "-m", "marketplace"]
 
     def url(role: str) -> str:
@@ -83,9 +83,7 @@ def supervise(
     (place.home / "log").mkdir(mode=0o700, exist_ok=True)
     began = time.monotonic()
     web = next(child for child in children if child.program.name == "web")
-    first = children[: children.index(web) + 1]  # people wait for the web server: the others are started behind it
-    for child in first:
-        child.start()
+    web.start()  # people wait for the web server: the others are started behind it
     while not answers(place.port):
         if web.pid is None:
             raise StackFailed(f"The web server did not start. {web.log}:\n{web.last_words()}")
@@ -95,8 +93,9 @@ def supervise(
             )
         time.sleep(0.05)
     say(f"Web server answers ({time.monotonic() - began:.1f} s)")
-    for child in children[len(first) :]:
-        child.start()
+    for child in children:
+        if child is not web:
+            child.start()
     opened()
     while True:
         time.sleep(TICK_SECONDS)
