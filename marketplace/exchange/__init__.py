@@ -1,0 +1,1 @@
+"""The exchange between instances: whether anybody else has listed the same claim."""
