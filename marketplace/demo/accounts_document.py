@@ -30,32 +30,24 @@ STYLE = (
 )
 # (label, concept, suffix of the context, attribute of Balance, shown as a deduction, closes a sum)
 Row = tuple[str, str, str, str, bool, bool]
+# From what is owed soon down to the net assets both frameworks say the same.
+DOWN_TO_NET_ASSETS: tuple[Row, ...] = (
+    ("Creditors: amounts falling due within one year", "core:Creditors", "_within", "creditors_within", True, False),
+    ("Net current assets", "core:NetCurrentAssetsLiabilities", "", "net_current", False, True),
+    ("Total assets less current liabilities", "core:TotalAssetsLessCurrentLiabilities", "", "less_current", False,
+     True),
+    ("Creditors: amounts falling due after more than one year", "core:Creditors", "_after", "creditors_after", True,
+     False),
+    ("Provisions for liabilities", "core:ProvisionsForLiabilitiesBalanceSheetSubtotal", "", "provisions", True, False),
+    ("Net assets", "core:NetAssetsLiabilities", "", "net_assets", False, True),
+)  # fmt: skip
 FRS_102: tuple[Row, ...] = (
     ("Tangible assets", "core:FixedAssets", "", "fixed_assets", False, True),
     ("Stocks", "core:TotalInventories", "", "stocks", False, False),
     ("Debtors", "core:Debtors", "", "debtors", False, False),
     ("Cash at bank and in hand", "core:CashBankOnHand", "", "cash", False, False),
     ("Current assets", "core:CurrentAssets", "", "current_assets", False, True),
-    ("Creditors: amounts falling due within one year", "core:Creditors", "_within", "creditors_within", True, False),
-    ("Net current assets", "core:NetCurrentAssetsLiabilities", "", "net_current", False, True),
-    (
-        "Total assets less current liabilities",
-        "core:TotalAssetsLessCurrentLiabilities",
-        "",
-        "less_current",
-        False,
-        True,
-    ),
-    (
-        "Creditors: amounts falling due after more than one year",
-        "core:Creditors",
-        "_after",
-        "creditors_after",
-        True,
-        False,
-    ),
-    ("Provisions for liabilities", "core:ProvisionsForLiabilitiesBalanceSheetSubtotal", "", "provisions", True, False),
-    ("Net assets", "core:NetAssetsLiabilities", "", "net_assets", False, True),
+    *DOWN_TO_NET_ASSETS,
     ("Called up share capital", "core:Equity", "_capital", "share_capital", False, False),
     ("Profit and loss account", "core:Equity", "_retained", "retained", False, False),
     ("Shareholders' funds", "core:Equity", "", "net_assets", False, True),
@@ -63,26 +55,7 @@ FRS_102: tuple[Row, ...] = (
 FRS_105: tuple[Row, ...] = (
     ("Fixed assets", "core:FixedAssets", "", "fixed_assets", False, False),
     ("Current assets", "core:CurrentAssets", "", "current_assets", False, False),
-    ("Creditors: amounts falling due within one year", "core:Creditors", "_within", "creditors_within", True, False),
-    ("Net current assets", "core:NetCurrentAssetsLiabilities", "", "net_current", False, True),
-    (
-        "Total assets less current liabilities",
-        "core:TotalAssetsLessCurrentLiabilities",
-        "",
-        "less_current",
-        False,
-        True,
-    ),
-    (
-        "Creditors: amounts falling due after more than one year",
-        "core:Creditors",
-        "_after",
-        "creditors_after",
-        True,
-        False,
-    ),
-    ("Provisions for liabilities", "core:ProvisionsForLiabilitiesBalanceSheetSubtotal", "", "provisions", True, False),
-    ("Net assets", "core:NetAssetsLiabilities", "", "net_assets", False, True),
+    *DOWN_TO_NET_ASSETS,
     ("Capital and reserves", "core:Equity", "", "net_assets", False, True),
 )
 MEMBERS = {
