@@ -8,5 +8,6 @@ ROOMS = ("audit", "parties", "ledger", "title", "receivables", "rating", "paymen
 
 for room in ROOMS:
     importlib.import_module(f"marketplace.{room}.tables")
+importlib.import_module("marketplace.receivables.bulk_tables")
 
 metadata = Base.metadata

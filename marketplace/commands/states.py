@@ -13,6 +13,8 @@ MACHINES = (
     ("marketplace.receivables.states", "RECEIVABLE", ("receivable",)),
     ("marketplace.receivables.states", "REVIEW", ("review",)),
     ("marketplace.receivables.states", "DISPUTE", ("dispute",)),
+    ("marketplace.receivables.bulk_states", "UPLOAD", ("bulk_upload",)),
+    ("marketplace.receivables.bulk_states", "ROW", ("bulk_row",)),
     ("marketplace.trading.rules", "LOT", ("lot",)),
     ("marketplace.trading.rules", "BID", ("bid",)),
     ("marketplace.payments.rules", "PAYMENT", ("funding", "debtor_payment")),

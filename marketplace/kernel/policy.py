@@ -20,6 +20,18 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Bulk:
+    """How much may be sent at once."""
+
+    rows_max: int
+    files_max: int
+    bytes_max: int
+    inflated_bytes_max: int
+    inflation_max: int
+    receiving_days: int
+
+
+@dataclass(frozen=True)
 class Auction:
     """How lots are sold: the numbers behind UPM-1."""
 
@@ -99,6 +111,7 @@ class Policy:
     country: str
     currencies: tuple[str, ...]
     listing: Listing
+    bulk: Bulk
     auction: Auction
     fees: Fees
     collection: Collection
