@@ -10,6 +10,8 @@ from sqlalchemy import (
     Boolean,
     Date,
     ForeignKey,
+    ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     Text,
@@ -63,9 +65,15 @@ class DraftRow(Base):
 
 
 class ReceivableRow(Base):
-    """One invoice, listed once. Its facts and terms never change; its state moves by the machine."""
+    """One invoice, listed once. Its facts never change, its terms only when it comes back in a new round."""
 
     __tablename__ = "receivable"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["id", "round"], ["listing_round.receivable_id", "listing_round.round"], name="fk_receivable_id_round",
+            deferrable=True, initially="DEFERRED", use_alter=True,
+        ),
+    )  # fmt: skip
 
     id: Mapped[UUID] = mapped_column(ForeignKey("draft.id"), primary_key=True)
     ref: Mapped[str] = mapped_column(Text, unique=True)
@@ -103,6 +111,28 @@ class ReceivableRow(Base):
     notice_issued_at: Mapped[Instant | None]
     notice_acknowledged_at: Mapped[Instant | None]
     closed_at: Mapped[Instant | None]
+    round: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    keys_version: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+
+
+class ListingRoundRow(Base):
+    """The terms a receivable was offered on, and where the seller was paid then. Append-only: one row each time."""
+
+    __tablename__ = "listing_round"
+
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"), primary_key=True)
+    round: Mapped[int] = mapped_column(Integer, primary_key=True)
+    draft_id: Mapped[UUID | None] = mapped_column(ForeignKey("draft.id"))
+    deal_type: Mapped[Words]
+    recourse: Mapped[Words]
+    price_rule: Mapped[Words]
+    seller_default: Mapped[Words]
+    reserve_bps: Mapped[int | None] = mapped_column(Integer)
+    own_rate_bps: Mapped[int | None] = mapped_column(Integer)
+    min_share_bps: Mapped[int] = mapped_column(Integer)
+    policy_version: Mapped[Words]
+    paid_to: Mapped[bytes | None] = mapped_column(LargeBinary)
+    listed_at: Mapped[Created]
 
 
 class FingerprintRow(Base):
@@ -110,9 +140,9 @@ class FingerprintRow(Base):
 
     __tablename__ = "fingerprint"
 
-    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"), primary_key=True)
-    kind: Mapped[str] = mapped_column(Text, primary_key=True)
     value: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"), primary_key=True)
+    kind: Mapped[Words]
 
 
 class ReceivableDocumentRow(Base):
@@ -126,12 +156,13 @@ class ReceivableDocumentRow(Base):
 
 
 class DebtorLinkRow(Base):
-    """A signed address sent to a debtor: for one receivable and one purpose. Only the token's hash is kept."""
+    """A signed address sent to a debtor, for one purpose: one receivable, or all it owes. Only the hash is kept."""
 
     __tablename__ = "debtor_link"
 
     id: Mapped[Id]
-    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"), index=True)
+    receivable_id: Mapped[UUID | None] = mapped_column(ForeignKey("receivable.id"), index=True)
+    debtor_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisation.id"), index=True)
     purpose: Mapped[Words]
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     issued_at: Mapped[Created]
@@ -205,7 +236,7 @@ class PaymentPromiseRow(Base):
 
 
 class NoticeRow(Base):
-    """A notice of assignment: issued, sent and acknowledged, each to the second."""
+    """A notice of assignment, or of its end: issued, sent and acknowledged, each to the second."""
 
     __tablename__ = "notice_of_assignment"
     __table_args__ = (UniqueConstraint("receivable_id", "number"),)
@@ -213,7 +244,9 @@ class NoticeRow(Base):
     id: Mapped[Id]
     receivable_id: Mapped[ReceivableId]
     number: Mapped[int] = mapped_column(Integer)
+    kind: Mapped[str] = mapped_column(Text, server_default=text("'assignment'"))
     document_id: Mapped[DocumentId]
+    message_document_id: Mapped[UUID | None] = mapped_column(ForeignKey("document.id"))
     assignees: Mapped[Json]
     pay_to: Mapped[Json]
     phrase: Mapped[Words]
@@ -259,3 +292,79 @@ class OutgoingMailRow(Base):
     body: Mapped[Words]
     queued_at: Mapped[Created]
     sent_at: Mapped[Instant | None]
+
+
+class LetterDocumentRow(Base):
+    """A file that goes out with a letter. Append-only."""
+
+    __tablename__ = "letter_document"
+
+    letter_id: Mapped[UUID] = mapped_column(ForeignKey("outgoing_mail.id"), primary_key=True)
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"), primary_key=True)
+
+
+class DebtorContactRow(Base):
+    """An address that an operator has verified for a debtor, and its language. Append-only: the last version counts."""
+
+    __tablename__ = "debtor_contact"
+
+    debtor_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    address: Mapped[Words]
+    language: Mapped[Words]
+    evidence: Mapped[Words]
+    set_by: Mapped[UUID]
+    at: Mapped[Created]
+
+
+class AnswerBatchRow(Base):
+    """One answer of a debtor's for many receivables. Append-only."""
+
+    __tablename__ = "answer_batch"
+    __table_args__ = (Index(None, "debtor_id", "at"),)
+
+    id: Mapped[Id]
+    debtor_id: Mapped[OrganisationId]
+    link_id: Mapped[UUID] = mapped_column(ForeignKey("debtor_link.id"))
+    answer: Mapped[Words]
+    answered_by: Mapped[Words]
+    prior_notice: Mapped[bool | None] = mapped_column(Boolean)
+    claimant: Mapped[str | None] = mapped_column(Text)
+    told_on: Mapped[date | None] = mapped_column(Date)
+    at: Mapped[Created]
+
+
+class AnswerRow(Base):
+    """What became of such an answer for one receivable: waiting, taken, or refused with its reason."""
+
+    __tablename__ = "answer_row"
+    __table_args__ = (UniqueConstraint("batch_id", "position"),)
+
+    batch_id: Mapped[UUID] = mapped_column(ForeignKey("answer_batch.id"), primary_key=True)
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"), primary_key=True, index=True)
+    position: Mapped[int] = mapped_column(Integer)
+    pay_on: Mapped[date | None] = mapped_column(Date)
+    state: Mapped[str] = mapped_column(Text, server_default=text("'waiting'"))
+    code: Mapped[str | None] = mapped_column(Text)
+    words: Mapped[str | None] = mapped_column(Text)
+    done_at: Mapped[Instant | None]
+
+
+class DilutionRow(Base):
+    """A credit note against a listed receivable. Append-only; the same one counts once."""
+
+    __tablename__ = "dilution"
+    __table_args__ = (UniqueConstraint("receivable_id", "number_key"),)
+
+    id: Mapped[Id]
+    receivable_id: Mapped[ReceivableId]
+    number: Mapped[Words]
+    number_key: Mapped[Words]
+    issued_on: Mapped[date | None] = mapped_column(Date)
+    currency: Mapped[Currency]
+    amount_minor: Mapped[Minor]
+    document_id: Mapped[UUID | None] = mapped_column(ForeignKey("document.id"), index=True)
+    dispute_id: Mapped[UUID | None] = mapped_column(ForeignKey("dispute.id"))
+    recorded_by: Mapped[Words]
+    words: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[Created]

@@ -79,3 +79,16 @@ class AgeingStepRow(Base):
     receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"), primary_key=True)
     step: Mapped[str] = mapped_column(Text, primary_key=True)
     taken_at: Mapped[Created]
+
+
+class DilutionEffectRow(Base):
+    """What a credit note took from the residual, what is demanded of the seller, what nobody owed any more."""
+
+    __tablename__ = "dilution_effect"
+
+    dilution_id: Mapped[UUID] = mapped_column(ForeignKey("dilution.id"), primary_key=True)
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"), index=True)
+    residual_minor: Mapped[Minor]
+    demanded_minor: Mapped[Minor]
+    beyond_minor: Mapped[Minor]
+    at: Mapped[Created]
