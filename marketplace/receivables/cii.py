@@ -9,7 +9,18 @@ from lxml import etree
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.words import N_
-from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow, party_terms
+from marketplace.receivables.exact_numbers import day
+from marketplace.receivables.invoice_model import (
+    Charge,
+    Identifier,
+    Invoice,
+    Line,
+    Party,
+    Preceding,
+    Totals,
+    VatRow,
+    party_terms,
+)
 from marketplace.receivables.xml_reading import Reading, content
 
 RSM = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
@@ -143,7 +154,7 @@ def read_cii(root: etree._Element) -> Invoice:
         accounts=accounts,
         means=means,
         period=_period(reading, reading.first(root, f"{SETTLEMENT}/ram:BillingSpecifiedPeriod")),
-        preceding=reading.texts(root, f"{SETTLEMENT}/ram:InvoiceReferencedDocument/ram:IssuerAssignedID"),
+        preceding=_preceding(reading, root),
         notes=reading.texts(root, "rsm:ExchangedDocument/ram:IncludedNote/ram:Content"),
         has_payment_terms=reading.first(root, HEADER["BT-20"]) is not None,
         codes=tuple(reading.codes),
@@ -195,6 +206,14 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
         country=reading.code("BR-CL-14", "country", reading.text(address, "ram:CountryID")),
         city=reading.text(address, "ram:CityName"),
         postcode=reading.text(address, "ram:PostcodeCode"),
+    )
+
+
+def _preceding(reading: Reading, root: etree._Element) -> tuple[Preceding, ...]:
+    return tuple(
+        Preceding(number, day(_iso(reading.text(node, "ram:FormattedIssueDateTime/qdt:DateTimeString"))))
+        for node in reading.all(root, f"{SETTLEMENT}/ram:InvoiceReferencedDocument")
+        if (number := reading.text(node, "ram:IssuerAssignedID"))
     )
 
 

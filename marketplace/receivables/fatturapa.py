@@ -6,7 +6,8 @@ Source: Agenzia delle Entrate, Specifiche tecniche del formato FatturaPA 1.2, §
 
 from lxml import etree
 
-from marketplace.receivables.invoice_model import Invoice, Line, Party
+from marketplace.receivables.exact_numbers import day
+from marketplace.receivables.invoice_model import Invoice, Line, Party, Preceding
 from marketplace.receivables.xml_reading import Reading
 
 
@@ -48,6 +49,11 @@ def read_fatturapa(root: etree._Element) -> Invoice:
         buyer=buyer,
         lines=tuple(_line(reading, node) for node in reading.all(body, "DatiBeniServizi/DettaglioLinee")),
         accounts=accounts,
+        preceding=tuple(
+            Preceding(number, day(reading.text(node, "Data")))
+            for node in reading.all(body, "DatiGenerali/DatiFattureCollegate")
+            if (number := reading.text(node, "IdDocumento"))
+        ),
         notes=reading.texts(body, f"{general}/Causale"),
         bodies=len(bodies),
     )

@@ -8,7 +8,7 @@ Source: EN 16931-1:2017 §6, the semantic model (BG- groups, BT- terms).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.money import Money
@@ -121,6 +121,16 @@ class Totals:
     vat: tuple[tuple[str | None, str], ...] = ()  # BT-110, BT-111: (currency, amount)
 
 
+class Preceding(NamedTuple):
+    """An earlier invoice this document refers to (BG-3): its number (BT-25) and, when told, its day (BT-26).
+
+    On a credit note it names the invoice that is reduced.
+    """
+
+    number: str
+    issued_on: date | None = None
+
+
 @dataclass(frozen=True)
 class CodeUse:
     """A coded value met in the file, with the code-list rule that governs it."""
@@ -148,7 +158,7 @@ class Invoice:
     accounts: tuple[str, ...] = ()
     means: tuple[tuple[str | None, bool], ...] = ()  # BG-16: (code, has an account)
     period: tuple[str | None, str | None] | None = None
-    preceding: tuple[str, ...] = ()
+    preceding: tuple[Preceding, ...] = ()
     notes: tuple[str, ...] = ()
     codes: tuple[CodeUse, ...] = ()
     syntax_faults: tuple[Problem, ...] = ()
@@ -177,7 +187,7 @@ class ReadInvoice:
     remittance: str | None
     texts: tuple[str, ...]
     accounts: tuple[str, ...]
-    preceding: tuple[str, ...]
+    preceding: tuple[Preceding, ...]
     issued_on: date | None
     due_on: date | None
     total: Money | None

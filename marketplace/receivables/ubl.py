@@ -7,7 +7,18 @@ from lxml import etree
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.words import N_
-from marketplace.receivables.invoice_model import Charge, Identifier, Invoice, Line, Party, Totals, VatRow, party_terms
+from marketplace.receivables.exact_numbers import day
+from marketplace.receivables.invoice_model import (
+    Charge,
+    Identifier,
+    Invoice,
+    Line,
+    Party,
+    Preceding,
+    Totals,
+    VatRow,
+    party_terms,
+)
 from marketplace.receivables.xml_reading import Reading, content
 
 NAMESPACES = {
@@ -92,7 +103,7 @@ def read_ubl(root: etree._Element) -> Invoice:
         accounts=accounts,
         means=_means(reading, root),
         period=_period(reading, reading.first(root, "cac:InvoicePeriod")),
-        preceding=reading.texts(root, "cac:BillingReference/cac:InvoiceDocumentReference/cbc:ID"),
+        preceding=_preceding(reading, root),
         has_payment_terms=reading.first(root, HEADER["BT-20"]) is not None,
         notes=reading.texts(root, "cbc:Note"),
         codes=tuple(reading.codes),
@@ -209,6 +220,14 @@ def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> To
         if said:
             vat.append(((element.get("currencyID") or "").strip() or None, said))
     return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
+
+
+def _preceding(reading: Reading, root: etree._Element) -> tuple[Preceding, ...]:
+    return tuple(
+        Preceding(number, day(reading.text(node, "cbc:IssueDate")))
+        for node in reading.all(root, "cac:BillingReference/cac:InvoiceDocumentReference")
+        if (number := reading.text(node, "cbc:ID"))
+    )
 
 
 def _means(reading: Reading, root: etree._Element) -> tuple[tuple[str | None, bool], ...]:

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,6 @@ def test_the_parties_lines_and_references_are_read(shared: Path) -> None:
     assert (said.purchase_order, said.contract) == ("20180117", "2017-123")
     assert said.payee is not None
     assert said.payee.name == "Finansiell Support u.p.a."
-    assert said.preceding == ("Preceding invoice no.1", "Preceding invoice no.2")
+    assert said.preceding == (("Preceding invoice no.1", date(2018, 1, 31)), ("Preceding invoice no.2", None))
     assert len(said.accounts) == 4
     assert all(line.net for line in said.lines)
