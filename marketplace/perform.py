@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, cast
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from marketplace.audit.events import write_event
+from marketplace.audit.events import write_event, write_events
 from marketplace.db import db, market_now
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.canonical import canonical_bytes, jsonable
@@ -75,6 +75,18 @@ class Tx:
             changes={"before": before, "after": after, "reason": reason, "versions": versions},
             policy_version=self.policy.version,
         )
+
+    def record_many(
+        self, subject_kind: str, verb: str,
+        subjects: Sequence[tuple[UUID, Mapping[str, Any] | None, Mapping[str, Any]]],
+    ) -> None:  # fmt: skip
+        """Write an event for each (subject's id, before, after), in as many statements as one event takes."""
+        self.events += len(subjects)
+        write_events(
+            self.session, verb=verb, actor=self.actor, subject_kind=subject_kind,
+            subjects=[(subject, {"before": before, "after": after}) for subject, before, after in subjects],
+            policy_version=self.policy.version,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ AS_THEY_STOOD: dict[str, Sequence[str]] = {
     "parties": ("organisation",),
     "journal": ("account", "balance", "hold_resolution", "funding", "debtor_payment", "payout", "outgoing_call",
                 "incoming_event", "provider_transaction", "reconciliation", "reconciliation_break"),
-    "title": ("title", "tombstone", "notice_of_assignment"),
+    "title": ("title", "tombstone", "title_return", "holding_offer", "notice_of_assignment"),
     "auctions": ("lot", "fill"),
     "invoices": ("receivable", "document", "review", "confirmation", "prior_notice", "dispute", "payment_promise"),
     "ratings": ("filing", "party_rating", "receivable_rating", "grade_override"),
-    "collections": ("collection", "due", "distribution", "share", "ageing_step"),
+    "collections": ("collection", "due", "distribution", "share", "ageing_step", "buy_back", "buy_back_share"),
 }  # fmt: skip
 
 _LOG = "FROM event_order JOIN event ON event.id = event_order.event_id"
@@ -64,7 +64,7 @@ PROVED: dict[str, str] = {
                lower(holding.held_during) AS held_since, holding.cause
         {_LOG} JOIN holding ON holding.receivable_id = event.subject_id
              AND lower(holding.held_during) = {_HELD_SINCE}
-        WHERE {_PERIOD} AND event.verb IN ('register_title', 'assign_title') ORDER BY 1, 4""",
+        WHERE {_PERIOD} AND event.verb IN ('register_title', 'assign_title', 'transfer_title') ORDER BY 1, 4""",
     "packs/auctions/bid": f"""
         SELECT event_order.seq AS event_seq, bid.id AS bid_id, bid.lot_id, bid.seq, bid.investor_id, bid.group_id,
                bid.cash_minor, bid.min_fill_minor, bid.rate_bps, bid.placed_at

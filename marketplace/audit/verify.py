@@ -34,9 +34,9 @@ CHART = {
     "seller_advance": ("lender", -1, True), "advance_in_transit": ("lender", -1, True),
     "withdrawal_in_transit": ("lender", -1, True), "provider_borrower": ("borrower", 1, False),
     "debtor_receipts": ("borrower", -1, True), "seller_residual": ("borrower", -1, True),
-    "residual_in_transit": ("borrower", -1, True), "suspense": ("borrower", -1, True),
-    "provider_platform": ("platform", 1, False), "platform_fees": ("platform", -1, False),
-    "platform_loss": ("platform", 1, False),
+    "residual_in_transit": ("borrower", -1, True), "seller_cash": ("borrower", -1, True),
+    "suspense": ("borrower", -1, True), "provider_platform": ("platform", 1, False),
+    "platform_fees": ("platform", -1, False), "platform_loss": ("platform", 1, False),
 }  # fmt: skip
 
 
@@ -263,6 +263,7 @@ class Replay:
         self.holds: dict[str, tuple[str, int]] = {}
         self.titles: dict[str, list[Any]] = {}  # receivable: [face, holdings]
         self.keys: set[str] = set()
+        self.sold: set[str] = set()
         self.entries = self.moves = 0
 
     def take(self, seq: int, event: Row) -> None:
@@ -275,7 +276,7 @@ class Replay:
                 self._hold(seq, event["subject_id"], after)
             elif verb == "resolve_holds":
                 self._free(seq, after["holds"])
-            elif verb in ("register_title", "assign_title", "end_title"):
+            elif verb in ("register_title", "assign_title", "transfer_title", "revive_title", "end_title"):
                 self._title(seq, verb, event["subject_id"], event.get("before") or {}, after)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise Wrong(f"event {seq} ({verb}) lacks what it must state: {error!r}") from None
@@ -337,6 +338,13 @@ class Replay:
             raise Wrong(f"event {seq}: receivable {receivable} has no living title")
         elif before["holdings"] != title[1]:
             raise Wrong(f"event {seq}: the holdings before do not follow from the log")
+        if verb == "transfer_title":
+            self._transfer(seq, receivable, title[1], after)
+        elif verb == "revive_title":
+            demand(held == title[1] and len(held) == 1, f"event {seq}: {receivable} comes back and moves at once")
+        elif after.get("cause") == "award":
+            demand(receivable not in self.sold, f"event {seq}: receivable {receivable} is sold twice")
+            self.sold.add(receivable)
         edge = 0
         for _, first, beyond in held:
             demand(first == edge and beyond > first, f"event {seq}: the units of {receivable} overlap or leave a gap")
@@ -346,12 +354,31 @@ class Replay:
         title[1] = held
         self.moves += 1
 
+    def _transfer(self, seq: int, receivable: str, held: list[list[Any]], after: Row) -> None:
+        """Check that just the units named went from the giver, who held them all, to the taker."""
+        giver, taker = after["from_owner"], after["to_owner"]
+        first, beyond = int(after["first_unit"]), int(after["first_unit"]) + int(after["units"])
+        given = [row for row in held if row[1] < beyond and first < row[2]]
+        demand(beyond > first and giver != taker, f"event {seq}: a transfer of nothing")
+        whole = sum(min(row[2], beyond) - max(row[1], first) for row in given) == beyond - first
+        demand(whole and all(row[0] == giver for row in given),
+               f"event {seq}: units of {receivable} are transferred by one who does not hold them")  # fmt: skip
+        opened = [[taker, first, beyond]]
+        opened += [[giver, given[0][1], first]] if given[0][1] < first else []
+        opened += [[giver, beyond, given[-1][2]]] if given[-1][2] > beyond else []
+        demand(sorted(after["opened"], key=lambda row: row[1]) == sorted(opened, key=lambda row: row[1]),
+               f"event {seq}: other units of {receivable} moved than were transferred")  # fmt: skip
+        stays = [row for row in held if row not in given]
+        demand(after["holdings"] == sorted(stays + opened, key=lambda row: row[1]),
+               f"event {seq}: the holdings after do not follow from the transfer")  # fmt: skip
+
     def dump(self) -> Iterator[list[Any]]:
         """Return the state as lines of JSON, to open a later bundle with."""
         yield from (["account", who, *name, posted, on_hold] for who, (name, posted, on_hold) in self.accounts.items())
         yield from (["hold", hold, account, minor] for hold, (account, minor) in self.holds.items())
         yield from (["title", receivable, face, held] for receivable, (face, held) in self.titles.items())
         yield from (["key", key] for key in self.keys)
+        yield from (["sold", receivable] for receivable in self.sold)
 
     def load(self, row: list[Any]) -> None:
         """Take one line of an opening state."""
@@ -364,6 +391,8 @@ class Replay:
                 self.titles[receivable] = [int(face), held]
             case ["key", key]:
                 self.keys.add(key)
+            case ["sold", receivable]:
+                self.sold.add(receivable)
             case _:
                 raise Wrong(f"the opening state has a line of no known kind: {row!r:.80}")
 
@@ -522,8 +551,9 @@ def posting_rows(event: Row) -> list[Row]:
 
 def holding_rows(event: Row) -> list[Row]:
     """Return what the title pack must say about a move of title."""
+    after = event["after"]
     return [{"receivable_id": event["subject_id"], "owner_id": owner, "first_unit": first, "beyond_unit": beyond}
-            for owner, first, beyond in event["after"]["holdings"]]  # fmt: skip
+            for owner, first, beyond in after.get("opened", after["holdings"])]  # fmt: skip
 
 
 def own_row(name: str, *fields: str) -> Reader:
@@ -540,7 +570,7 @@ PROVED: dict[str, dict[str, Reader]] = {
     "packs/access/look_up": dict.fromkeys(("look_up", "export_bundle", "replay_auction"), access_row),
     "packs/journal/posting": {"post_entry": posting_rows},
     "packs/journal/hold": {"place_hold": own_row("hold_id", "account_id", "minor", "subject_kind", "subject_id")},
-    "packs/title/holding": {"register_title": holding_rows, "assign_title": holding_rows},
+    "packs/title/holding": dict.fromkeys(("register_title", "assign_title", "transfer_title"), holding_rows),
     "packs/auctions/bid": {
         "place_bid": own_row("bid_id", "lot_id", "seq", "investor_id", "cash_minor", "min_fill_minor", "rate_bps")},
     "packs/auctions/award": {
@@ -802,7 +832,7 @@ class Verification:
         self._say("sequence", f"dense from {first} to {last - 1}", seen)
         self._say("bodies", "each stored byte string hashes to its leaf", seen)
         self._say("ledger", "entries balance by currency and pool; no guarded balance dips below zero", replay.entries)
-        self._say("title", "the units of every receivable sum to its face at every move", replay.moves)
+        self._say("title", "units sum to face at every move, nothing is sold twice, each transfer is of units its giver held", replay.moves)
         self._say("awards", "each award recomputes from its book, and its book from the bids placed",
                   len(auctions.awards))  # fmt: skip
         self._say("packs", "CSV and JSON lines agree, and what events state is what the packs print",

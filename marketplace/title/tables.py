@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, LargeBinary, Text
+from sqlalchemy import ForeignKey, LargeBinary, Text, func, text
 from sqlalchemy.dialects.postgresql import INT8RANGE, TSTZRANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,6 +32,13 @@ class TitleHolding(Base):
         ExcludeConstraint(
             ("receivable_id", "="), ("units", "&&"), ("held_during", "&&"), name="ex_holding_one_owner", using="gist"
         ),
+        ExcludeConstraint(
+            ("receivable_id", "="),
+            (func.lower(text("held_during")), "<>"),
+            name="ex_holding_sold_once",
+            using="gist",
+            where=text("cause = 'award'"),
+        ),
     )
 
     id: Mapped[Id]
@@ -46,6 +53,16 @@ class Tombstone(Base):
     """Why a registered receivable left the market; its key stays taken."""
 
     __tablename__ = "tombstone"
+
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("title.receivable_id"), primary_key=True)
+    at: Mapped[Created] = mapped_column(primary_key=True)
+    reason_code: Mapped[str] = mapped_column(Text)
+
+
+class TitleReturn(Base):
+    """A withdrawn receivable that came back, under its own key and with its seller still holding all of it."""
+
+    __tablename__ = "title_return"
 
     receivable_id: Mapped[UUID] = mapped_column(ForeignKey("title.receivable_id"), primary_key=True)
     at: Mapped[Created] = mapped_column(primary_key=True)
