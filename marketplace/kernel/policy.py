@@ -58,12 +58,23 @@ class Fees:
 
 
 @dataclass(frozen=True)
+class Secondary:
+    """How holdings change hands between investors."""
+
+    open_hours: int
+    open_hours_max: int
+    first_refusal_hours: int
+    fee_bps: int
+
+
+@dataclass(frozen=True)
 class Collection:
     """Days from the due date to each step of collection."""
 
     reminder_days_before: int
     overdue_days: int
     recourse_days: int
+    buy_back_days: int
     par_days: int
     delinquent_days: int
     recovery_days: int
@@ -114,6 +125,7 @@ class Policy:
     bulk: Bulk
     auction: Auction
     fees: Fees
+    secondary: Secondary
     collection: Collection
     rating: Rating
     session: Session
