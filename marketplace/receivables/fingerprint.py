@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 from marketplace.receivables.look_alikes import folded
@@ -19,9 +20,12 @@ LONG = (
 )
 SHORT = "RE|RG|FA|FV|NO|NR"
 LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
-LEADING = re.compile(f"(?:{LONG})|(?:{SHORT})(?=[0-9])")
+LEADING = re.compile(f"^(?:(?:{LONG})|(?:{SHORT})(?=[0-9]))")
 SEPARATORS = re.compile(r"[^\w]|_")
-VERSION = b"duebill/exact-key/1"
+WHOLE = re.compile(r"(?:19|20)[0-9]{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))?")  # a year or a date
+TRAILING = re.compile(r"[0-9]+$")
+# 2: separators between groups of digits stay where they tell two numbers apart.
+VERSION = b"duebill/exact-key/2"
 CREDIT = frozenset(
     ["81", "83", "261", "262", "296", "308", "381", "396", "420", "458", "502", "503", "532", "TD04", "TD08"]
 )
@@ -31,24 +35,36 @@ DEBIT = frozenset(["80", "82", "84", "383", "TD05", "TD09"])
 def canonical_number(text: str) -> str:
     """Return the invoice number without what is only cosmetic.
 
-    Folded: case, width, accents, look-alike letters of other alphabets. Dropped: separators, leading
-    words that only
-    say "invoice" or "number", leading zeros. Kept: everything else, so that no two numbers one seller
-    may honestly
-    use for two invoices become one more often than the dropped separators make them.
+    Folded: case, width, accents, look-alike letters of other alphabets. Dropped: leading words that only say "invoice"
+    or "number", leading zeros, separators. Kept as a full stop: a separator between two groups of digits that could be
+    cut elsewhere, so that 1-11, 11-1 and 111 stay three numbers. It goes where the groups can be cut in one way only:
+    after a year or a date, and before a padded counter (2026/17, 20261001-5, 4-0012).
     Applying it twice changes nothing. A number of nothing but such signs stays as it was folded.
     """
-    words = SEPARATORS.sub(" ", folded(text)).split()
-    while words and LEADING_WORD.fullmatch(words[0]):
-        words = words[1:]
-    number = "".join(words)
-    while number:
-        shorter = LEADING.sub("", number, count=1) if LEADING.match(number) else number
-        shorter = shorter.lstrip("0") or ("0" if shorter else "")
-        if shorter == number:
-            return number
-        number = shorter
-    return folded(text).strip()
+    number = ""
+    for word in number_words(text):
+        number += "." * _ambiguous(number, word) + word
+    return number or folded(text).strip()
+
+
+def number_words(text: str) -> list[str]:
+    """Return the folded groups of a number between its separators, without leading words and leading zeros."""
+    flat = folded(text)
+    words = SEPARATORS.sub(" ", flat).split()
+    while words:
+        first = "" if LEADING_WORD.fullmatch(words[0]) else LEADING.sub("", words[0], count=1)
+        first = first.lstrip("0")
+        if first == words[0]:
+            return words
+        words = [first, *words[1:]] if first else words[1:]
+    return ["0"] if "0" in flat else []
+
+
+def _ambiguous(number: str, word: str) -> bool:
+    """Say whether the digits that end one group and begin the next could as well be cut elsewhere."""
+    if not (number[-1:].isdecimal() and word[0].isdecimal()) or word[0] == "0":
+        return False
+    return not WHOLE.fullmatch(TRAILING.search(number)[0])  # type: ignore[index]
 
 
 def document_class(type_code: str) -> str:
@@ -110,6 +126,10 @@ PHRASES = (
     ("BESLOTEN VENNOOTSCHAP", "BV"),
 )
 COUNTRY_OF_PREFIX = {"EL": "GR", "XI": "GB"}
+_VAT_COUNTRIES = "AT BE BG CH CY CZ DE DK EE EL ES FI FR GB GR HR HU IE IT LI LT LU LV MT NL NO PL PT RO SE SI SK XI"
+VAT_COUNTRIES = frozenset(_VAT_COUNTRIES.split())
+VAT_ENDINGS = {"NO": ("MVA",), "CH": ("MWST", "TVA", "IVA")}
+NUMBER_SIGNS_MIN = 5
 
 
 @dataclass(frozen=True)
@@ -121,6 +141,18 @@ class Identity:
     legal: str
     name: str
     country: str
+
+    @cached_property
+    def vat_core(self) -> str:
+        """The VAT number without the country it may or may not be written with."""
+        return self.vat[2:] if self.vat[:2] in VAT_COUNTRIES else self.vat
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """Every number that tells this party from others, bare, whichever field it stood in."""
+        return frozenset(
+            number.lstrip("0") for number in (self.legal, self.vat_core) if len(number) >= NUMBER_SIGNS_MIN
+        )
 
     @property
     def key(self) -> str:
@@ -134,7 +166,7 @@ def identity(legal_id: str | None, vat: str | None, name: str | None, country: s
     """Return the normalised identity a document gives a party."""
     vat_number = _vat(vat or "")
     land = folded(country or "").strip()[:2]
-    if not land and vat_number[:2].isalpha():
+    if not land and vat_number[:2] in VAT_COUNTRIES:
         land = COUNTRY_OF_PREFIX.get(vat_number[:2], vat_number[:2])
     return Identity(vat_number, _legal(legal_id or "", land) or _legal_from_vat(vat_number), _name(name or ""), land)
 
@@ -149,12 +181,30 @@ def party_key(legal_id: str | None, vat: str | None, name: str | None, country: 
 
 
 def same_party(one: Identity, other: Identity) -> bool:
-    """Say whether two identities are one party: nothing both know differs, and something both know is
-    the same.
+    """Say whether two identities are one party: for the exact key, so never on a guess.
 
-    Names alone are enough only where neither VAT number nor registration contradicts and the countries agree.
+    The registration decides where both give one: companies of one VAT group share a VAT number, and a company may have
+    VAT numbers in several countries. Else the VAT number decides, else one's registration that is the other's VAT
+    number. Names decide only where no number can be compared and the countries agree.
     """
-    return agree(one, other) and _closeness(one, other) > 0
+    land = not (one.country and other.country and one.country != other.country)
+    named = bool(one.name) and one.name == other.name
+    if one.legal and other.legal:
+        if _same_registration(one.legal, other.legal):
+            return land or named
+        if one.legal not in other.numbers and other.legal not in one.numbers:
+            return False
+    if one.vat and other.vat:
+        return one.vat_core == other.vat_core and land
+    return land and (bool(one.numbers & other.numbers) or named)
+
+
+def _same_registration(one: str, other: str) -> bool:
+    """Say whether two registrations are one; a SIRET begins with the SIREN of the company it is a place of."""
+    if one == other:
+        return True
+    short, long = sorted((one, other), key=len)
+    return len(long) == 14 and len(short) == 9 and long.isdecimal() and long.startswith(short)
 
 
 class PartyBook:
@@ -203,13 +253,18 @@ def _compact(text: str) -> str:
 
 def _vat(text: str) -> str:
     number = _compact(text)
-    return number.removesuffix("MVA") if number.startswith("NO") else number
+    country = number[:2] if number[:2] in VAT_COUNTRIES else ""
+    for ending in VAT_ENDINGS.get(country, ()):
+        number = number.removesuffix(ending)
+    if country in ("GB", "XI") and len(number) == 14:
+        return number[:11]  # the last three digits tell branches of one trader apart
+    return number
 
 
 def _legal(text: str, country: str) -> str:
     number = _compact(text)
-    if country and number.startswith(country) and number[len(country) :].isdigit():
-        number = number[len(country) :]
+    if number[:2] in VAT_COUNTRIES and number[2:].isdigit():
+        number = number[2:]
     if country == "FR" and len(number) == 14 and number.isdigit():
         number = number[:9]  # a SIRET names an establishment of the SIREN's company
     return number.lstrip("0")

@@ -71,6 +71,8 @@ def folded(text: str) -> str:
 
     Shape: only letters, digits and whatever separators were there; marks (accents) are dropped.
     """
+    if text.isascii():
+        return text.upper()
     for _ in range(ROUNDS_MAX):
         again = _once(text)
         if again == text:

@@ -6,56 +6,18 @@ It knows honest patterns: the monthly invoice of the same amount, instalments, p
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import date
-from typing import Literal
 
 from rapidfuzz.distance import DamerauLevenshtein
 
 from marketplace.kernel.words import N_
 from marketplace.receivables.fingerprint import canonical_number, document_class
+from marketplace.receivables.matching.claim import Claim, Finding, NearMatch
+from marketplace.receivables.matching.number import READ_ALIKE
 
-# Within one alphabet these are read for each other. Only here: a seller may honestly use both in one place.
-READ_ALIKE = str.maketrans({"O": "0", "Q": "0", "D": "0", "I": "1", "L": "1", "S": "5", "B": "8", "Z": "2", "G": "6"})
+__all__ = ["Claim", "Finding", "NearMatch", "compare", "nearest"]
+
 DUE_BUCKET_DAYS = 7
 HOLD_AT = 100
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim as the matcher sees it. Parties are the market's own identities; amounts are minor units."""
-
-    seller: str
-    debtor: str
-    number: str
-    document_type: str
-    currency: str
-    amount_minor: int
-    issued_on: date | None = None
-    due_on: date | None = None
-    purchase_order: str | None = None
-    lines: tuple[tuple[str, int], ...] = ()  # (what was sold, net minor)
-    document_sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing two claims share or differ in: a stable code, its weight, and words with both values."""
-
-    code: str
-    weight: int
-    words: str
-    params: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class NearMatch:
-    """The verdict on a pair: same (the exact key would block), hold (a person must look) or apart; with
-    the diff."""
-
-    verdict: Literal["same", "hold", "apart"]
-    score: int
-    findings: tuple[Finding, ...]
 
 
 def compare(new: Claim, old: Claim) -> NearMatch:

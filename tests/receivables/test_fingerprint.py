@@ -47,6 +47,11 @@ PEPPER = b"a pepper of the tests"
         ("invoice no. A100", "A100"),
         ("INVA100", "A100"),
         ("RE-A100", "A100"),
+        ("1-11", "1.11"),
+        ("11-1", "11.1"),
+        ("2026/1/11", "20261.11"),
+        ("00-15", "15"),
+        ("INV-0", "0"),
         ("INVERNESS-1", "ERNESS1"),  # odd to read, but no other number becomes the same
         ("REA100", "REA100"),
         ("000", "0"),
@@ -73,7 +78,9 @@ def test_canonising_twice_changes_nothing(text: str) -> None:
     assert canonical_number(once) == once
 
 
-NUMBERS = st.from_regex(r"[A-Z]{0,3}[1-9][0-9]{0,7}([-/][0-9]{1,4})?", fullmatch=True)
+NUMBERS = st.from_regex(
+    r"[A-Z]{0,3}([1-9][0-9]{0,7}|20[0-9]{2}[-/][0-9]{1,4}|[1-9][0-9]{0,7}[-/]0[0-9]{1,4})", fullmatch=True
+)
 
 
 @given(NUMBERS)

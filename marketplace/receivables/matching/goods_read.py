@@ -1,0 +1,75 @@
+"""Lines, order, contract and notes of a claim in the forms that are compared."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from marketplace.receivables.fingerprint import SEPARATORS
+from marketplace.receivables.look_alikes import folded
+
+WORD = re.compile(r"[^\W\d_]{3,}")
+LONG_NUMBER = re.compile(r"(?<![A-Z0-9])[A-Z]{0,4}[-/]?[0-9][0-9A-Z/-]{3,18}")
+REFERENCES_MAX = 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its folded words, net minor units, quantity and unit price, None where not said."""
+
+    words: str
+    amount_minor: int | None
+    quantity: float | None
+    price_minor: int | None
+
+    @cached_property
+    def root(self) -> str:
+        """The words without figures and short words: what was sold, not when or which."""
+        return " ".join(WORD.findall(self.words)) or self.words
+
+
+@dataclass(frozen=True)
+class GoodsRead:
+    """What was sold, and by which order, contract and notes it is said to be."""
+
+    lines: tuple[Line, ...]
+    order: str
+    contract: str
+    notes: str
+
+    @cached_property
+    def net_minor(self) -> int | None:
+        """The sum of the lines, None without lines or where one has no amount."""
+        amounts = [line.amount_minor for line in self.lines]
+        return sum(amount for amount in amounts if amount is not None) if amounts and None not in amounts else None
+
+    @cached_property
+    def counted(self) -> "Counter[tuple[str, int | None]]":
+        """The lines as (words, amount), to compare them in any order."""
+        return Counter((line.words, line.amount_minor) for line in self.lines)
+
+    @cached_property
+    def references(self) -> frozenset[str]:
+        """Numbers that notes and lines mention: an order or an earlier invoice may hide there."""
+        said = " ".join((self.notes, *(line.words for line in self.lines)))
+        return frozenset(bare(found) for found in LONG_NUMBER.findall(said))
+
+
+@lru_cache(maxsize=65_536)
+def bare(text: str) -> str:
+    """Return the letters and digits of a reference: PO-77/12 and po 7712 are one."""
+    return SEPARATORS.sub("", folded(text))
+
+
+def read_goods(
+    lines: Sequence[tuple[object, ...]], order: str | None, contract: str | None, notes: str | None
+) -> GoodsRead:
+    """Return the goods of a claim; `lines` are (words, net minor) or (words, net minor, quantity, price minor)."""
+    return GoodsRead(
+        tuple(_line(*line) for line in lines), bare(order or ""), bare(contract or ""), folded(notes or "")
+    )
+
+
+def _line(words: object, amount: object = None, quantity: object = None, price: object = None) -> Line:
+    return Line(" ".join(folded(str(words)).split()), amount, quantity, price)  # type: ignore[arg-type]

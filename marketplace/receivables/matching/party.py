@@ -1,0 +1,112 @@
+"""Who is who on two papers: one party, kin (a sister company, an alias), unknown, or another."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+from rapidfuzz import fuzz
+
+from marketplace.receivables.fingerprint import Identity, same_party
+
+# Words that say what kind of company it is, where it is or whose; none of them tells one company from another.
+_FORMS = (
+    "LTD LLC LLP INC CORP CO PLC GMBH AG KG OHG UG SE EK GBR SA SAS SARL SL SLU SRL SPA SNC BV NV BVBA SRO AS ASA AB "
+    "OY OYJ APS KFT ZRT DOO DD SP ZOO Z O OO PTY PTE LP GP AND THE DE DES LA LE LES DER DIE DAS EL OF VAN MBH CIE C"
+)
+_GENERAL = (
+    "GROUP HOLDING HOLDINGS INTERNATIONAL GLOBAL EUROPE EUROPEAN TRADING SERVICES SERVICE SOLUTIONS STORES STORE "
+    "RETAIL LOGISTICS ENTERPRISES PARTNERS PARTNER VENTURES INDUSTRIES SYSTEMS NORTH SOUTH EAST WEST NORTHERN "
+    "SOUTHERN EASTERN WESTERN GB UK HK EU USA DEUTSCHLAND FRANCE ITALIA ESPANA NEDERLAND IRELAND SCOTLAND WALES "
+    "ENGLAND BRANCH DIVISION SUPPLIES SUPPLY PRODUCTS PROPERTY PROPERTIES FINANCE OPERATIONS DISTRIBUTION SALES"
+)
+FORMS, GENERAL = frozenset(_FORMS.split()), frozenset(_GENERAL.split())
+ALIKE_AT = 88.0
+STEM_ALIKE_AT = 80.0
+
+
+class Kinship(IntEnum):
+    """What two papers say of one side of the debt, the nearer the higher."""
+
+    OTHER = 0
+    UNKNOWN = 1
+    LOOSE = 2  # one distinctive word in common: perhaps a group
+    KIN = 3  # an alias, a sister, a misspelling, or the same VAT group
+    SAME = 4
+
+
+@dataclass(frozen=True)
+class NameRead:
+    """A name without its legal form: its words, the first that tells it apart, and its initials."""
+
+    words: tuple[str, ...]
+    stem: str
+    initials: str
+
+    @property
+    def text(self) -> str:
+        """The words as one text."""
+        return " ".join(self.words)
+
+
+@lru_cache(maxsize=65_536)
+def read_name(name: str) -> NameRead:
+    """Return a normalised name (`Identity.name`) in the forms that are compared."""
+    said = name.split()
+    words = tuple(word for word in said if word not in FORMS) or tuple(said)
+    telling = [word for word in words if word not in GENERAL and len(word) > 1] or list(words)
+    initials = "".join(word[0] for word in words if word != "AND")
+    return NameRead(words, telling[0] if telling else "", initials if len(initials) >= 2 else "")
+
+
+def kinship(mine: str, theirs: str, one: Identity | None, other: Identity | None, same_group: bool) -> Kinship:
+    """Return how near two parties are. `mine` and `theirs` are the market's own identities, empty where unknown.
+
+    Two that the market itself tells apart are never SAME, whatever their papers say.
+    """
+    if mine and theirs:
+        if mine == theirs:
+            return Kinship.SAME
+        if same_group:
+            return Kinship.KIN
+    elif one is not None and other is not None and same_party(one, other):
+        return Kinship.SAME
+    if one is None or other is None:
+        return Kinship.OTHER if mine and theirs else Kinship.UNKNOWN
+    return _on_paper(one, other)
+
+
+def _on_paper(one: Identity, other: Identity) -> Kinship:
+    if one.numbers & other.numbers:
+        return Kinship.KIN
+    if not one.name or not other.name:
+        return Kinship.OTHER if one.numbers and other.numbers else Kinship.UNKNOWN
+    return _by_name(*sorted((one.name, other.name)))
+
+
+@lru_cache(maxsize=65_536)
+def _by_name(one: str, other: str) -> Kinship:
+    left, right = read_name(one), read_name(other)
+    if left.words == right.words or fuzz.token_sort_ratio(left.text, right.text) >= ALIKE_AT:
+        return Kinship.KIN
+    if _short_for(left, right) or _short_for(right, left):
+        return Kinship.KIN
+    fewer, more = sorted((set(left.words) - GENERAL, set(right.words) - GENERAL), key=len)
+    if fewer and fewer <= more:
+        return Kinship.KIN
+    if left.stem == right.stem or fuzz.ratio(left.stem, right.stem) >= STEM_ALIKE_AT:
+        return Kinship.LOOSE
+    return Kinship.LOOSE if any(len(word) > 3 for word in fewer & more) else Kinship.OTHER
+
+
+def _short_for(short: NameRead, long: NameRead) -> bool:
+    """Say whether one name is the initials of the other: IBM, M and S."""
+    letters = "".join(word for word in short.words if word != "AND")
+    return 2 <= len(letters) <= 5 and letters == long.initials and len(long.words) >= 2
+
+
+def anchors(market: str, who: Identity | None, name: NameRead) -> list[str]:
+    """Return up to two texts under which a party is looked up: its surest number, and the stem of its name."""
+    found = [f"#{market}"] if market else []
+    if not found and who is not None and who.numbers:
+        found = [f"#{min(who.numbers, key=lambda number: (len(number), number))}"]
+    return [*found, name.stem] if name.stem else found
