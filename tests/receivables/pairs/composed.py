@@ -11,7 +11,7 @@ from tests.receivables.pairs import edits, near
 from tests.receivables.pairs.edits import Edit
 from tests.receivables.pairs.exact import Make
 from tests.receivables.pairs.goods import goods, line
-from tests.receivables.pairs.listings import Listing, Trade, copied
+from tests.receivables.pairs.listings import Listing, Trade, copied, later
 from tests.receivables.pairs.near import TRACES, Trick, billed, next_number, same_number_and, tricked
 from tests.receivables.pairs.numbers import NEAR
 
@@ -109,7 +109,7 @@ def rewritten(rng: Random, by: Trade, listing: Listing) -> None:
     net = sum(each["amount_minor"] for each in listing["lines"])
     share = [net * (i + 1) // len(new) - net * i // len(new) for i in range(len(new))]
     listing["lines"] = [line(each["description"], 1, minor) for each, minor in zip(new, share, strict=True)]
-    edits.later(listing, rng.choice([-40, -21, 12, 19, 33, 47]))
+    later(listing, rng.choice([-40, -21, 12, 19, 33, 47]))
     edits.due_date(rng, listing)
     edits.order_replaced(rng, listing)
     edits.notes(rng, listing)

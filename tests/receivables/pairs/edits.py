@@ -64,7 +64,7 @@ def net_for_gross(_rng: Random, listing: Listing) -> None:
 
 def prepaid_moved(rng: Random, listing: Listing) -> None:
     """A prepayment invented, or one left out."""
-    total = listing.get("total_minor", listing["amount_due_minor"])
+    total = listing["total_minor" if "total_minor" in listing else "amount_due_minor"]
     prepaid = 0 if listing.get("prepaid_minor") else total * rng.choice([5, 10, 25, 30]) // 100
     listing.update(total_minor=total, prepaid_minor=prepaid, amount_due_minor=total - prepaid)
 

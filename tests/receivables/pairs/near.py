@@ -11,7 +11,7 @@ from tests.receivables.pairs import edits
 from tests.receivables.pairs.edits import Edit
 from tests.receivables.pairs.exact import VATS, Make, Pair
 from tests.receivables.pairs.goods import Line, line
-from tests.receivables.pairs.listings import IDS, Listing, Trade, copied, invoice, named, series
+from tests.receivables.pairs.listings import IDS, Listing, Trade, copied, invoice, later, named, series
 from tests.receivables.pairs.numbers import NEAR, Rewrite
 
 Trick = Callable[[Random, Trade, Listing], None]
@@ -133,13 +133,13 @@ def credit_and_rebill(rng: Random, by: Trade, listing: Listing) -> None:
     words = ["Replaces invoice {}.", "Ersetzt Rechnung {}.", "Annule et remplace la facture {}.", "Re-bill of {}",
              "Credit note issued for {}; this invoice stands in its place."]  # fmt: skip
     listing["notes"] = rng.choice(words).format(old)
-    edits.later(listing, rng.randrange(3, 40))
+    later(listing, rng.randrange(3, 40))
     next_number(rng, by, listing)
 
 
 def silent_rebill(rng: Random, by: Trade, listing: Listing) -> None:
     """Billed again within the week, the old one credited elsewhere, and not saying so."""
-    edits.later(listing, rng.randrange(1, 7))
+    later(listing, rng.randrange(1, 7))
     if rng.random() < 0.5:
         edits.order_altered(rng, listing)
     next_number(rng, by, listing)
