@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from marketplace.title.rules import Holding
-from marketplace.title.tables import Title, TitleHolding
+from marketplace.title.tables import Title, TitleHolding, Tombstone
 
 COLUMNS = (
     TitleHolding.owner_id,
@@ -43,6 +43,16 @@ def chain(session: Session, receivable_id: UUID) -> list[Holding]:
 def registered_as(session: Session, key: bytes) -> UUID | None:
     """Return the receivable registered under an exact key, withdrawn or not."""
     return session.execute(select(Title.receivable_id).where(Title.key == key)).scalar_one_or_none()
+
+
+def left_because(session: Session, receivable_id: UUID) -> str | None:
+    """Return the reason code with which a receivable last left the market unsold; None if it never did."""
+    return session.execute(
+        select(Tombstone.reason_code)
+        .where(Tombstone.receivable_id == receivable_id)
+        .order_by(Tombstone.at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
 
 
 def broken_titles(session: Session) -> list[UUID]:
