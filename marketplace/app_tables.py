@@ -4,7 +4,19 @@ import importlib
 
 from marketplace.db import Base
 
-ROOMS = ("audit", "parties", "ledger", "title", "receivables", "rating", "payments", "trading", "servicing", "jobs")
+ROOMS = (
+    "audit",
+    "parties",
+    "ledger",
+    "title",
+    "receivables",
+    "rating",
+    "payments",
+    "trading",
+    "servicing",
+    "exchange",
+    "jobs",
+)
 
 for room in ROOMS:
     importlib.import_module(f"marketplace.{room}.tables")

@@ -97,9 +97,7 @@ def evaluate(key: Key, elements: Sequence[bytes]) -> list[bytes]:
     return [ristretto.times(key.secret, ristretto.element(one)) for one in elements]
 
 
-def evaluate_proved(
-    key: Key, elements: Sequence[bytes], with_scalar: bytes | None = None
-) -> tuple[list[bytes], bytes]:
+def evaluate_proved(key: Key, elements: Sequence[bytes], with_scalar: bytes | None = None) -> tuple[list[bytes], bytes]:
     """Multiply blinded elements by the key and prove it, once for them all. Source: RFC 9497 §3.3.2 and §2.2.1.
 
     Raises: InvalidInput("bad_element", "bad_batch").

@@ -84,6 +84,20 @@ class Collection:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """How claims are told apart from other markets' claims; a registry and its peers share the last five numbers."""
+
+    registry_required: bool
+    lease_days: int
+    renew_days: int
+    ask_again_hours: int
+    clock_skew_seconds: int
+    batch_max: int
+    requests_per_minute_max: int
+    claims_per_hour_max: int
+
+
+@dataclass(frozen=True)
 class Rating:
     """From figures to PD, from PD to price. Assumptions are labelled so in the file."""
 
@@ -127,6 +141,7 @@ class Policy:
     fees: Fees
     secondary: Secondary
     collection: Collection
+    exchange: Exchange
     rating: Rating
     session: Session
 
@@ -152,6 +167,6 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return _build(kind, value, where)
     if isinstance(value, list):
         return tuple(value)
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{where} must be {kind.__name__}")
     return value
