@@ -45,7 +45,7 @@ class BulkFileRow(Base):
 
 
 class BulkPieceRow(Base):
-    """Up to 4 MiB of a file, known by their hash. Kept until the upload is over; what is listed is kept as a document."""
+    """Up to 4 MiB of a file, known by their hash. Kept until the upload is over; what is read is a document."""
 
     __tablename__ = "bulk_piece"
 

@@ -55,7 +55,7 @@ def _upload() -> None:
             state_since timestamptz NOT NULL DEFAULT market_now(),
             created_at timestamptz NOT NULL DEFAULT market_now())""")
     state_machine("bulk_upload", UPLOAD_STATES, UPLOAD_MOVES)
-    keep_columns("bulk_upload", "id", "seller_id", "user_id", "name", "manifest_sha256", "list_as_read", "created_at")
+    keep_columns("bulk_upload", "id", "seller_id", "user_id", "name", "manifest_sha256", "created_at")
     no_delete("bulk_upload")
     require_event("bulk_upload")
     run("CREATE UNIQUE INDEX uq_bulk_upload_receiving ON bulk_upload (seller_id, manifest_sha256) "
