@@ -12,7 +12,7 @@ from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.party import NameRead, read_name
 
 # (what was sold, net minor) or (what was sold, net minor, quantity, unit price minor)
-ClaimLine = tuple[str, int] | tuple[str, int, float | None, int | None]
+ClaimLine = tuple[str, int | None] | tuple[str, int | None, float | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -91,3 +91,8 @@ class NearMatch:
     verdict: Literal["same", "hold", "apart"]
     score: int
     findings: tuple[Finding, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the exact key itself is the same: the register's unique index refuses the second one."""
+        return self.verdict == "same" and any(finding.code == "same_number" for finding in self.findings)

@@ -8,10 +8,10 @@ from functools import cached_property, lru_cache
 
 from marketplace.receivables.fingerprint import SEPARATORS
 from marketplace.receivables.look_alikes import folded
+from marketplace.receivables.matching.particulars import Particulars, read_particulars
 
 WORD = re.compile(r"[^\W\d_]{3,}")
-LONG_NUMBER = re.compile(r"(?<![A-Z0-9])[A-Z]{0,4}[-/]?[0-9][0-9A-Z/-]{3,18}")
-REFERENCES_MAX = 4
+LONG_NUMBER = re.compile(r"(?<![A-Z0-9])[A-Z]{0,4}[-/ ]?[0-9][0-9A-Z/-]{2,18}")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,15 @@ class Line:
     def root(self) -> str:
         """The words without figures and short words: what was sold, not when or which."""
         return " ".join(WORD.findall(self.words)) or self.words
+
+    @cached_property
+    def unit_minor(self) -> int | None:
+        """The unit price, worked out from amount and quantity where it is not said."""
+        if self.price_minor is not None:
+            return self.price_minor
+        if self.amount_minor is None or not self.quantity:
+            return None
+        return round(self.amount_minor / self.quantity)
 
 
 @dataclass(frozen=True)
@@ -50,10 +59,32 @@ class GoodsRead:
         return Counter((line.words, line.amount_minor) for line in self.lines)
 
     @cached_property
+    def amounts(self) -> "Counter[int | None]":
+        """The amounts of the lines, to compare them in any order."""
+        return Counter(line.amount_minor for line in self.lines)
+
+    @cached_property
+    def text(self) -> str:
+        """The words of all lines, in one order whatever order the lines stand in."""
+        return " ".join(sorted(line.words for line in self.lines))
+
+    @cached_property
+    def particulars(self) -> Particulars:
+        """What lines and notes say to tell this delivery, month or instalment from others."""
+        return read_particulars(self.text, self.notes)
+
+    @cached_property
     def references(self) -> frozenset[str]:
         """Numbers that notes and lines mention: an order or an earlier invoice may hide there."""
-        said = " ".join((self.notes, *(line.words for line in self.lines)))
-        return frozenset(bare(found) for found in LONG_NUMBER.findall(said))
+        return frozenset(bare(found) for found in LONG_NUMBER.findall(f"{self.notes} {self.text}"))
+
+    def mentions(self, reference: str) -> bool:
+        """Say whether notes or lines mention a bare reference of four signs or more."""
+        return len(reference) >= 4 and (reference in self.references or reference in self._run_together)
+
+    @cached_property
+    def _run_together(self) -> str:
+        return SEPARATORS.sub("", self.notes)
 
 
 @lru_cache(maxsize=65_536)

@@ -1,0 +1,104 @@
+"""Orders, contracts and lines of two claims."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA
+
+from marketplace.kernel.words import N_
+from marketplace.receivables.matching.claim import Claim, Finding
+from marketplace.receivables.matching.goods_read import GoodsRead, Line
+
+REWRITTEN_AT, UNLIKE_BELOW = 60.0, 45.0
+
+
+def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
+    """Yield what order, contract and the numbers mentioned in notes say."""
+    mine, theirs = new.goods, old.goods
+    said: dict[str, object] = {"new": new.purchase_order or "-", "old": old.purchase_order or "-"}
+    if mine.order and theirs.order:
+        if mine.order == theirs.order:
+            yield Finding("same_order", 18, N_("They bill the same purchase order, %(new)s."), said)
+        elif min(len(mine.order), len(theirs.order)) >= 5 and OSA.distance(mine.order, theirs.order) == 1:
+            yield Finding("order_close", 0, N_("The purchase orders %(new)s and %(old)s differ in one sign."), said)
+        else:
+            yield Finding("other_order", -25, N_("They bill different purchase orders, %(new)s and %(old)s."), said)
+    elif theirs.mentions(mine.order) or mine.mentions(theirs.order):
+        yield Finding("order_mentioned", 18, N_("The purchase order of one is mentioned in the other."), said)
+    if mine.contract and theirs.contract and mine.contract != theirs.contract:
+        said = {"new": new.contract, "old": old.contract}
+        yield Finding("other_contract", -20, N_("They rest on different contracts, %(new)s and %(old)s."), said)
+    if _names(mine, old.read.compact) or _names(theirs, new.read.compact):
+        said = {"new": new.number, "old": old.number}
+        yield Finding("number_mentioned", 35, N_("One of %(new)s and %(old)s is mentioned in the other."), said)
+
+
+def _names(goods: GoodsRead, number: str) -> bool:
+    return len(number) >= 4 and goods.mentions(number)
+
+
+SAID = {
+    "same_lines": N_("Line by line the same goods at the same prices."),
+    "same_line_amounts": N_("Line by line the same amounts; the words differ."),
+    "lines_merged": N_("The lines add up to the same sum and read alike."),
+    "lines_scaled": N_("Every line is the same part of the other's."),
+    "part_of_lines": N_("The lines of one are among the lines of the other."),
+    "lines_shared": N_("Some lines are the same."),
+    "same_goods": N_("The same goods in other quantities or at other prices."),
+    "lines_alike": N_("The lines read alike."),
+    "other_lines": N_("The lines have nothing in common."),
+}
+
+
+def about_lines(new: Claim, old: Claim) -> Iterator[Finding]:
+    """Yield what the lines say: the same, rewritten, merged, a part of the others, or other goods."""
+    mine, theirs = new.goods, old.goods
+    if mine.lines and theirs.lines:
+        code, weight = lines(mine, theirs)
+        if code:
+            yield Finding(code, weight, SAID[code])
+
+
+def lines(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int]:
+    """Return the code of what two sets of lines have to do with each other and its weight. Symmetric."""
+    fewest, most = sorted((len(mine.lines), len(theirs.lines)))
+    if mine.counted == theirs.counted:
+        return "same_lines", 28 + 4 * min(most - 1, 5)
+    likeness = fuzz.token_sort_ratio(mine.text, theirs.text) if mine.text != theirs.text else 100.0
+    if mine.amounts == theirs.amounts and None not in mine.amounts:
+        if fewest >= 2:
+            return "same_line_amounts", 30 if likeness >= REWRITTEN_AT else 24
+        if likeness >= REWRITTEN_AT:
+            return "lines_alike", 14
+        return ("other_lines", -20) if likeness < UNLIKE_BELOW else ("", 0)
+    if most > fewest and mine.net_minor is not None and mine.net_minor == theirs.net_minor:
+        return "lines_merged", 18 if likeness >= REWRITTEN_AT else 10
+    shared = sum((mine.counted & theirs.counted).values())
+    if shared == fewest:
+        return "part_of_lines", 30 + 5 * min(shared, 4)
+    if shared:
+        return "lines_shared", 20 if 2 * shared >= most else 8
+    if (scaled := _scaled(mine.lines, theirs.lines)) is not None:
+        return scaled
+    if likeness >= REWRITTEN_AT:
+        return "lines_alike", 8
+    return ("other_lines", -25) if likeness < UNLIKE_BELOW else ("", 0)
+
+
+def _scaled(mine: tuple[Line, ...], theirs: tuple[Line, ...]) -> tuple[str, int] | None:
+    """Return what lines of the same words and other amounts say: every one the same part, or only the same goods."""
+    if Counter(line.words for line in mine) != Counter(line.words for line in theirs):
+        return None
+    pairs = list(zip(sorted(mine, key=_place), sorted(theirs, key=_place), strict=True))
+    known = [(a.amount_minor, b.amount_minor) for a, b in pairs if a.amount_minor and b.amount_minor]
+    if len(known) == len(pairs) >= 2:
+        parts = [a / b for a, b in known]
+        middle = sorted(parts)[len(parts) // 2]
+        if all(abs(part - middle) <= 0.01 * middle + 1 / abs(b) for part, (_, b) in zip(parts, known, strict=True)):
+            return "lines_scaled", 22 + 6 * min(len(pairs) - 2, 3)
+    return "same_goods", 5
+
+
+def _place(line: Line) -> tuple[str, int]:
+    return line.words, line.amount_minor or 0

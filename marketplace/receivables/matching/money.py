@@ -1,0 +1,94 @@
+"""Sums, currencies and dates of two claims."""
+
+from collections.abc import Iterator
+from math import isqrt
+
+from marketplace.kernel.words import N_
+from marketplace.receivables.matching.claim import Claim, Finding
+
+# Rates of VAT in percent by which a sum may have been moved between net and gross.
+# Source: standard rates of the EU and its neighbours, 2026.
+VAT_RATES = (15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27)
+ROUND_MINOR = (10_000, 1_000)
+DUE_BUCKET_DAYS = 7
+DAYS_NEAR = 20
+
+
+def about_sums(new: Claim, old: Claim) -> Iterator[Finding]:
+    """Yield what the sums say. Of two sums that agree, an odd one says more than a round one."""
+    both = bool(new.currency and old.currency)
+    if both and new.currency.upper() != old.currency.upper():
+        said: dict[str, object] = {"new": new.currency, "old": old.currency}
+        yield Finding("other_currency", -10, N_("One is in %(new)s, the other in %(old)s."), said)
+    code = amounts(new, old)
+    if code:
+        words, weight = SAID[code]
+        said = {"new": _written(new.amount_minor), "old": _written(old.amount_minor)}
+        yield Finding(code, weight - _roundness(new, code), words, said)
+
+
+SAID = {
+    "same_amount": (N_("The same amount, %(new)s."), 45),
+    "amount_closest": (N_("The amounts %(new)s and %(old)s differ by less than one in a thousand."), 42),
+    "amount_close": (N_("The amounts %(new)s and %(old)s differ by less than two percent."), 30),
+    "same_basis": (N_("The amounts %(new)s and %(old)s rest on the same sum before tax or payments on account."), 38),
+    "net_and_gross": (N_("The amounts %(new)s and %(old)s are apart by a rate of VAT."), 15),
+    "half_amount": (N_("One of the amounts %(new)s and %(old)s is half the other."), 20),
+    "amount_near": (N_("The amounts %(new)s and %(old)s differ by less than six percent."), 5),
+    "other_amount": (N_("The amounts %(new)s and %(old)s differ."), -25),
+}
+
+
+def amounts(new: Claim, old: Claim) -> str:
+    """Return how two faces relate: a code of `SAID`, or nothing where one is not said. Symmetric."""
+    if new.amount_minor is None or old.amount_minor is None:
+        return "same_basis" if set(new.sums) & set(old.sums) else ""
+    less, more = sorted((abs(new.amount_minor), abs(old.amount_minor)))
+    gap = more - less
+    if gap == 0:
+        return "same_amount"
+    if gap * 1_000 <= more:
+        return "amount_closest"
+    if gap * 50 <= more:
+        return "amount_close"
+    if set(new.sums) & set(old.sums):
+        return "same_basis"
+    if abs(less * 2 - more) <= 1:
+        return "half_amount"
+    if any(abs(less * (100 + rate) - more * 100) <= 100 for rate in VAT_RATES):
+        return "net_and_gross"
+    return "amount_near" if gap * 100 <= 6 * more else "other_amount"
+
+
+def _roundness(claim: Claim, code: str) -> int:
+    """Return what an agreement says less for being on a round sum: such sums agree by chance."""
+    amount = claim.amount_minor or 0
+    if code != "same_amount" or not amount:
+        return 0
+    if amount % ROUND_MINOR[0] == 0:
+        return 15
+    return 8 if amount % ROUND_MINOR[1] == 0 else 0
+
+
+def _written(minor: int | None) -> str:
+    return "-" if minor is None else f"{minor / 100:,.2f}"
+
+
+def about_dates(new: Claim, old: Claim) -> Iterator[Finding]:
+    """Yield what the dates say."""
+    if new.issued_on and old.issued_on:
+        apart = abs((new.issued_on - old.issued_on).days)
+        said: dict[str, object] = {"new": new.issued_on.isoformat(), "old": old.issued_on.isoformat(), "days": apart}
+        if apart == 0:
+            yield Finding("same_issue_date", 25, N_("Issued on the same day, %(new)s."), said)
+        elif apart <= DAYS_NEAR:
+            yield Finding("issued_near", 14 - isqrt(apart), N_("Issued %(days)s days apart."), said)
+        elif apart > 120:
+            yield Finding("issued_apart", -15, N_("Issued %(days)s days apart."), said)
+    if new.due_on and old.due_on:
+        apart = abs((new.due_on - old.due_on).days)
+        said = {"new": new.due_on.isoformat(), "old": old.due_on.isoformat(), "days": apart}
+        if apart == 0:
+            yield Finding("same_due_date", 12, N_("Due on the same day, %(new)s."), said)
+        elif apart <= DUE_BUCKET_DAYS:
+            yield Finding("due_together", 6, N_("Due %(days)s days apart."), said)

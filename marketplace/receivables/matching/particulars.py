@@ -1,0 +1,94 @@
+"""What an invoice says to tell itself from its brothers: the month, the site, the second of four instalments."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+_MONTHS = (
+    "JAN JANUARY JANUAR JANVIER ENERO GENNAIO JANUARI",
+    "FEB FEBRUARY FEBRUAR FEVRIER FEBRERO FEBBRAIO FEBRUARI",
+    "MAR MARCH MARZ MARS MARZO MAART MRZ",
+    "APR APRIL AVRIL ABRIL APRILE",
+    "MAI MAYO MAGGIO MEI",
+    "JUN JUNE JUNI JUIN JUNIO GIUGNO",
+    "JUL JULY JULI JUILLET JULIO LUGLIO",
+    "AUG AUGUST AOUT AGOSTO AUGUSTUS",
+    "SEP SEPT SEPTEMBER SEPTEMBRE SEPTIEMBRE SETTEMBRE",
+    "OCT OKT OCTOBER OKTOBER OCTOBRE OCTUBRE OTTOBRE",
+    "NOV NOVEMBER NOVEMBRE NOVIEMBRE",
+    "DEC DEZ DECEMBER DEZEMBER DECEMBRE DICIEMBRE DICEMBRE",
+)
+MONTHS = {word: f"{month:02d}" for month, words in enumerate(_MONTHS, 1) for word in words.split()} | {"MAY": "05"}
+MONTH = re.compile(rf"\b({'|'.join(sorted(MONTHS, key=len, reverse=True))})\b[ .]*((?:20)?[0-9]{{2}}\b)?")
+NUMERIC = re.compile(r"\b(20[0-9]{2})[-/.](0[1-9]|1[0-2])(?:[-/.]([0-3][0-9]))?\b|\b(0[1-9]|1[0-2])[/.](20[0-9]{2})\b")
+DAY = re.compile(r"\b([0-3]?[0-9])[./]([01]?[0-9])[./](20[0-9]{2})\b")
+OF = re.compile(r"\b([0-9]{1,2}) ?(?:OF|VON|DE|SUR|DI|VAN) ?([0-9]{1,2})\b")
+SLASHED = re.compile(
+    r"\b(?:INSTALL?MENTS?|PART|TEIL|RATE|STAGE|MILESTONE|TRANCHE|PHASE|DELIVERY|LIEFERUNG|LIVRAISON|PAYMENT|ACOMPTE|"
+    r"TEILLIEFERUNG|ABSCHLAG|TERMIJN|CUOTA|RATA|SHIPMENT)[ .:#(]*(?:NO|NR)?[ .:#]*([0-9]{1,2})/([0-9]{1,2})\b"
+)
+ORDINAL = re.compile(
+    r"\b(FIRST|SECOND|THIRD|FOURTH|FIFTH|SIXTH|LAST|FINAL|INITIAL|INTERIM|ERSTE|ZWEITE|DRITTE|LETZTE|1ST|2ND|3RD|"
+    r"[4-9]TH|DEPOSIT|BALANCE|ANZAHLUNG|SCHLUSSRECHNUNG|ACOMPTE|SOLDE|RETENTION|UPFRONT|COMPLETION)\b"
+)
+LABEL = re.compile(r"\b([A-Z]{2,})\b[ .:#-]*(?:(?:NO|NR|NUMBER|NUMMER)\b[ .:#-]*)?([A-Z]{0,3}[-/]?[0-9][0-9A-Z/-]*)\b")
+# What follows these words is the invoice's own number, its order, its bank or its terms: compared elsewhere or moved
+# about by who copies it.
+_NOT_LABELS = (
+    "INVOICE INV RECHNUNG FACTURE FACTURA FATTURA PO ORDER BESTELLUNG BESTELLNUMMER BESTELNUMMER COMMANDE IBAN BIC "
+    "NO NR NUMBER NUMMER REF REFERENCE TO OF VON DE AND UND AT BY ON ORDINE PEDIDO VAT NET WITHIN DAYS REPLACES "
+    "CREDIT NOTE TERMS PURCHASE"
+)
+NOT_LABELS = frozenset(_NOT_LABELS.split())
+
+
+@dataclass(frozen=True)
+class Particulars:
+    """Periods and positions that were said, and whatever else was labelled with a figure."""
+
+    periods: frozenset[str]
+    positions: frozenset[str]
+    labels: dict[str, frozenset[str]]
+
+
+def read_particulars(lines: str, notes: str) -> Particulars:
+    """Return the particulars of folded texts; periods from the lines, and from the notes where the lines say none."""
+    both = f"{lines} | {notes}" if notes else lines
+    return Particulars(
+        frozenset(_periods(lines) or (_periods(notes) if notes else ())), frozenset(_positions(both)), _labels(both)
+    )
+
+
+def _periods(text: str) -> set[str]:
+    found = {f"{MONTHS[month]}{'/' + year[-2:] if year else ''}" for month, year in MONTH.findall(text)}
+    if any(sign.isdigit() for sign in text):
+        for year, month, day, month_too, year_too in NUMERIC.findall(text):
+            found.add(f"{month or month_too}/{(year or year_too)[-2:]}{'/' + day if day else ''}")
+        found |= {f"{int(month):02d}/{year[-2:]}/{int(day):02d}" for day, month, year in DAY.findall(text)}
+    return found
+
+
+def _positions(text: str) -> set[str]:
+    found = set(ORDINAL.findall(text))
+    return found | {place for place, count in (*OF.findall(text), *SLASHED.findall(text)) if int(place) <= int(count)}
+
+
+def _labels(text: str) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for word, value in LABEL.findall(text):
+        if word not in NOT_LABELS and word not in MONTHS:
+            found[word].add(value.lstrip("0"))
+    return {word: frozenset(values) for word, values in found.items()}
+
+
+def told_apart(one: Particulars, other: Particulars) -> tuple[str, ...]:
+    """Return by what two claims tell themselves apart: "period", "position", "label"; empty where by nothing."""
+    found = []
+    if one.periods and other.periods and one.periods.isdisjoint(other.periods):
+        found.append("period")
+    if one.positions and other.positions and one.positions.isdisjoint(other.positions):
+        found.append("position")
+    shared = one.labels.keys() & other.labels.keys()
+    if any(one.labels[word].isdisjoint(other.labels[word]) for word in shared):
+        found.append("label")
+    return tuple(found)

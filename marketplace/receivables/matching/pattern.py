@@ -1,0 +1,60 @@
+"""Honest reasons for two invoices to look alike: the monthly bill, the second instalment, the next delivery."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from marketplace.kernel.words import N_
+from marketplace.receivables.matching import number
+from marketplace.receivables.matching.claim import Claim, Finding
+from marketplace.receivables.matching.particulars import told_apart
+
+MONTH_SLACK_DAYS = 3
+WEEK_DAYS = 7
+WORDS = {
+    "period": ("other_period", -40, N_("They say that they are for different periods.")),
+    "position": ("other_part", -60, N_("They say that they are different parts or instalments.")),
+    "label": ("other_particulars", -25, N_("They name different sites, deliveries or the like.")),
+}
+
+
+def about_patterns(new: Claim, old: Claim, how: str) -> Iterator[Finding]:
+    """Yield the honest patterns that two claims follow; `how` is the relation of their numbers.
+
+    A number that was edited, not counted on, follows no pattern of dates.
+    """
+    particulars = new.goods.particulars, old.goods.particulars
+    for what in told_apart(*particulars):
+        yield Finding(*WORDS[what])
+    if how in number.EDITED or not new.issued_on or not old.issued_on:
+        return
+    if particulars[0].periods and particulars[0].periods == particulars[1].periods:
+        return
+    rhythm = _rhythm(new.issued_on, old.issued_on)
+    if rhythm and _moved_together(new, old):
+        later = number.order(new.read, old.read) * ((new.issued_on > old.issued_on) - (new.issued_on < old.issued_on))
+        weight = {1: -50, 0: -30, -1: -10}[later]
+        if rhythm == "month":
+            yield Finding("regular_months", weight, N_("Whole months apart: perhaps a regular bill."))
+        else:
+            yield Finding("regular_weeks", weight, N_("Whole weeks apart: perhaps a regular bill."))
+
+
+def _rhythm(one: date, other: date) -> str:
+    early, late = sorted((one, other))
+    days = (late - early).days
+    if days >= 28 - MONTH_SLACK_DAYS:
+        months = (late.year - early.year) * 12 + late.month - early.month
+        between = abs(late.day - early.day)
+        last_days = all((day + timedelta(days=MONTH_SLACK_DAYS)).month != day.month for day in (early, late))
+        if months and (between <= MONTH_SLACK_DAYS or last_days):
+            return "month"
+        if 31 - between <= MONTH_SLACK_DAYS:  # the first of a month and the last of another
+            return "month"
+    return "week" if days and days % WEEK_DAYS == 0 else ""
+
+
+def _moved_together(new: Claim, old: Claim) -> bool:
+    """Say whether the due date moved with the date of issue: terms are the same from month to month."""
+    if not (new.due_on and old.due_on and new.issued_on and old.issued_on):
+        return True
+    return abs(((new.due_on - new.issued_on) - (old.due_on - old.issued_on)).days) <= MONTH_SLACK_DAYS
