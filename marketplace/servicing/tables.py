@@ -1,9 +1,10 @@
-"""Rows of collection: what is due to whom, what each receipt gave, which steps were taken."""
+"""Rows of collection: what is due to whom, what each receipt gave, steps taken, holdings offered, buy-backs."""
 
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Date, ForeignKey, Integer, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Date, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, INT8RANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace.db import Base, Created, Currency, Id, Instant, Minor
@@ -82,7 +83,7 @@ class AgeingStepRow(Base):
 
 
 class DilutionEffectRow(Base):
-    """What a credit note took from the residual, what is demanded of the seller, what nobody owed any more."""
+    """What a credit note took from the residual, and what is demanded of the seller by when. Append-only."""
 
     __tablename__ = "dilution_effect"
 
@@ -90,5 +91,106 @@ class DilutionEffectRow(Base):
     receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"), index=True)
     residual_minor: Mapped[Minor]
     demanded_minor: Mapped[Minor]
-    beyond_minor: Mapped[Minor]
+    pay_by: Mapped[date | None] = mapped_column(Date)
     at: Mapped[Created]
+
+
+class DilutionCoverRow(Base):
+    """What the seller gave for a credit note beyond the residual. Append-only: one for each."""
+
+    __tablename__ = "dilution_cover"
+
+    dilution_id: Mapped[UUID] = mapped_column(ForeignKey("dilution_effect.dilution_id"), primary_key=True)
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"), index=True)
+    covered_minor: Mapped[Minor]
+    entry_id: Mapped[UUID] = mapped_column(ForeignKey("entry.id"), unique=True)
+    at: Mapped[Created]
+
+
+class DilutionCoverShareRow(Base):
+    """What of it went to whom, at which step of the waterfall."""
+
+    __tablename__ = "dilution_cover_share"
+    __table_args__ = (UniqueConstraint("dilution_id", "step", "party_id", postgresql_nulls_not_distinct=True),)
+
+    id: Mapped[Id]
+    dilution_id: Mapped[UUID] = mapped_column(ForeignKey("dilution_cover.dilution_id"))
+    step: Mapped[str] = mapped_column(Text)
+    party_id: Mapped[UUID | None] = mapped_column(index=True)
+    minor: Mapped[Minor]
+
+
+class HoldingOfferRow(Base):
+    """A range of units that its owner offers at a fixed price until a deadline. No two open ones overlap."""
+
+    __tablename__ = "holding_offer"
+    __table_args__ = (
+        ExcludeConstraint(
+            ("receivable_id", "="),
+            ("units", "&&"),
+            name="ex_holding_offer_one_open",
+            using="gist",
+            where=text("state = 'open'"),
+        ),
+        Index(None, "state", "closes_at"),
+    )
+
+    id: Mapped[Id]
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("title.receivable_id"), index=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"), index=True)
+    units: Mapped[Range[int]] = mapped_column(INT8RANGE)
+    currency: Mapped[Currency]
+    price_minor: Mapped[Minor]
+    principal_minor: Mapped[Minor]
+    to_come_minor: Mapped[Minor]
+    fee_bps: Mapped[int] = mapped_column(Integer)
+    policy_version: Mapped[str] = mapped_column(Text)
+    offered_by: Mapped[UUID]
+    offered_at: Mapped[Created]
+    refusal_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    closes_at: Mapped[Instant]
+    state: Mapped[str] = mapped_column(Text, server_default=text("'open'"))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    end_reason: Mapped[str | None] = mapped_column(Text)
+    buyer_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisation.id"))
+    fee_minor: Mapped[int | None] = mapped_column(BigInteger)
+    acknowledged: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    entry_id: Mapped[UUID | None] = mapped_column(ForeignKey("entry.id"))
+
+
+class BuyBackRow(Base):
+    """A buy-back that is asked of the seller, or was paid. At most one of a receivable that is not withdrawn."""
+
+    __tablename__ = "buy_back"
+
+    id: Mapped[Id]
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"), index=True)
+    seller_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"), index=True)
+    currency: Mapped[Currency]
+    reason: Mapped[str] = mapped_column(Text)
+    note: Mapped[str | None] = mapped_column(Text)
+    asked_at: Mapped[Created]
+    asked_by: Mapped[UUID | None]
+    pay_by: Mapped[date | None] = mapped_column(Date)
+    state: Mapped[str] = mapped_column(Text, server_default=text("'asked'"))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    priced_on: Mapped[date | None] = mapped_column(Date)
+    principal_minor: Mapped[int | None] = mapped_column(BigInteger)
+    discount_minor: Mapped[int | None] = mapped_column(BigInteger)
+    late_minor: Mapped[int | None] = mapped_column(BigInteger)
+    fee_minor: Mapped[int | None] = mapped_column(BigInteger)
+    price_minor: Mapped[int | None] = mapped_column(BigInteger)
+    entry_id: Mapped[UUID | None] = mapped_column(ForeignKey("entry.id"), unique=True)
+
+
+class BuyBackShareRow(Base):
+    """What a buy-back paid one party at one step; `party_id` is null for the platform."""
+
+    __tablename__ = "buy_back_share"
+    __table_args__ = (UniqueConstraint("buy_back_id", "step", "party_id", postgresql_nulls_not_distinct=True),)
+
+    id: Mapped[Id]
+    buy_back_id: Mapped[UUID] = mapped_column(ForeignKey("buy_back.id"))
+    step: Mapped[str] = mapped_column(Text)
+    party_id: Mapped[UUID | None] = mapped_column(index=True)
+    minor: Mapped[Minor]

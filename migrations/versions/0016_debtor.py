@@ -90,7 +90,7 @@ def _batches() -> None:
             at timestamptz NOT NULL DEFAULT market_now(),
             CONSTRAINT ck_answer_batch_prior_notice CHECK ((answer = 'confirm') = (prior_notice IS NOT NULL)),
             CONSTRAINT ck_answer_batch_claimant CHECK (NOT coalesce(prior_notice, false) OR claimant IS NOT NULL))""")
-    run("CREATE INDEX ix_answer_batch_debtor_id ON answer_batch (debtor_id, at)")
+    run("CREATE INDEX ix_answer_batch_debtor_id_at ON answer_batch (debtor_id, at)")
     append_only("answer_batch")
     require_event("answer_batch")
     grant("answer_batch", web=KEEP, worker="SELECT")
@@ -163,7 +163,7 @@ def _dilution() -> None:
 
 
 def _effect() -> None:
-    """What a credit note did to a collection. The web records credit notes; only the worker changes what is due."""
+    """What a credit note did to a collection, and how the seller made good what the residual could not bear."""
     run("""
         CREATE TABLE dilution_effect (
             dilution_id uuid CONSTRAINT pk_dilution_effect PRIMARY KEY
@@ -174,17 +174,44 @@ def _effect() -> None:
                 CONSTRAINT ck_dilution_effect_residual CHECK (residual_minor >= 0),
             demanded_minor bigint NOT NULL
                 CONSTRAINT ck_dilution_effect_demanded CHECK (demanded_minor >= 0),
-            beyond_minor bigint NOT NULL CONSTRAINT ck_dilution_effect_beyond CHECK (beyond_minor >= 0),
-            at timestamptz NOT NULL DEFAULT market_now())""")
+            pay_by date,
+            at timestamptz NOT NULL DEFAULT market_now(),
+            CONSTRAINT ck_dilution_effect_pay_by CHECK ((demanded_minor > 0) = (pay_by IS NOT NULL)))""")
     run("CREATE INDEX ix_dilution_effect_receivable_id ON dilution_effect (receivable_id)")
-    append_only("dilution_effect")
+    run("""
+        CREATE TABLE dilution_cover (
+            dilution_id uuid CONSTRAINT pk_dilution_cover PRIMARY KEY
+                CONSTRAINT fk_dilution_cover_dilution_id REFERENCES dilution_effect (dilution_id),
+            receivable_id uuid NOT NULL
+                CONSTRAINT fk_dilution_cover_receivable_id REFERENCES collection (receivable_id),
+            covered_minor bigint NOT NULL CONSTRAINT ck_dilution_cover_covered CHECK (covered_minor > 0),
+            entry_id uuid NOT NULL CONSTRAINT uq_dilution_cover_entry_id UNIQUE
+                CONSTRAINT fk_dilution_cover_entry_id REFERENCES entry (id),
+            at timestamptz NOT NULL DEFAULT market_now())""")
+    run("CREATE INDEX ix_dilution_cover_receivable_id ON dilution_cover (receivable_id)")
+    run("""
+        CREATE TABLE dilution_cover_share (
+            id uuid CONSTRAINT pk_dilution_cover_share PRIMARY KEY,
+            dilution_id uuid NOT NULL CONSTRAINT fk_dilution_cover_share_dilution_id
+                REFERENCES dilution_cover (dilution_id),
+            step text NOT NULL CONSTRAINT ck_dilution_cover_share_step
+                CHECK (step IN ('costs', 'principal', 'discount', 'late_charge', 'platform_fee')),
+            party_id uuid,
+            minor bigint NOT NULL CONSTRAINT ck_dilution_cover_share_minor CHECK (minor > 0),
+            CONSTRAINT ck_dilution_cover_share_party CHECK ((party_id IS NULL) = (step IN ('costs', 'platform_fee'))),
+            CONSTRAINT uq_dilution_cover_share_dilution_id_step_party_id
+                UNIQUE NULLS NOT DISTINCT (dilution_id, step, party_id))""")
+    run("CREATE INDEX ix_dilution_cover_share_party_id ON dilution_cover_share (party_id)")
+    for table in ("dilution_effect", "dilution_cover", "dilution_cover_share"):
+        append_only(table)
+        grant(table, web=KEEP, worker=KEEP)
     require_event("dilution_effect")
-    grant("dilution_effect", worker=KEEP)
+    require_event("dilution_cover")
     run("""
         CREATE FUNCTION dilution_effect_whole() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             IF NOT EXISTS (SELECT FROM dilution WHERE id = NEW.dilution_id AND receivable_id = NEW.receivable_id
-                    AND amount_minor = NEW.residual_minor + NEW.demanded_minor + NEW.beyond_minor) THEN
+                    AND amount_minor = NEW.residual_minor + NEW.demanded_minor) THEN
                 RAISE EXCEPTION 'the parts of credit note % are not its whole', NEW.dilution_id
                     USING ERRCODE = 'check_violation', CONSTRAINT = 'dilution_effect_whole';
             END IF;
@@ -192,25 +219,64 @@ def _effect() -> None:
         END $$""")
     run("CREATE TRIGGER dilution_effect_whole AFTER INSERT ON dilution_effect FOR EACH ROW "
         "EXECUTE FUNCTION dilution_effect_whole()")  # fmt: skip
+    run("""
+        CREATE FUNCTION dilution_cover_whole() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE given numeric;
+        BEGIN
+            SELECT coalesce(sum(minor), 0) INTO given FROM dilution_cover_share WHERE dilution_id = NEW.dilution_id;
+            IF given <> NEW.covered_minor OR NOT EXISTS (
+                    SELECT FROM dilution_effect WHERE dilution_id = NEW.dilution_id
+                    AND receivable_id = NEW.receivable_id AND demanded_minor = NEW.covered_minor) THEN
+                RAISE EXCEPTION 'what was given for credit note % is not what was demanded', NEW.dilution_id
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'dilution_cover_whole';
+            END IF;
+            RETURN NULL;
+        END $$""")
+    run("""
+        CREATE CONSTRAINT TRIGGER dilution_cover_whole AFTER INSERT ON dilution_cover
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dilution_cover_whole()""")
+    run("""
+        CREATE FUNCTION dilution_cover_sealed() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM written JOIN dilution_cover USING (dilution_id)
+                       JOIN entry ON entry.id = dilution_cover.entry_id
+                       WHERE entry.xact <> pg_current_xact_id()::text) THEN
+                RAISE EXCEPTION 'the cover is sealed'
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'dilution_cover_sealed';
+            END IF;
+            IF EXISTS (SELECT FROM dilution_cover JOIN dilution_cover_share AS share USING (dilution_id)
+                       WHERE dilution_id IN (SELECT written.dilution_id FROM written)
+                       GROUP BY dilution_id, covered_minor HAVING sum(share.minor) > covered_minor) THEN
+                RAISE EXCEPTION 'the shares of a cover exceed it'
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'dilution_cover_whole';
+            END IF;
+            RETURN NULL;
+        END $$""")
+    run("""
+        CREATE TRIGGER dilution_cover_sealed AFTER INSERT ON dilution_cover_share REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION dilution_cover_sealed()""")
 
 
 def _dues() -> None:
-    """Let the dues sum to the face less what credit notes took from the residual: never more, never less."""
+    """Let the dues sum to the face less what credit notes took from the residual and what sellers made good."""
     run("""
         CREATE OR REPLACE FUNCTION dues_sum_to_face() RETURNS trigger LANGUAGE plpgsql AS $$
-        DECLARE total numeric; face bigint; eaten numeric;
+        DECLARE total numeric; face bigint; eaten numeric; covered numeric;
         BEGIN
             SELECT face_minor INTO face FROM collection WHERE receivable_id = NEW.receivable_id FOR UPDATE;
             SELECT sum(due_minor) INTO total FROM due WHERE receivable_id = NEW.receivable_id;
             SELECT coalesce(sum(residual_minor), 0) INTO eaten FROM dilution_effect
                 WHERE receivable_id = NEW.receivable_id;
-            IF total <> face - eaten THEN
-                RAISE EXCEPTION 'the dues of % sum to %, not to its face % less % credited',
-                    NEW.receivable_id, total, face, eaten
+            SELECT coalesce(sum(covered_minor), 0) INTO covered FROM dilution_cover
+                WHERE receivable_id = NEW.receivable_id;
+            IF total <> face - eaten - covered THEN
+                RAISE EXCEPTION 'the dues of % sum to %, not to its face % less % credited and % made good',
+                    NEW.receivable_id, total, face, eaten, covered
                     USING ERRCODE = 'check_violation', CONSTRAINT = 'dues_sum_to_face';
             END IF;
             RETURN NULL;
         END $$""")
-    run("""
-        CREATE CONSTRAINT TRIGGER dilution_lowers_dues AFTER INSERT ON dilution_effect
-        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dues_sum_to_face()""")
+    for table in ("dilution_effect", "dilution_cover"):
+        run(f"""
+            CREATE CONSTRAINT TRIGGER {table}_lowers_dues AFTER INSERT ON {table}
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dues_sum_to_face()""")
