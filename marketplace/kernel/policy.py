@@ -45,6 +45,7 @@ class Auction:
     reserve_bps_max: int
     reserve_over_indicative_bps: int
     decision_minutes: int
+    held_hours_max: int
     call_hours: tuple[int, ...]
     price_rule: str
 
