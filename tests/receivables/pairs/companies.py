@@ -70,6 +70,13 @@ class Company:
         trade = rng.choice([rng.choice(trades), f"{self.trade} {extra}"])
         return _registered(rng, self.stem, trade, self.form, self.country)
 
+    def stranger(self, rng: Random, country: str = "") -> "Company":
+        """A company that has not a word of this one's stem in its name."""
+        while True:
+            other = company(rng, country)
+            if not set(self.stem.split()) & set(other.stem.split()) - {"&"}:
+                return other
+
     def banking_elsewhere(self, rng: Random) -> "Company":
         """The same company with an account nobody has seen."""
         return replace(self, iban=bank_account(rng, self.country))

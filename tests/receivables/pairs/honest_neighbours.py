@@ -5,7 +5,6 @@ from datetime import timedelta
 from random import Random
 
 from tests.receivables.pairs import edits
-from tests.receivables.pairs.companies import company
 from tests.receivables.pairs.exact import Make, Pair
 from tests.receivables.pairs.goods import goods, line
 from tests.receivables.pairs.listings import Listing, Trade, invoice, order_number, some_day, trade
@@ -20,13 +19,13 @@ def of_another(rng: Random, by: Trade, number: str | None = None, **changes: obj
 def number_of_two_sellers(rng: Random) -> Pair:
     """Two sellers number alike, and supply the same debtor."""
     by, first = invoice(rng)
-    return first, of_another(rng, by, first["invoice_number"], seller=company(rng, by.seller.country))
+    return first, of_another(rng, by, first["invoice_number"], seller=by.seller.stranger(rng, by.seller.country))
 
 
 def number_and_amount_of_two_sellers(rng: Random) -> Pair:
     """Two sellers of the same goods at the same price, to one debtor, under one number: chance, on other days."""
     by, first = invoice(rng, ("seller_legal_id", "seller_vat"), count=1)
-    other = replace(by, seller=company(rng, by.seller.country), order=order_number(rng))
+    other = replace(by, seller=by.seller.stranger(rng, by.seller.country), order=order_number(rng))
     lines = [line(each["description"], each["quantity"], each["unit_price_minor"]) for each in first.get("lines", [])]
     lines = lines or goods(rng, by.seller.country, 1)
     return first, other.listing(0, some_day(rng), lines, invoice_number=first["invoice_number"])
@@ -36,7 +35,7 @@ def two_debtors(rng: Random) -> Pair:
     """The same goods to two debtors on one day."""
     by, day = trade(rng), some_day(rng)
     lines = goods(rng, by.seller.country)
-    other = replace(by, debtor=company(rng), order=order_number(rng))
+    other = replace(by, debtor=by.debtor.stranger(rng), order=order_number(rng))
     return by.listing(0, day, lines), other.listing(rng.choice([1, 1, 2]), day, lines)
 
 
