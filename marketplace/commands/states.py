@@ -22,6 +22,8 @@ MACHINES = (
     ("marketplace.payments.rules", "CALL", ("outgoing_call",)),
     ("marketplace.payments.rules", "NOTICE", ("incoming_event",)),
     ("marketplace.servicing.states", "COLLECTION", ("collection",)),
+    ("marketplace.servicing.states", "OFFER", ("holding_offer",)),
+    ("marketplace.servicing.states", "BUYBACK", ("buy_back",)),
     ("marketplace.exchange.states", "CLAIM", ("exchange_claim",)),
     ("marketplace.exchange.states", "HELD", ("registry_claim",)),
 )

@@ -40,10 +40,25 @@ COUNTS = {
     "settled_means_paid": "SELECT count(*) FROM collection WHERE state = 'settled' AND EXISTS "
     "(SELECT FROM due WHERE due.receivable_id = collection.receivable_id AND paid_minor <> due_minor)",
     "collections_match_receivables": "SELECT count(*) FROM collection c JOIN receivable r ON r.id = c.receivable_id "
-    "WHERE (c.state = 'settled') <> (r.state = 'discharged') OR (c.state = 'written_off') <> (r.state = 'written_off')",
+    "WHERE (c.state = 'settled') <> (r.state = 'discharged') OR (c.state = 'written_off') <> (r.state = 'written_off') "
+    "OR (c.state = 'bought_back') <> (r.state = 'bought_back')",
     "owners_are_due_principal": "SELECT count(*) FROM collection c WHERE closed_at IS NULL AND EXISTS "
     "(SELECT FROM holding h WHERE h.receivable_id = c.receivable_id AND upper_inf(h.held_during) AND NOT EXISTS "
     "(SELECT FROM due WHERE due.receivable_id = c.receivable_id AND step = 'principal' AND party_id = h.owner_id))",
+    "entitled_hold_units": "SELECT count(*) FROM due JOIN collection c USING (receivable_id) "
+    "WHERE c.closed_at IS NULL AND due.step IN ('principal', 'discount', 'late_charge') "
+    "AND due.due_minor > due.paid_minor AND NOT EXISTS (SELECT FROM holding h "
+    "WHERE h.receivable_id = due.receivable_id AND h.owner_id = due.party_id AND upper_inf(h.held_during))",
+    "bought_back_whole": "SELECT count(*) FROM collection c WHERE state = 'bought_back' AND (NOT EXISTS "
+    "(SELECT FROM buy_back b WHERE b.receivable_id = c.receivable_id AND b.state = 'paid' AND b.price_minor = "
+    "(SELECT sum(minor) FROM buy_back_share WHERE buy_back_id = b.id)) OR EXISTS (SELECT FROM holding h WHERE "
+    "h.receivable_id = c.receivable_id AND upper_inf(h.held_during) AND h.owner_id <> c.seller_id))",
+    "offers_are_held": "SELECT count(*) FROM holding_offer o WHERE state = 'open' AND NOT coalesce((SELECT "
+    "range_agg(h.units) @> o.units FROM holding h WHERE h.receivable_id = o.receivable_id "
+    "AND h.owner_id = o.owner_id AND upper_inf(h.held_during)), false)",
+    "sales_were_paid": "SELECT count(*) FROM holding_offer o WHERE state = 'accepted' AND o.price_minor <> (SELECT "
+    "coalesce(sum(p.minor), 0) FROM posting p JOIN account a ON a.id = p.account_id WHERE p.entry_id = o.entry_id "
+    "AND a.code = 'investor_cash' AND a.organisation_id = o.buyer_id)",
     "leaves_equal_events": "SELECT count(*) FROM event_order FULL JOIN event ON event.id = event_id "
     "WHERE event.id IS NULL OR (event_id IS NULL AND event.at < market_now() - "
     "make_interval(secs => 60))",

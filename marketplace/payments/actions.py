@@ -17,17 +17,19 @@ from marketplace.perform import Result, Tx
 
 @verb("fund_account")
 def fund_account(tx: Tx, command: FundAccount) -> Result:
-    """Write down an investor's wish to put money in, and the call that will open the payment page.
+    """Write down an investor's or a seller's wish to put money in, and the call that will open the payment page.
+
+    An investor's becomes cash to bid with; a seller's lies apart, to buy back with.
 
     The page does not exist yet: call `outbox.start_now` after this has committed.
 
     Raises: RuleBroken("currency_not_traded").
     """
-    investor_id = _own_organisation(tx)
+    owner_id = _own_organisation(tx)
     _check_amount(tx, command.amount_minor, command.currency)
     funding_id = new_id()
     row = FundingRow(
-        id=funding_id, organisation_id=investor_id, currency=command.currency, amount_minor=command.amount_minor,
+        id=funding_id, organisation_id=owner_id, currency=command.currency, amount_minor=command.amount_minor,
         words="Duebill account funding", return_url=command.return_url.replace("{id}", str(funding_id)),
         state=PaymentState.PREPARING,
     )  # fmt: skip
@@ -64,18 +66,19 @@ def start_debtor_payment(tx: Tx, command: StartDebtorPayment) -> Result:
 
 @verb("withdraw_cash")
 def withdraw_cash(tx: Tx, command: WithdrawCash) -> Result:
-    """Send an investor's free cash to his bank.
+    """Send an investor's free cash, or what a seller put in and did not use, to its bank.
 
     Raises: RuleBroken("no_bank_account"), RuleBroken("insufficient_cash"), RuleBroken("currency_not_traded").
     """
-    investor_id = _own_organisation(tx)
+    owner_id = _own_organisation(tx)
     _check_amount(tx, command.amount_minor, command.currency)
-    if parties.organisation(tx.session, investor_id).iban is None:
+    owner = parties.organisation(tx.session, owner_id)
+    if owner.iban is None:
         raise RuleBroken("no_bank_account", N_("There is no bank account to pay to yet."))
-    subject_id = new_id()
+    subject_id, purpose = new_id(), Purpose.REFUND if owner.kind == "seller" else Purpose.WITHDRAWAL
     payout_id = request_payout(
-        tx, investor_id, command.currency, command.amount_minor, Purpose.WITHDRAWAL, "withdrawal", subject_id,
-        f"withdrawal:{subject_id}",
+        tx, owner_id, command.currency, command.amount_minor, purpose, str(purpose), subject_id,
+        f"{purpose}:{subject_id}",
     )  # fmt: skip
     return {"payout_id": payout_id}
 
@@ -87,7 +90,8 @@ def request_payout(
     """Put money on its way to an organisation's bank, inside the caller's transaction; return the payout's id.
 
     Moves `amount_minor` > 0 from the purpose's account (advance: seller_advance, residual: seller_residual,
-    withdrawal: investor_cash) into transit and writes the first call. The worker calls the provider later.
+    withdrawal: investor_cash, refund: seller_cash) into transit and writes the first call. The worker calls the
+    provider later.
 
     Raises: RuleBroken("insufficient_cash"); Conflict when the business key was used before.
     """

@@ -6,6 +6,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from marketplace.ledger.actions import account, post_entry
 from marketplace.ledger.rules import credit, debit
+from marketplace.parties import queries as parties
 from marketplace.payments.rules import ROUTES, PayoutState, Purpose
 from marketplace.payments.tables import DebtorPaymentRow, FundingRow, Paying, PayoutRow, ProviderTransitionRow
 from marketplace.perform import Tx
@@ -20,7 +21,9 @@ def keep_transition(tx: Tx, object_id: str, transition: str, entry_id: UUID | No
 
 def book_received(tx: Tx, row: Paying) -> UUID:
     """Book money that arrived as asked."""
-    if isinstance(row, FundingRow):
+    if isinstance(row, FundingRow) and parties.organisation(tx.session, row.organisation_id).kind == "seller":
+        provider, owed, kind = "provider_borrower", "seller_cash", "funding_received"
+    elif isinstance(row, FundingRow):
         provider, owed, kind = "provider_lender", "investor_cash", "funding_received"
     else:
         provider, owed, kind = "provider_borrower", "debtor_receipts", "debtor_payment_received"

@@ -160,6 +160,16 @@ def received_unapplied(session: Session, limit: int = 100) -> list[Payment]:
     return [_payment(row) for row in rows]
 
 
+def arriving(session: Session, receivable_id: UUID) -> bool:
+    """Say whether a debtor's payment of this receivable has arrived and is not shared out yet."""
+    query = select(DebtorPaymentRow.id).where(
+        DebtorPaymentRow.receivable_id == receivable_id,
+        DebtorPaymentRow.state == PaymentState.SUCCEEDED,
+        DebtorPaymentRow.applied_at.is_(None),
+    )
+    return session.execute(query.limit(1)).first() is not None
+
+
 def lock_debtor_payment(session: Session, payment_id: UUID) -> Payment:
     """Lock a debtor's payment and return it as it is now. Raises: NotFound("not_found")."""
     row = session.get(DebtorPaymentRow, payment_id, populate_existing=True, with_for_update=True)

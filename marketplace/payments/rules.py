@@ -64,6 +64,7 @@ class Purpose(StrEnum):
     ADVANCE = "advance"
     RESIDUAL = "residual"
     WITHDRAWAL = "withdrawal"
+    REFUND = "refund"
 
 
 P = PaymentState
@@ -115,6 +116,7 @@ ROUTES = {
     Purpose.ADVANCE: Route("seller_advance", "advance_in_transit", "provider_lender"),
     Purpose.RESIDUAL: Route("seller_residual", "residual_in_transit", "provider_borrower"),
     Purpose.WITHDRAWAL: Route("investor_cash", "withdrawal_in_transit", "provider_lender"),
+    Purpose.REFUND: Route("seller_cash", "residual_in_transit", "provider_borrower"),
 }
 
 

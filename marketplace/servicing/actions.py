@@ -1,7 +1,6 @@
 """Collection: debtors' money is shared out, lateness is noted step by step, defaults and write-offs are declared."""
 
 from dataclasses import dataclass
-from datetime import date
 from typing import cast
 from uuid import UUID
 
@@ -21,16 +20,18 @@ from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivables_queries
 from marketplace.servicing import queries
 from marketplace.servicing.ageing import Ageing, days_past_due, steps_reached
+from marketplace.servicing.demands import demand_recourse
+from marketplace.servicing.dues import dues_on, known_dues, move
+from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, DefaultReceivable, WriteOffReceivable
-from marketplace.servicing.states import COLLECTION, CollectionState
+from marketplace.servicing.states import CollectionState
 from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow, DueRow, ShareRow
-from marketplace.servicing.waterfall import Distribution, Due, Step, accrue_late, distribute
+from marketplace.servicing.waterfall import TO_INVESTORS, Distribution, Step, distribute
 from marketplace.title import actions as title
 
 BROKEN = (CollectionState.DEFAULTED, CollectionState.RECOVERED, CollectionState.WRITTEN_OFF)
 NOTHING_OWED = N_("Nobody has funded this receivable: the payment waits for a person.")
 WRONG_CURRENCY = N_("The payment is in %(paid)s, the debt in %(owed)s: it waits for a person.")
-TO_INVESTORS = (Step.PRINCIPAL, Step.DISCOUNT, Step.LATE_CHARGE)
 
 
 @verb("apply_debtor_payment")
@@ -45,12 +46,13 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     payment = payments_queries.lock_debtor_payment(tx.session, command.payment_id)
     row = _owing(tx, payment)
     received_on = business_date(payment.state_since, tx.policy.zone)
-    dues = _with_late_charge(tx, row, received_on) if row.closed_at is None else list(_dues(tx, row))
+    dues = dues_on(tx, row, received_on) if row.closed_at is None else known_dues(tx, row)
     given = distribute(payment.amount_minor, dues)
     entry_id = _post(tx, row, payment.amount_minor, given)
     distribution_id = _keep(tx, row, payment.id, payment.amount_minor, given, entry_id)
     _pay_seller(tx, row, given, distribution_id)
     payments.mark_applied(tx, payment.id, distribution_id)
+    void_offers(tx, row.receivable_id, "payment_received")
     left = row.face_minor - _paid(tx, row.receivable_id)
     _move_after_payment(tx, row, left)
     return {"distribution_id": distribution_id, "excess_minor": given.excess_minor, "outstanding_minor": left}
@@ -69,35 +71,6 @@ def _owing(tx: Tx, payment: payments_queries.Payment) -> CollectionRow:
     if payment.currency != row.currency:
         raise RuleBroken("wrong_currency", WRONG_CURRENCY, {"paid": payment.currency, "owed": row.currency})
     return row
-
-
-def _dues(tx: Tx, row: CollectionRow) -> tuple[Due, ...]:
-    return queries.collection(tx.session, row.receivable_id).dues
-
-
-def _with_late_charge(tx: Tx, row: CollectionRow, received_on: date) -> list[Due]:
-    """Accrue the late charge to the day the money came, write it into the dues, and return them."""
-    known = _dues(tx, row)
-    rate = row.rate_bps + tx.policy.fees.late_bps_over_award
-    dues = accrue_late(known, rate, row.late_charged_to, received_on)
-    before = {(due.step, due.party): due for due in known}
-    for position, due in enumerate(dues):
-        earlier = before.get((due.step, due.party))
-        if earlier is None:
-            tx.session.execute(
-                insert(DueRow).values(id=new_id(), receivable_id=row.receivable_id, step=due.step,
-                                      party_id=due.party, position=position, due_minor=due.due_minor)
-            )  # fmt: skip
-        elif earlier.due_minor != due.due_minor:
-            tx.session.execute(
-                update(DueRow)
-                .where(DueRow.receivable_id == row.receivable_id, DueRow.step == due.step)
-                .where(DueRow.party_id.is_not_distinct_from(due.party))
-                .values(due_minor=due.due_minor)
-            )
-    row.late_charged_to = max(row.late_charged_to, received_on)
-    tx.session.flush()
-    return dues
 
 
 @dataclass(frozen=True)
@@ -180,26 +153,13 @@ def _move_after_payment(tx: Tx, row: CollectionRow, left: int) -> None:
     if row.closed_at is not None:
         return
     if left == 0:
-        _move(tx, row, CollectionState.SETTLED)
+        move(tx, row, CollectionState.SETTLED)
         title.discharge(tx, row.receivable_id)
         receivables.move(tx, row.receivable_id, "discharged")
     elif row.state == CollectionState.DEFAULTED:
-        _move(tx, row, CollectionState.RECOVERED)
+        move(tx, row, CollectionState.RECOVERED)
     elif row.state == CollectionState.DUE:
-        _move(tx, row, CollectionState.PAID_IN_PART)
-
-
-def _move(tx: Tx, row: CollectionRow, after: CollectionState, reason: str | None = None) -> None:
-    COLLECTION.check(row.state, after)
-    at = tx.clock()
-    before, row.state = row.state, after
-    if after in (CollectionState.SETTLED, CollectionState.WRITTEN_OFF):
-        row.closed_at = at
-    if after == CollectionState.DEFAULTED:
-        row.defaulted_at = at
-    tx.session.flush()
-    tx.record("collection", row.receivable_id, verb="move_collection", before={"state": before},
-              after={"state": after}, reason=reason)  # fmt: skip
+        move(tx, row, CollectionState.PAID_IN_PART)
 
 
 @verb("age_receivable")
@@ -212,9 +172,11 @@ def age_receivable(tx: Tx, command: AgeReceivable) -> Result:
     if new:
         tx.session.execute(insert(AgeingStepRow), [{"receivable_id": row.receivable_id, "step": step} for step in new])
     if Ageing.OVERDUE in reached and row.state in (CollectionState.DUE, CollectionState.PAID_IN_PART):
-        _move(tx, row, CollectionState.OVERDUE)
+        move(tx, row, CollectionState.OVERDUE)
     if Ageing.DEFAULT in reached and row.state == CollectionState.OVERDUE:
-        _move(tx, row, CollectionState.DEFAULTED, reason="ninety_days_past_due")
+        move(tx, row, CollectionState.DEFAULTED, reason="ninety_days_past_due")
+    if Ageing.RECOURSE_DEMAND in new and row.state != CollectionState.BOUGHT_BACK:
+        demand_recourse(tx, row)
     told = [str(step) for step in new]
     tx.record("collection", row.receivable_id,
               after={"days_past_due": days_past_due(row.due_on, tx.today), "steps": told})  # fmt: skip
@@ -228,7 +190,7 @@ def default_receivable(tx: Tx, command: DefaultReceivable) -> Result:
     Raises: RuleBroken("wrong_state").
     """
     row = queries.lock_collection(tx.session, command.receivable_id)
-    _move(tx, row, CollectionState.DEFAULTED, reason=command.reason)
+    move(tx, row, CollectionState.DEFAULTED, reason=command.reason)
     return {"state": row.state}
 
 
@@ -243,7 +205,8 @@ def write_off_receivable(tx: Tx, command: WriteOffReceivable) -> Result:
     if days_past_due(row.due_on, tx.today) < tx.policy.collection.write_off_days:
         raise RuleBroken("too_early", N_("A write-off is reviewed %(days)s days after the due date, not before."),
                          {"days": tx.policy.collection.write_off_days})  # fmt: skip
-    _move(tx, row, CollectionState.WRITTEN_OFF, reason=command.reason)
+    move(tx, row, CollectionState.WRITTEN_OFF, reason=command.reason)
+    void_offers(tx, row.receivable_id, "written_off")
     title.write_off(tx, row.receivable_id)
     receivables.move(tx, row.receivable_id, "written_off", reason=command.reason)
     return {"state": row.state, "loss_minor": row.face_minor - _paid(tx, row.receivable_id)}

@@ -6,15 +6,24 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, or_, select, text
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.policy import Collection as CollectionPolicy
 from marketplace.kernel.words import N_
 from marketplace.servicing.ageing import Ageing, days_past_due, first_days
-from marketplace.servicing.states import OPEN, CollectionState
-from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow, DueRow, ShareRow
+from marketplace.servicing.states import OPEN, CollectionState, OfferState
+from marketplace.servicing.tables import (
+    AgeingStepRow,
+    BuyBackRow,
+    BuyBackShareRow,
+    CollectionRow,
+    DistributionRow,
+    DueRow,
+    HoldingOfferRow,
+    ShareRow,
+)
 from marketplace.servicing.waterfall import Due, Step
 
 
@@ -64,6 +73,61 @@ class Receipt:
     recovery: bool
     distributed_at: datetime
     shares: tuple[tuple[Step, UUID | None, int], ...]
+
+
+@dataclass(frozen=True)
+class BuyBack:
+    """A buy-back as other rooms see it: demanded, paid or no longer asked. Figures are there once it is paid."""
+
+    id: UUID
+    receivable_id: UUID
+    seller_id: UUID
+    currency: str
+    reason: str
+    note: str | None
+    asked_at: datetime
+    asked_by: UUID | None
+    pay_by: date | None
+    state: str
+    ended_at: datetime | None
+    priced_on: date | None
+    principal_minor: int | None
+    discount_minor: int | None
+    late_minor: int | None
+    fee_minor: int | None
+    price_minor: int | None
+    entry_id: UUID | None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An offer of a holding as other rooms see it: units [first_unit, beyond_unit) at a fixed price."""
+
+    id: UUID
+    receivable_id: UUID
+    owner_id: UUID
+    first_unit: int
+    beyond_unit: int
+    currency: str
+    price_minor: int
+    principal_minor: int
+    to_come_minor: int
+    fee_bps: int
+    offered_at: datetime
+    refusal_until: datetime | None
+    closes_at: datetime
+    state: str
+    ended_at: datetime | None
+    end_reason: str | None
+    buyer_id: UUID | None
+    fee_minor: int | None
+    acknowledged: tuple[str, ...]
+    entry_id: UUID | None
+
+    @property
+    def units(self) -> int:
+        """How many units are offered."""
+        return self.beyond_unit - self.first_unit
 
 
 def collection(session: Session, receivable_id: UUID) -> Collection:
@@ -145,6 +209,93 @@ def steps_taken(session: Session, receivable_id: UUID) -> dict[Ageing, datetime]
         .order_by(AgeingStepRow.taken_at)
     )
     return {Ageing(step): taken_at for step, taken_at in rows}
+
+
+def buy_back_of(session: Session, receivable_id: UUID) -> BuyBack | None:
+    """Return the buy-back of a receivable that is demanded or was paid, if there is one."""
+    row = session.scalars(
+        select(BuyBackRow).where(BuyBackRow.receivable_id == receivable_id, BuyBackRow.state != "withdrawn")
+        .execution_options(populate_existing=True)
+    ).one_or_none()  # fmt: skip
+    return _buy_back(row) if row else None
+
+
+def buy_backs_of(session: Session, seller_id: UUID | None = None, limit: int = 200) -> list[BuyBack]:
+    """Return a seller's buy-backs, or everybody's: those asked first, by the day to pay by, then the newest ended."""
+    query = select(BuyBackRow).order_by(BuyBackRow.ended_at.desc().nulls_first(), BuyBackRow.pay_by, BuyBackRow.id)
+    if seller_id is not None:
+        query = query.where(BuyBackRow.seller_id == seller_id)
+    return [_buy_back(row) for row in session.scalars(query.limit(limit))]
+
+
+def demands_open(session: Session, seller_id: UUID) -> int:
+    """Return how many buy-backs are asked of a seller."""
+    asked = select(BuyBackRow.id).where(BuyBackRow.seller_id == seller_id, BuyBackRow.state == "asked")
+    return len(session.scalars(asked).all())
+
+
+def buy_back_shares(session: Session, buy_back_id: UUID) -> list[tuple[Step, UUID | None, int]]:
+    """Return what a paid buy-back gave to whom, by step in the waterfall's order."""
+    rows = session.execute(
+        select(BuyBackShareRow.step, BuyBackShareRow.party_id, BuyBackShareRow.minor)
+        .where(BuyBackShareRow.buy_back_id == buy_back_id).order_by(BuyBackShareRow.id)
+    )  # fmt: skip
+    return [(Step(step), party, minor) for step, party, minor in rows]
+
+
+def offer(session: Session, offer_id: UUID) -> Offer:
+    """Return one offer.
+
+    Raises: NotFound.
+    """
+    row = session.get(HoldingOfferRow, offer_id, populate_existing=True)
+    if row is None:
+        raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
+    return _offer(row)
+
+
+def offers_of(session: Session, receivable_id: UUID, owner_id: UUID | None = None) -> list[Offer]:
+    """Return the offers of a receivable's holdings, of one owner when named, newest first."""
+    query = select(HoldingOfferRow).where(HoldingOfferRow.receivable_id == receivable_id)
+    if owner_id is not None:
+        query = query.where(HoldingOfferRow.owner_id == owner_id)
+    query = query.order_by(HoldingOfferRow.offered_at.desc(), HoldingOfferRow.id)
+    return [_offer(row) for row in session.scalars(query.execution_options(populate_existing=True))]
+
+
+def upheld_disputes(session: Session, limit: int = 100) -> list[UUID]:
+    """Return open collections with recourse whose debtor was found right in a dispute and no buy-back was asked yet."""
+    rows = session.execute(
+        text(
+            "SELECT collection.receivable_id FROM collection JOIN lot ON lot.id = collection.lot_id "
+            "WHERE collection.closed_at IS NULL AND lot.recourse IN ('full', 'limited') "
+            "AND EXISTS (SELECT FROM dispute WHERE dispute.receivable_id = collection.receivable_id "
+            "  AND dispute.state = 'upheld') "
+            "AND NOT EXISTS (SELECT FROM buy_back WHERE buy_back.receivable_id = collection.receivable_id) "
+            "ORDER BY collection.receivable_id LIMIT :limit"
+        ),
+        {"limit": limit},
+    )
+    return list(rows.scalars())
+
+
+def offers_over(session: Session, now: datetime, limit: int = 100) -> list[UUID]:
+    """Return open offers whose time is over, longest over first."""
+    return list(session.scalars(
+        select(HoldingOfferRow.id)
+        .where(HoldingOfferRow.state == OfferState.OPEN, HoldingOfferRow.closes_at <= now)
+        .order_by(HoldingOfferRow.closes_at, HoldingOfferRow.id).limit(limit)
+    ))  # fmt: skip
+
+
+def _buy_back(row: BuyBackRow) -> BuyBack:
+    return BuyBack(**{name: getattr(row, name) for name in BuyBack.__dataclass_fields__})
+
+
+def _offer(row: HoldingOfferRow) -> Offer:
+    plain = {name: getattr(row, name) for name in Offer.__dataclass_fields__ if hasattr(row, name)}
+    units = dict(zip(("first_unit", "beyond_unit"), row.piece, strict=True))
+    return Offer(**plain | units | {"acknowledged": tuple(row.acknowledged)})
 
 
 def _dues(session: Session, receivable_ids: Sequence[UUID]) -> dict[UUID, list[Due]]:

@@ -6,6 +6,9 @@ from uuid import UUID
 
 from marshmallow import Schema, fields, post_load, validate
 
+MONEY = validate.Range(min=1, max=10**15)
+REASONS = ("recourse", "dispute", "dilution", "warranty", "voluntary")
+
 
 @dataclass(frozen=True)
 class SettleAward:
@@ -44,6 +47,105 @@ class WriteOffReceivable:
     reason: str
 
 
+@dataclass(frozen=True)
+class DemandBuyBack:
+    """Ask the seller to buy a receivable back; `reason` is one of REASONS."""
+
+    receivable_id: UUID
+    reason: str
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class WithdrawDemand:
+    """Ask no longer."""
+
+    buy_back_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
+class BuyBackReceivable:
+    """Buy a funded receivable back at the price that was shown; `reason` counts where nothing was demanded."""
+
+    receivable_id: UUID
+    price_minor: int
+    reason: str = "voluntary"
+
+
+@dataclass(frozen=True)
+class OfferHolding:
+    """Offer units of one's own at a fixed price, open for so many hours."""
+
+    receivable_id: UUID
+    units: int
+    price_minor: int
+    hours: int | None = None
+
+
+@dataclass(frozen=True)
+class WithdrawOffer:
+    """Take an offer back."""
+
+    offer_id: UUID
+
+
+@dataclass(frozen=True)
+class AcceptOffer:
+    """Buy what is offered at the price that was shown; `acknowledged` when something speaks against it."""
+
+    offer_id: UUID
+    price_minor: int
+    acknowledged: bool = False
+
+
+@dataclass(frozen=True)
+class ExpireOffer:
+    """End an offer whose time is over."""
+
+    offer_id: UUID
+
+
+class OfferHoldingSchema(Schema):
+    """An offer: whole units, whole minor units, whole hours."""
+
+    receivable_id = fields.UUID(required=True)
+    units = fields.Integer(required=True, validate=MONEY)
+    price_minor = fields.Integer(required=True, validate=MONEY)
+    hours = fields.Integer(load_default=None, allow_none=True, validate=validate.Range(min=1, max=10_000))
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: object) -> OfferHolding:
+        """Return the command."""
+        return OfferHolding(**data)
+
+
+class AcceptOfferSchema(Schema):
+    """Which offer, at which price, and whether what speaks against it was read."""
+
+    offer_id = fields.UUID(required=True)
+    price_minor = fields.Integer(required=True, validate=MONEY)
+    acknowledged = fields.Boolean(load_default=False)
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: object) -> AcceptOffer:
+        """Return the command."""
+        return AcceptOffer(**data)
+
+
+class BuyBackReceivableSchema(Schema):
+    """Which receivable, at which price."""
+
+    receivable_id = fields.UUID(required=True)
+    price_minor = fields.Integer(required=True, validate=MONEY)
+    reason = fields.String(load_default="voluntary", validate=validate.OneOf(REASONS))
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: object) -> BuyBackReceivable:
+        """Return the command."""
+        return BuyBackReceivable(**data)
+
+
 class ReasonSchema(Schema):
     """A reason in an operator's own words."""
 
@@ -67,3 +169,28 @@ class WriteOffReceivableSchema(ReasonSchema):
     def made(self, data: dict[str, Any], **_: object) -> WriteOffReceivable:
         """Return the command."""
         return WriteOffReceivable(**data)
+
+
+class DemandBuyBackSchema(Schema):
+    """Which receivable, why, and an operator's own words on it."""
+
+    receivable_id = fields.UUID(required=True)
+    reason = fields.String(required=True, validate=validate.OneOf(REASONS[:-1]))
+    note = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=10, max=500))
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: object) -> DemandBuyBack:
+        """Return the command."""
+        return DemandBuyBack(**data)
+
+
+class WithdrawDemandSchema(Schema):
+    """Which demand ends, and why."""
+
+    buy_back_id = fields.UUID(required=True)
+    reason = fields.String(required=True, validate=validate.Length(min=10, max=500))
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: object) -> WithdrawDemand:
+        """Return the command."""
+        return WithdrawDemand(**data)

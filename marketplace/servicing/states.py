@@ -1,4 +1,4 @@
-"""The life of a collection: one list, one table of moves."""
+"""The lives of a collection, of a holding's offer and of a buy-back: one list and one table of moves each."""
 
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ class CollectionState(StrEnum):
     RECOVERED = "recovered"
     SETTLED = "settled"
     WRITTEN_OFF = "written_off"
+    BOUGHT_BACK = "bought_back"
 
 
 S = CollectionState
@@ -23,12 +24,41 @@ COLLECTION = Machine(
     "collection",
     CollectionState,
     {
-        S.DUE: (S.PAID_IN_PART, S.OVERDUE, S.SETTLED, S.DEFAULTED),
-        S.PAID_IN_PART: (S.OVERDUE, S.SETTLED, S.DEFAULTED),
-        S.OVERDUE: (S.SETTLED, S.DEFAULTED),
-        S.DEFAULTED: (S.RECOVERED, S.SETTLED, S.WRITTEN_OFF),
-        S.RECOVERED: (S.SETTLED, S.WRITTEN_OFF),
+        S.DUE: (S.PAID_IN_PART, S.OVERDUE, S.SETTLED, S.DEFAULTED, S.BOUGHT_BACK),
+        S.PAID_IN_PART: (S.OVERDUE, S.SETTLED, S.DEFAULTED, S.BOUGHT_BACK),
+        S.OVERDUE: (S.SETTLED, S.DEFAULTED, S.BOUGHT_BACK),
+        S.DEFAULTED: (S.RECOVERED, S.SETTLED, S.WRITTEN_OFF, S.BOUGHT_BACK),
+        S.RECOVERED: (S.SETTLED, S.WRITTEN_OFF, S.BOUGHT_BACK),
     },
 )
 
 OPEN = (S.DUE, S.PAID_IN_PART, S.OVERDUE, S.DEFAULTED, S.RECOVERED)
+CLOSED = (S.SETTLED, S.WRITTEN_OFF, S.BOUGHT_BACK)
+
+
+class OfferState(StrEnum):
+    """Where an offer of a holding stands. `void`: the market took away what was offered, or changed it."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    VOID = "void"
+
+
+_O = OfferState
+
+OFFER = Machine("offer", OfferState, {_O.OPEN: (_O.ACCEPTED, _O.WITHDRAWN, _O.EXPIRED, _O.VOID)})
+
+
+class BuyBackState(StrEnum):
+    """Where a buy-back stands: asked of the seller, paid, or no longer asked."""
+
+    ASKED = "asked"
+    PAID = "paid"
+    WITHDRAWN = "withdrawn"
+
+
+_B = BuyBackState
+
+BUYBACK = Machine("buy_back", BuyBackState, {_B.ASKED: (_B.PAID, _B.WITHDRAWN)})

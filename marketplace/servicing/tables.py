@@ -1,6 +1,7 @@
 """Rows of collection: what is due to whom, what each receipt gave, steps taken, holdings offered, buy-backs."""
 
 from datetime import date, datetime
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Date, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, text
@@ -156,6 +157,16 @@ class HoldingOfferRow(Base):
     fee_minor: Mapped[int | None] = mapped_column(BigInteger)
     acknowledged: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     entry_id: Mapped[UUID | None] = mapped_column(ForeignKey("entry.id"))
+
+    @property
+    def piece(self) -> tuple[int, int]:
+        """The first unit and the one beyond the last: a CHECK keeps both ends closed."""
+        return cast(int, self.units.lower), cast(int, self.units.upper)
+
+    @property
+    def size(self) -> int:
+        """How many units."""
+        return self.piece[1] - self.piece[0]
 
 
 class BuyBackRow(Base):

@@ -20,6 +20,9 @@ class Step(StrEnum):
     RESIDUAL = "residual"
 
 
+TO_INVESTORS = (Step.PRINCIPAL, Step.DISCOUNT, Step.LATE_CHARGE)
+
+
 @dataclass(frozen=True)
 class Due:
     """What one party is due at one step. `party` is None for the platform. 0 ≤ paid ≤ due, in minor units."""
@@ -104,6 +107,65 @@ def accrue_late(dues: Sequence[Due], rate_bps: int, since: date, until: date) ->
     changed = [_grown(due, extra) for due in dues]
     known = {due.party for due in dues if due.step == Step.LATE_CHARGE}
     changed += [Due(Step.LATE_CHARGE, party, minor) for party, minor in extra.items() if minor and party not in known]
+    return changed
+
+
+def hand_over(dues: Sequence[Due], giver: UUID, taker: UUID, units: int, held_units: int) -> list[Due]:
+    """Return the dues after `units` of the giver's `held_units` went to the taker.
+
+    At each of the investors' steps ⌊outstanding × units / held⌋, by largest remainder, goes over: what was paid stays
+    with who had it, what is still to come follows the units. The sum of all dues does not change. 0 < units ≤ held.
+    """
+    changed = list(dues)
+    for step in TO_INVESTORS:
+        index = next((i for i, due in enumerate(changed) if (due.step, due.party) == (step, giver)), None)
+        if index is None:
+            continue
+        given = changed[index]
+        part, _ = allocate(given.outstanding_minor, [units, held_units - units])
+        changed[index] = replace(given, due_minor=given.due_minor - part)
+        known = next((i for i, due in enumerate(changed) if (due.step, due.party) == (step, taker)), None)
+        if known is not None:
+            changed[known] = replace(changed[known], due_minor=changed[known].due_minor + part)
+        elif part or step == Step.PRINCIPAL:
+            changed.append(Due(step, taker, part))
+    return changed
+
+
+def to_come_minor(dues: Sequence[Due], party: UUID) -> int:
+    """Return what a holder may still get: outstanding principal, discount and late charge."""
+    return sum(due.outstanding_minor for due in dues if due.party == party and due.step in TO_INVESTORS)
+
+
+def buy_back_shares(dues: Sequence[Due], run_days: int, tenor_days: int) -> list[Share]:
+    """Return what a buy-back pays to whom: all that is outstanding, of the discount only what has been earned.
+
+    Earned is ⌊discount × days run / days of the deal⌋ over all holders (the deal's own simple interest, ACT/365
+    fixed), at most all of it; what was paid of it counts first, the rest is shared by largest remainder over what is
+    outstanding. `tenor_days` ≥ 1.
+    """
+    discounts = [due for due in dues if due.step == Step.DISCOUNT]
+    earned = sum(due.due_minor for due in discounts) * min(max(run_days, 0), tenor_days) // tenor_days
+    payable = max(earned - sum(due.paid_minor for due in discounts), 0)
+    shares = []
+    for step in Step:
+        open_dues = [due for due in dues if due.step == step and due.outstanding_minor > 0]
+        parts = [due.outstanding_minor for due in open_dues]
+        if step == Step.DISCOUNT:
+            parts = allocate(payable, parts) if payable else []
+        if step != Step.RESIDUAL:
+            shares += [Share(step, due.party, minor) for due, minor in zip(open_dues, parts, strict=False) if minor]
+    return shares
+
+
+def bought_back(dues: Sequence[Due], seller: UUID) -> list[Due]:
+    """Return the dues once the seller has bought back: all that is still to come is the seller's residual."""
+    freed = sum(due.outstanding_minor for due in dues if due.step != Step.RESIDUAL)
+    changed = [due if due.step == Step.RESIDUAL else replace(due, due_minor=due.paid_minor) for due in dues]
+    own = next((i for i, due in enumerate(changed) if due.step == Step.RESIDUAL), None)
+    if own is None:
+        return [*changed, Due(Step.RESIDUAL, seller, freed)]
+    changed[own] = replace(changed[own], due_minor=changed[own].due_minor + freed)
     return changed
 
 

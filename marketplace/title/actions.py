@@ -7,6 +7,7 @@ all the same. Sets of moves cost as many statements as one.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, func, insert, select, text, update
@@ -209,7 +210,7 @@ def _lock(tx: Tx, receivable_ids: Sequence[UUID]) -> dict[UUID, _Locked]:
         raise NotFound("not_found", N_("There is no such receivable."))
     if any(row.ended_at is not None for row in rows):
         raise IntegrityBreach("title_ended", "The title of this receivable has ended.")
-    pieces: dict[UUID, list[Row[tuple[UUID, UUID, UUID, int, int]]]] = {row.receivable_id: [] for row in rows}
+    pieces: dict[UUID, list[Row[Any]]] = {row.receivable_id: [] for row in rows}
     # A statement of its own: under READ COMMITTED it sees what was committed while the lock was waited for.
     for piece in tx.session.execute(
         text(
@@ -264,7 +265,8 @@ def _open(tx: Tx, pieces: Sequence[tuple[UUID, Piece]], at: datetime, cause: str
             "INSERT INTO holding (id, receivable_id, owner_id, units, held_during, cause) "
             "SELECT id, receivable_id, owner_id, int8range(first, beyond), tstzrange(:at, NULL), :cause "
             "FROM unnest(CAST(:ids AS uuid[]), CAST(:receivables AS uuid[]), CAST(:owners AS uuid[]), "
-            "CAST(:firsts AS bigint[]), CAST(:beyonds AS bigint[])) AS piece (id, receivable_id, owner_id, first, beyond)"
+            "CAST(:firsts AS bigint[]), CAST(:beyonds AS bigint[])) "
+            "AS piece (id, receivable_id, owner_id, first, beyond)"
         ),
         {"at": at, "cause": cause, "ids": [new_id() for _ in pieces], "receivables": column(lambda p: p[0]),
          "owners": column(lambda p: p[1][0]), "firsts": column(lambda p: p[1][1]),

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
-from marketplace.title.rules import Holding
+from marketplace.title.rules import Holding, Piece
 from marketplace.title.tables import Title, TitleHolding, Tombstone
 
 COLUMNS = (
@@ -38,6 +38,30 @@ def chain(session: Session, receivable_id: UUID) -> list[Holding]:
         .order_by(func.lower(TitleHolding.held_during), func.lower(TitleHolding.units))
     )
     return [_holding(row) for row in rows]
+
+
+def held_now(session: Session, receivable_id: UUID) -> list[Piece]:
+    """Return (owner, first unit, unit beyond the last) of what is held now, by first unit."""
+    rows = session.execute(
+        text(
+            "SELECT owner_id, lower(units), upper(units) FROM holding "
+            "WHERE receivable_id = :id AND upper_inf(held_during) ORDER BY lower(units)"
+        ),
+        {"id": receivable_id},
+    )
+    return [(owner, first, beyond) for owner, first, beyond in rows]
+
+
+def tombstones(session: Session, receivable_id: UUID) -> list[tuple[datetime, str, bool]]:
+    """Return when a receivable left the market and why, and when it came back (True), oldest first."""
+    rows = session.execute(
+        text(
+            "SELECT at, reason_code, false AS back FROM tombstone WHERE receivable_id = :id "
+            "UNION ALL SELECT at, reason_code, true FROM title_return WHERE receivable_id = :id ORDER BY at"
+        ),
+        {"id": receivable_id},
+    )
+    return [(row.at, row.reason_code, row.back) for row in rows]
 
 
 def registered_as(session: Session, key: bytes) -> UUID | None:

@@ -1,6 +1,15 @@
 """Title that changes hands again: offers between investors, buy-backs, a withdrawn claim that comes back."""
 
-from migrations.helpers import append_only, grant, keep_columns, no_delete, require_event, run, state_machine, wall_functions
+from migrations.helpers import (
+    append_only,
+    grant,
+    keep_columns,
+    no_delete,
+    require_event,
+    run,
+    state_machine,
+    wall_functions,
+)
 
 revision = "0013"
 down_revision = "0012"

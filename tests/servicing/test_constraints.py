@@ -111,7 +111,7 @@ def test_a_receivable_is_collected_once_and_under_one_lot(world: World, receivab
 
 
 def test_a_collection_moves_only_as_its_table_says(world: World, receivable_id: UUID) -> None:
-    closed = "closed_at = CASE WHEN %s IN ('settled', 'written_off') THEN market_now() END"
+    closed = "closed_at = CASE WHEN %s IN ('settled', 'written_off', 'bought_back') THEN market_now() END"
     went = set()
     with world.superuser() as owner:
         for before in COLLECTION.states:
@@ -127,8 +127,8 @@ def test_a_collection_moves_only_as_its_table_says(world: World, receivable_id: 
 
 
 def test_a_closed_collection_says_when(world: World, receivable_id: UUID) -> None:
-    assert refused(world, ("UPDATE collection SET state = 'settled'", ())) == "collection_check"
-    assert refused(world, ("UPDATE collection SET closed_at = market_now()", ())) == "collection_check"
+    assert refused(world, ("UPDATE collection SET state = 'settled'", ())) == "ck_collection_closed"
+    assert refused(world, ("UPDATE collection SET closed_at = market_now()", ())) == "ck_collection_closed"
     assert refused(world, ("UPDATE collection SET state = 'forgotten'", ())) != ""
 
 

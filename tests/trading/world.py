@@ -137,6 +137,12 @@ class World:
                 "market_now()::date + %(days)s, market_now())",
                 {**row, "days": days + 1},
             )
+            terms = "deal_type, recourse, price_rule, seller_default, reserve_bps, own_rate_bps, min_share_bps"
+            db.execute(
+                f"INSERT INTO listing_round (receivable_id, round, {terms}, policy_version) "
+                f"SELECT id, 1, {terms}, policy_version FROM receivable WHERE id = %s ON CONFLICT DO NOTHING",
+                (receivable_id,),
+            )
             db.execute(
                 "INSERT INTO title (receivable_id, key, face_minor, currency) VALUES (%s, %s, %s, %s)",
                 (receivable_id, receivable_id.bytes * 2, face, row["currency"]),
