@@ -35,7 +35,8 @@ from marketplace.receivables import queries as receivables
 from marketplace.receivables.confirmation import confirm_receivable, issue_debtor_link
 from marketplace.receivables.einvoice import read_einvoice
 from marketplace.receivables.invoice_model import ReadInvoice
-from marketplace.receivables.listing import draft_receivable, list_receivable
+from marketplace.receivables.drafting import draft_receivable
+from marketplace.receivables.listing import list_receivable
 from marketplace.receivables.notice import acknowledge_notice
 from marketplace.receivables.schemas import (
     AcknowledgeNotice,

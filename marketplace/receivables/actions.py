@@ -1,5 +1,6 @@
 """The room's verbs and what other rooms call inside their own transactions, gathered under one name."""
 
+from marketplace.receivables.answering import answer_many, answer_one, work_batch
 from marketplace.receivables.confirmation import (
     confirm_receivable,
     dispute_receivable,
@@ -7,14 +8,25 @@ from marketplace.receivables.confirmation import (
     open_debtor_link,
     promise_payment,
 )
+from marketplace.receivables.contacting import (
+    ask_for_debts_link,
+    issue_debts_link,
+    renew_debtor_link,
+    revoke_debtor_link,
+    set_debtor_contact,
+)
+from marketplace.receivables.drafting import draft_receivable, upload_document
 from marketplace.receivables.ending import expire_links, expire_receivable, run_expiry, withdraw_receivable
 from marketplace.receivables.life import move
-from marketplace.receivables.listing import draft_receivable, list_receivable, upload_document
-from marketplace.receivables.notice import acknowledge_notice, issue_notice
+from marketplace.receivables.listing import list_receivable
+from marketplace.receivables.notice import acknowledge_notice, issue_notice, issue_reassignment
+from marketplace.receivables.rechecking import recheck
+from marketplace.receivables.relisting import relist_receivable, renew_keys
 from marketplace.receivables.reviewing import (
     accept_evidence,
     end_dispute,
     reject_receivable,
+    reject_review,
     release_review,
     resolve_dispute,
 )
@@ -22,6 +34,9 @@ from marketplace.receivables.reviewing import (
 __all__ = [
     "accept_evidence",
     "acknowledge_notice",
+    "answer_many",
+    "answer_one",
+    "ask_for_debts_link",
     "confirm_receivable",
     "dispute_receivable",
     "draft_receivable",
@@ -29,15 +44,25 @@ __all__ = [
     "expire_links",
     "expire_receivable",
     "issue_debtor_link",
+    "issue_debts_link",
     "issue_notice",
+    "issue_reassignment",
     "list_receivable",
     "move",
     "open_debtor_link",
     "promise_payment",
+    "recheck",
     "reject_receivable",
+    "reject_review",
+    "relist_receivable",
     "release_review",
+    "renew_keys",
+    "renew_debtor_link",
     "resolve_dispute",
+    "revoke_debtor_link",
     "run_expiry",
+    "set_debtor_contact",
     "upload_document",
     "withdraw_receivable",
+    "work_batch",
 ]

@@ -21,7 +21,9 @@ class InvoiceFacts:
     """The fields that listing needs. Absent ones are None: a draft may be incomplete, a listing may not.
 
     `face_minor` is the amount due (EN 16931 BT-115): this is what is sold; `total_minor` the total with VAT (BT-112);
-    `net_minor` the sum of the lines; `vat_minor` what VAT, charges and allowances add to it.
+    `net_minor` the sum of the lines; `vat_minor` what VAT, charges and allowances add to it; `prepaid_minor` what was
+    paid before (BT-113). `iban` is the first account named (BT-84), `more_ibans` are the others; `notes` what the
+    document says in free words (BT-22 and BT-20).
     """
 
     number: str | None = None
@@ -41,10 +43,14 @@ class InvoiceFacts:
     payee_name: str | None = None
     payee_legal_id: str | None = None
     iban: str | None = None
+    more_ibans: tuple[str, ...] = ()
     purchase_order: str | None = None
+    contract: str | None = None
+    notes: str | None = None
     net_minor: int | None = None
     vat_minor: int | None = None
     total_minor: int | None = None
+    prepaid_minor: int | None = None
     face_minor: int | None = None
     lines: tuple[Line, ...] = ()
 
@@ -54,6 +60,7 @@ class InvoiceFacts:
         for name in ("issued_on", "due_on"):
             made[name] = made[name].isoformat() if made[name] else None
         made["lines"] = [asdict(line) for line in self.lines]
+        made["more_ibans"] = list(self.more_ibans)
         return made
 
     @classmethod
@@ -64,6 +71,7 @@ class InvoiceFacts:
         for name in ("issued_on", "due_on"):
             values[name] = date.fromisoformat(values[name]) if values.get(name) else None
         values["lines"] = tuple(Line(**line) for line in values.get("lines", ()))
+        values["more_ibans"] = tuple(values.get("more_ibans", ()))
         return cls(**values)
 
     def corrected(self, corrections: Mapping[str, Any]) -> "InvoiceFacts":

@@ -20,7 +20,6 @@ from marketplace.receivables.tables import (
     DisputeRow,
     DocumentRow,
     DraftRow,
-    FingerprintRow,
     NoticeRow,
     OutgoingMailRow,
     PaymentPromiseRow,
@@ -70,6 +69,7 @@ class Receivable:
     notice_issued_at: datetime | None
     notice_acknowledged_at: datetime | None
     closed_at: datetime | None
+    round: int
     facts: InvoiceFacts
 
 
@@ -109,7 +109,8 @@ def as_receivable(row: ReceivableRow) -> Receivable:
     return Receivable(**{name: getattr(row, name) for name in PLAIN}, facts=InvoiceFacts.from_json(row.facts))
 
 
-def _document(row: DocumentRow) -> Document:
+def as_document(row: DocumentRow) -> Document:
+    """Return the row as a value without its bytes."""
     return Document(**{name: getattr(row, name) for name in Document.__dataclass_fields__})
 
 
@@ -225,6 +226,17 @@ def draft(session: Session, draft_id: UUID) -> Draft:
     return _draft(row)
 
 
+def source(session: Session, receivable_id: UUID) -> Draft:
+    """Return the draft that a receivable was listed from.
+
+    Raises: NotFound("not_found").
+    """
+    row = session.get(DraftRow, receivable_id)
+    if row is None:
+        raise missing()
+    return _draft(row)
+
+
 def lock_draft(session: Session, draft_id: UUID) -> DraftRow:
     """Lock a draft, whatever became of it.
 
@@ -255,7 +267,7 @@ def document(session: Session, document_id: UUID) -> Document:
     row = session.get(DocumentRow, document_id)
     if row is None:
         raise missing()
-    return _document(row)
+    return as_document(row)
 
 
 def content(session: Session, document_id: UUID) -> bytes:
@@ -279,7 +291,7 @@ def documents(session: Session, receivable_id: UUID) -> list[Document]:
         .where((DocumentRow.id == found.document_id) | DocumentRow.id.in_(added) | DocumentRow.id.in_(notices_of))
         .order_by(DocumentRow.created_at)
     ).scalars()
-    return [_document(row) for row in rows]
+    return [as_document(row) for row in rows]
 
 
 def receivable_of_document(session: Session, document_id: UUID) -> Receivable | None:
@@ -292,15 +304,6 @@ def receivable_of_document(session: Session, document_id: UUID) -> Receivable | 
         )
     ).scalars().first()  # fmt: skip
     return as_receivable(row) if row else None
-
-
-def with_fingerprint(session: Session, kind: str, value: bytes) -> list[UUID]:
-    """Return the receivables that bear a fingerprint."""
-    return list(
-        session.execute(
-            select(FingerprintRow.receivable_id).where(FingerprintRow.kind == kind, FingerprintRow.value == value)
-        ).scalars()
-    )
 
 
 def book_share_bps(session: Session, debtor_id: UUID | None, more_minor: int, currency: str) -> tuple[int, int]:

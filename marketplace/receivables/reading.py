@@ -17,6 +17,8 @@ FORMATS = {
 }
 LINES_KEPT = 200
 TEXT_KEPT = 200
+NOTES_KEPT = 4_000
+ACCOUNTS_KEPT = 10
 # The field of the listing form on which a term of the standard is shown.
 FORM_FIELDS = {"BT-1": "number", "BT-2": "issued_on", "BT-3": "document_type", "BT-5": "currency", "BT-9": "due_on",
                "BT-27": "seller_name", "BT-44": "debtor_name", "BT-48": "debtor_vat_id", "BT-59": "payee_name",
@@ -45,10 +47,14 @@ def facts_of(read: ReadInvoice) -> InvoiceFacts:
         payee_name=_cut(other_payee.name) if other_payee else None,
         payee_legal_id=_id(other_payee.legal_id) if other_payee else None,
         iban=read.accounts[0] if read.accounts else None,
+        more_ibans=tuple(read.accounts[1:ACCOUNTS_KEPT]),
         purchase_order=_cut(read.purchase_order),
+        contract=_cut(read.contract),
+        notes="\n".join(read.texts)[:NOTES_KEPT] or None,
         net_minor=net,
         vat_minor=read.total.minor - net if net is not None and read.total else None,
         total_minor=read.total.minor if read.total else None,
+        prepaid_minor=read.prepaid.minor if read.prepaid else None,
         face_minor=read.amount_due.minor if read.amount_due else None,
         lines=tuple(_line(line, currency) for line in read.lines[:LINES_KEPT]),
     )

@@ -1,7 +1,6 @@
 """Held listings: why, what they resemble, and the two operators who let them go on, or the one who refuses."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +14,11 @@ from marketplace.parties import queries as parties
 from marketplace.parties.rules import verb
 from marketplace.perform import Result, Tx
 from marketplace.receivables import links, mail, queries
+from marketplace.receivables.duplicates import Match
 from marketplace.receivables.life import move_row
 from marketplace.receivables.rules import Check
 from marketplace.receivables.schemas import AcceptEvidence, RejectReceivable, ReleaseReview, ResolveDispute
-from marketplace.receivables.states import DISPUTE, REVIEW, ReceivableState, ReviewState
+from marketplace.receivables.states import CURABLE, DISPUTE, REVIEW, WITHDRAWABLE, ReceivableState, ReviewState
 from marketplace.receivables.tables import ConfirmationRow, DisputeRow, ReceivableRow, ReviewRow
 
 OPERATORS = "operators"
@@ -26,23 +26,41 @@ SECOND = N_("You proposed it yourself. A second operator must decide.")
 
 
 def open_review(
-    tx: Tx, row: ReceivableRow, cause: str, looks: Sequence[Check], matches: Sequence[Any] = (),
+    tx: Tx, row: ReceivableRow, cause: str, looks: Sequence[Check], matches: Sequence[Match] = (),
     changed: Sequence[Any] = (), goes_to: ReceivableState = ReceivableState.AWAITING_CONFIRMATION,
 ) -> UUID:  # fmt: skip
-    """Hold a receivable with what an operator must look at. A review that is open already is closed by the new one."""
+    """Hold a receivable with what an operator must look at.
+
+    A review that is open already is closed by the new one, which takes over what nobody had released in it.
+    """
+    before = queries.open_review(tx.session, row.id)
+    kept = before if before is not None and before.cause != OPERATORS else None
     close_review(tx, row)
     findings = [{"rule": c.rule, "words": c.words, "remedy": c.remedy, "params": dict(c.params)} for c in looks]
+    told = [match.told() for match in matches]
+    if kept is not None:
+        findings = _joined(findings, kept.findings["checks"])
+        told = _joined(told, kept.matches, "receivable_id")
+        changed = [*changed, *(one for one in kept.findings["changed"] if one not in changed)]
+        goes_to = ReceivableState(kept.goes_to) if row.confirmed_at is None else goes_to
     review = ReviewRow(
         id=new_id(), receivable_id=row.id, cause=cause, goes_to=str(goes_to), opened_at=tx.now,
-        findings=jsonable({"checks": findings, "changed": list(changed)}),
-        matches=jsonable([asdict(match) for match in matches]), state=str(ReviewState.OPEN),
+        findings=jsonable({"checks": findings, "changed": list(changed)}), matches=jsonable(told),
+        state=str(ReviewState.OPEN),
     )  # fmt: skip
     tx.session.add(review)
     tx.session.flush()
     tx.record("review", review.id, verb="open_review",
-              after={"receivable_id": row.id, "cause": cause, "rules": [c.rule for c in looks],
-                     "matches": [match.receivable_id for match in matches]})  # fmt: skip
+              after={"receivable_id": row.id, "cause": cause, "rules": [found["rule"] for found in findings],
+                     "matches": [match["receivable_id"] for match in told], "goes_to": review.goes_to})  # fmt: skip
     return review.id
+
+
+def _joined(new: Sequence[Any], old: Sequence[Any], name: str | None = None) -> list[Any]:
+    """Return both lists without what the new one says already, compared by one of their names or as a whole."""
+    told = [jsonable(one) for one in new]
+    seen = [one[name] if name else one for one in told]
+    return [*told, *(one for one in old if (one[name] if name else one) not in seen)]
 
 
 def close_review(tx: Tx, row: ReceivableRow) -> None:
@@ -148,23 +166,31 @@ def _confirm_without(tx: Tx, row: ReceivableRow, review: ReviewRow) -> None:
 
 @verb("reject_receivable")
 def reject_receivable(tx: Tx, command: RejectReceivable) -> Result:
-    """Refuse a listing for good. Its key stays taken.
+    """Refuse a listing: for good, or until its seller has put it right. Its key stays taken either way.
 
-    Raises: NotFound; RuleBroken("wrong_state").
+    Raises: NotFound; RuleBroken("wrong_state"), of one that bids or an award stand on too: its lot is stopped first.
     """
     row = queries.lock_row(tx.session, command.receivable_id)
+    if ReceivableState(row.state) not in WITHDRAWABLE:
+        raise RuleBroken("wrong_state", N_("Only a listing that is not on auction can be refused. Stop its lot first."))
+    reject_review(tx, row, command.reason)
+    move_row(tx, row, ReceivableState.REJECTED, command.reason, CURABLE if command.curable else None)
+    return {"receivable_id": row.id, "state": row.state, "curable": command.curable}
+
+
+def reject_review(tx: Tx, row: ReceivableRow, reason: str) -> None:
+    """Decide the open review of a locked receivable against it; nothing happens where none is open."""
     review = queries.open_review(tx.session, row.id)
-    if review is not None:
-        before = review.state
-        REVIEW.check(before, ReviewState.REJECTED)
-        review.state, review.decided_at = str(ReviewState.REJECTED), tx.now
-        if review.maker_id is None:
-            review.maker_id, review.maker_reason = tx.actor.user_id, command.reason
-        elif review.maker_id != tx.actor.user_id:
-            review.approver_id, review.approver_reason = tx.actor.user_id, command.reason
-        _decided(tx, row, review, command.reason, before)
-    move_row(tx, row, ReceivableState.REJECTED, command.reason)
-    return {"receivable_id": row.id, "state": row.state}
+    if review is None:
+        return
+    before = review.state
+    REVIEW.check(before, ReviewState.REJECTED)
+    review.state, review.decided_at = str(ReviewState.REJECTED), tx.now
+    if review.maker_id is None:
+        review.maker_id, review.maker_reason = tx.actor.user_id, reason
+    elif review.maker_id != tx.actor.user_id:
+        review.approver_id, review.approver_reason = tx.actor.user_id, reason
+    _decided(tx, row, review, reason, before)
 
 
 @verb("resolve_dispute")

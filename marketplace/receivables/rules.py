@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
+from marketplace.receivables.assignment_words import assignment_wording
 from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.invoice_policy import CREDIT_NOTES, NO_CLAIMS
 from marketplace.receivables.plain import plain_amount, plain_percent
@@ -67,6 +68,9 @@ class Circumstances:
     debtor_share_bps: int | None = None
     book_debtors: int = 0
     earlier_ref: str | None = None
+    left_on: str | None = None
+    came_back: str | None = None
+    round: int = 1
     alike: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     typed: bool = False
@@ -88,6 +92,19 @@ def failures(checks: list[Check]) -> list[Problem]:
 def held(checks: list[Check]) -> list[Check]:
     """Return what makes a person look before the debtor is asked."""
     return [check for check in checks if check.outcome == "look"]
+
+
+CAUSES = {"near_match": "near_match", "payee": "outside_evidence", "iban": "outside_evidence",
+          "assignment": "outside_evidence", "account_changed": "outside_evidence", "elsewhere": "outside_evidence",
+          "prior_notice": "prior_notice", "dispute": "dispute", "came_back": "came_back",
+          "differences": "differences"}  # fmt: skip
+GRAVEST = ("near_match", "outside_evidence", "prior_notice", "dispute", "came_back", "differences", "document")
+
+
+def cause_of(looks: Sequence[Check]) -> str:
+    """Return the gravest cause for which a listing is held: a look-alike first, the document itself last."""
+    causes = {CAUSES.get(check.rule, "document") for check in looks}
+    return next(cause for cause in GRAVEST if cause in causes)
 
 
 def same_party(party: Party, name: str | None, legal_id: str | None, vat_id: str | None) -> bool:
@@ -230,31 +247,70 @@ def _debtor(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterat
         yield Check("debtor_standing", "pass", N_("Nothing is held against the debtor"), params)
 
 
+def outside(facts: InvoiceFacts, seller: Party) -> list[Check]:
+    """Return what the invoice itself says against its being the seller's to sell, as looks; nothing when it is clear.
+
+    A payee or an account that is not the seller's, or words of assignment. Source: BT-59…61, BT-84, BT-20 and BT-22.
+    """
+    return [check for check in _outside(facts, seller) if check.outcome == "look"]
+
+
 def _payee(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
-    """A payee or an account that is not the seller's is outside evidence of an earlier sale. Source: BT-59, BT-84."""
+    yield from _outside(facts, about.seller)
+
+
+def _outside(facts: InvoiceFacts, seller: Party) -> Iterator[Check]:
+    yield from _assigned(facts)
     params = {"payee": facts.payee_name or facts.payee_legal_id or "–"}
     if (facts.payee_name or facts.payee_legal_id) and not same_party(
-        about.seller, facts.payee_name, facts.payee_legal_id, None
+        seller, facts.payee_name, facts.payee_legal_id, None
     ):
         yield Check("payee", "look", N_("Somebody else is to be paid"), params, "payee_name",
                     N_("The invoice says to pay %(payee)s. It may be sold already: an operator looks."))  # fmt: skip
         return
-    if not facts.iban:
+    named = [account for account in (facts.iban, *facts.more_ibans) if account]
+    known = _plain_id(seller.iban) if seller.iban else None
+    strange = [account for account in named if _plain_id(account) != known]
+    if not named:
         yield Check("iban", "pass", N_("No other account is named on the invoice"))
-    elif about.seller.iban and _plain_id(facts.iban) == _plain_id(about.seller.iban):
+    elif not strange:
         yield Check("iban", "pass", N_("You are paid to your own account"))
     else:
-        yield Check("iban", "look", N_("The account on the invoice is not known as yours"), {}, "iban",
-                    N_("Another account may mean that it was sold already. An operator looks before the debtor "
+        params = {"account": account_ends(strange[0]), "known": account_ends(seller.iban) if seller.iban else "–"}
+        yield Check("iban", "look", N_("An account on the invoice is not known as yours"), params, "iban",
+                    N_("The invoice names the account %(account)s. Another account may mean that it was sold already. "
+                       "An operator looks before the debtor is asked."))  # fmt: skip
+
+
+def account_ends(account: str) -> str:
+    """Return an account as people may be shown it: its country and its last four signs."""
+    plain = _plain_id(account)
+    return f"{plain[:2]}…{plain[-4:]}" if len(plain) > 6 else "…"
+
+
+def _assigned(facts: InvoiceFacts) -> Iterator[Check]:
+    said = assignment_wording(facts.notes)
+    if said:
+        yield Check("assignment", "look", N_("The invoice speaks of an assignment"), {"said": said}, "",
+                    N_("It says “%(said)s”: it may be sold or pledged already. An operator looks before the debtor "
                        "is asked."))  # fmt: skip
 
 
 def _unique(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
-    if about.earlier_ref:
+    if about.earlier_ref and about.left_on:
+        yield Check("already_listed", "fail", N_("You listed it before, and it left the market"),
+                    {"ref": about.earlier_ref, "day": about.left_on}, "number",
+                    N_("This invoice left the market as %(ref)s on %(day)s. It cannot be listed as another one: bring "
+                       "it back."))  # fmt: skip
+    elif about.earlier_ref:
         yield Check("already_listed", "fail", N_("The number was listed before"), {"ref": about.earlier_ref},
                     "number", N_("This invoice is already listed as %(ref)s. It can be sold only once."))  # fmt: skip
     else:
         yield Check("already_listed", "pass", N_("The number was never listed before"))
+    if about.came_back:
+        params = {"ref": about.came_back, "round": about.round}
+        yield Check("came_back", "look", N_("It was refused before, and comes back"), params, "",
+                    N_("An operator looks at what was put right since."))  # fmt: skip
     if about.alike:
         yield Check("near_match", "look", N_("Something like it is listed"), {"refs": ", ".join(about.alike)}, "",
                     N_("It resembles %(refs)s. Monthly orders often do; an operator compares the lines."))  # fmt: skip

@@ -93,11 +93,12 @@ class ConfirmReceivable:
     claimant: str | None = None
     told_on: date | None = None
     answered_by: str | None = None
+    receivable_id: UUID | None = None
 
 
 @dataclass(frozen=True)
 class DisputeReceivable:
-    """The debtor's no, or in part; an operator names the receivable instead of the token."""
+    """The debtor's no, or in part. An operator names the receivable, and so does a link to all that is owed."""
 
     amount_minor: int
     reason: str
@@ -110,7 +111,7 @@ class DisputeReceivable:
 
 @dataclass(frozen=True)
 class PromisePayment:
-    """The day on which the debtor will pay; an operator names the receivable instead of the token."""
+    """The day on which the debtor will pay. Which receivable, as for a dispute."""
 
     pay_on: date
     amount_minor: int | None = None
@@ -126,6 +127,7 @@ class AcknowledgeNotice:
     token: str = field(repr=False)
     number: int
     answered_by: str | None = None
+    receivable_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -153,10 +155,27 @@ class ReleaseReview:
 
 @dataclass(frozen=True)
 class RejectReceivable:
-    """Refuse a listing for good."""
+    """Refuse a listing: for good, or, when `curable`, until its seller has put it right."""
 
     receivable_id: UUID
     reason: str
+    curable: bool = False
+
+
+@dataclass(frozen=True)
+class RelistReceivable:
+    """Bring a receivable back that left the market unsold, on these terms; `draft_id` is the invoice dropped again."""
+
+    receivable_id: UUID
+    terms: Terms = field(default_factory=Terms)
+    draft_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class RenewKeys:
+    """Write the keys under which a receivable is found again, as they are made now."""
+
+    receivable_id: UUID
 
 
 @dataclass(frozen=True)
@@ -248,6 +267,19 @@ class ListReceivableSchema(TermsSchema):
         return ListReceivable(draft_id, facts, Terms(**values))
 
 
+class RelistSchema(TermsSchema):
+    """Which receivable comes back, and on what terms."""
+
+    receivable_id = fields.UUID(required=True)
+    draft_id = fields.UUID()
+
+    @post_load
+    def make(self, values: dict[str, Any], **_: Any) -> RelistReceivable:
+        """Return the command."""
+        receivable_id, draft_id = values.pop("receivable_id"), values.pop("draft_id", None)
+        return RelistReceivable(receivable_id, Terms(**values), draft_id)
+
+
 class WithdrawSchema(Schema):
     """Which receivable, and why."""
 
@@ -268,6 +300,7 @@ class ConfirmSchema(Schema):
     """The debtor's yes. Nothing has a default: every answer is given."""
 
     token = fields.String(required=True)
+    receivable_id = fields.UUID()
     amount_minor = _minor(required=True)
     pay_on = fields.Date(required=True, error_messages={
         "required": N_("Enter the day on which you will pay."),
@@ -333,6 +366,7 @@ class AcknowledgeSchema(Schema):
     """Which notice was read, and by whom."""
 
     token = fields.String(required=True)
+    receivable_id = fields.UUID()
     number = fields.Integer(required=True, validate=validate.Range(1, 1_000))
     read = fields.Boolean(required=True, validate=validate.Equal(True), error_messages={
         "required": N_("Tick the box when you have read the notice.")})  # fmt: skip
@@ -367,10 +401,12 @@ class ReleaseSchema(ReasonSchema):
 class RejectSchema(ReasonSchema):
     """A rejection of a receivable."""
 
+    curable = fields.Boolean(load_default=False)
+
     @post_load
     def make(self, values: dict[str, Any], **_: Any) -> RejectReceivable:
         """Return the command."""
-        return RejectReceivable(values["receivable_id"], values["reason"])
+        return RejectReceivable(values["receivable_id"], values["reason"], values["curable"])
 
 
 class EvidenceSchema(ReasonSchema):

@@ -55,8 +55,11 @@ RECEIVABLE = Machine(
         _S.CONFIRMED: (_S.RATED, _S.HELD_FOR_REVIEW, _S.WITHDRAWN, _S.REJECTED, _S.EXPIRED),
         _S.RATED: (_S.ON_AUCTION, _S.HELD_FOR_REVIEW, _S.WITHDRAWN, _S.REJECTED, _S.EXPIRED),
         _S.ON_AUCTION: (_S.AWARDED, _S.RATED, _S.HELD_FOR_REVIEW, _S.WITHDRAWN, _S.EXPIRED),
-        _S.AWARDED: (_S.FUNDED, _S.RATED, _S.HELD_FOR_REVIEW, _S.WITHDRAWN, _S.EXPIRED),
+        _S.AWARDED: (_S.FUNDED, _S.RATED, _S.HELD_FOR_REVIEW, _S.WITHDRAWN, _S.REJECTED, _S.EXPIRED),
         _S.FUNDED: (_S.DISCHARGED, _S.BOUGHT_BACK, _S.WRITTEN_OFF),
+        _S.WITHDRAWN: (_S.HELD_FOR_REVIEW, _S.AWAITING_CONFIRMATION),
+        _S.REJECTED: (_S.HELD_FOR_REVIEW, _S.AWAITING_CONFIRMATION),
+        _S.EXPIRED: (_S.HELD_FOR_REVIEW, _S.AWAITING_CONFIRMATION),
     },
 )
 
@@ -77,10 +80,13 @@ DISPUTE = Machine("dispute", DisputeState, {_D.OPEN: (_D.RESOLVED, _D.UPHELD, _D
 
 # States in which the seller may still take the receivable back: nothing of it is sold.
 WITHDRAWABLE = frozenset({_S.HELD_FOR_REVIEW, _S.AWAITING_CONFIRMATION, _S.CONFIRMED, _S.RATED})
-# States that end a receivable before anybody bought it: its title is tombstoned, its key stays taken.
+# States that end a receivable before anybody bought it: its title is tombstoned, its key stays taken. From them the
+# same receivable may come back in a new round, unless it was rejected for good.
 UNSOLD_ENDS = frozenset({_S.WITHDRAWN, _S.REJECTED, _S.EXPIRED})
 # States in which it counts as part of the book.
 LIVE = frozenset({_S.HELD_FOR_REVIEW, _S.AWAITING_CONFIRMATION, _S.CONFIRMED, _S.RATED, _S.ON_AUCTION,
                   _S.AWARDED, _S.FUNDED})  # fmt: skip
 # States in which it is still waiting for a buyer and lapses when too few days are left to run.
 LAPSES = frozenset({_S.HELD_FOR_REVIEW, _S.AWAITING_CONFIRMATION, _S.CONFIRMED, _S.RATED})
+# The reason code on the tombstone of a rejection that the seller may put right.
+CURABLE = "rejected_curable"

@@ -6,9 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from marketplace.kernel.errors import Conflict, IntegrityBreach
+from marketplace.kernel.errors import IntegrityBreach
 from marketplace.kernel.ids import new_id
-from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
 from marketplace.ledger.rules import credit, debit
 from marketplace.parties.rules import verb
@@ -30,19 +29,18 @@ from marketplace.trading.queries import Fill
 def settle_award(tx: Tx, command: SettleAward) -> Result:
     """Settle an accepted award: holds become postings, title moves, the advance sets out, collection begins.
 
-    A dispute in which the debtor was found right calls the award off instead.
+    Every wall against a second sale is asked once more. Where one speaks against it no money leaves: the award waits
+    for two operators, or is called off.
 
-    Raises: RuleBroken("wrong_state"), Conflict("stopped") while something found since speaks against paying.
+    Raises: RuleBroken("wrong_state"), Conflict("stopped") while it waits.
     """
-    found = trading_queries.lock_lot(tx.session, command.lot_id)
-    receivable = receivables_queries.lock_receivable(tx.session, found.receivable_id)
-    stops = receivables_queries.stops(tx.session, receivable.id)
-    if receivables_queries.UPHELD_DISPUTE in stops:
-        trading.call_off(tx, command.lot_id, stops)
-        return {"receivable_id": receivable.id, "called_off": stops}
+    against = trading.may_settle(tx, command.lot_id)
+    receivable = receivables_queries.lock_receivable(
+        tx.session, trading_queries.lot(tx.session, command.lot_id).receivable_id
+    )
+    if against:
+        return {"receivable_id": receivable.id, "stopped": against}
     trading.mark_settled(tx, command.lot_id)
-    if stops:
-        raise Conflict("stopped", N_("Money cannot leave: %(reasons)s."), {"reasons": ", ".join(stops)})
     fills = trading_queries.fills(tx.session, command.lot_id)
     advance = sum(fill.cash_minor for fill in fills)
     _move_money(tx, receivable, fills, advance)

@@ -22,7 +22,8 @@ from marketplace.perform import Result, Tx
 from marketplace.rating import queries as ratings
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
-from marketplace.trading import engine, queries, rules, steps
+from marketplace.receivables.rechecking import Against
+from marketplace.trading import engine, queries, rules, steps, title_check
 from marketplace.trading.rules import BID, BidState, LotState
 from marketplace.trading.schemas import (
     AcceptAward,
@@ -32,6 +33,7 @@ from marketplace.trading.schemas import (
     OpenLot,
     PlaceBid,
     RefuseAward,
+    RejectAward,
     WithdrawBid,
 )
 from marketplace.trading.tables import BidRow, LotRow
@@ -206,7 +208,10 @@ def cancel_lot(tx: Tx, command: CancelLot) -> Result:
     lot = queries.lock_lot(tx.session, command.lot_id)
     steps.cancel(tx, lot, command.reason.strip())
     receivable = receivable_queries.lock_receivable(tx.session, lot.receivable_id)
-    if receivable.state in ("on_auction", "awarded"):
+    stops = receivable_queries.stops(tx.session, receivable.id)
+    if receivable.state in ("on_auction", "awarded") and stops:
+        title_check.hold_back(tx, receivable.id, stops, Against())
+    elif receivable.state in ("on_auction", "awarded"):
         receivables.move(tx, receivable.id, "rated", reason="lot_cancelled")
     return {"lot_id": lot.id, "state": LotState.CANCELLED}
 
@@ -215,8 +220,8 @@ def cancel_lot(tx: Tx, command: CancelLot) -> Result:
 def close_lot(tx: Tx, command: CloseLot) -> Result:
     """Close a lot whose time has come: clear its sealed book, write the award down, free the losers' holds.
 
-    A lot whose receivable may not be sold after all is cancelled instead. An award at or below the seller's own
-    rate, with two groups or more, is accepted at once.
+    A lot whose receivable may not be sold after all, for a dispute or because something speaks against its title, is
+    cancelled instead. An award at or below the seller's own rate, with two groups or more, is accepted at once.
 
     Raises: NotFound, RuleBroken("wrong_state", "not_due").
     """
@@ -227,11 +232,12 @@ def close_lot(tx: Tx, command: CloseLot) -> Result:
         raise RuleBroken("not_due", N_("The lot is still taking bids."))
     receivable = receivable_queries.lock_receivable(tx.session, lot.receivable_id)
     stops = receivable_queries.stops(tx.session, receivable.id)
-    if receivable.state != "on_auction" or stops:
-        steps.cancel(tx, lot, ", ".join(stops) or f"receivable_{receivable.state}")
-        if receivable.state == "on_auction":
-            steps.hold_back(tx, receivable.id, stops)
-        return {"lot_id": lot.id, "state": LotState.CANCELLED, "outcome": "cancelled"}
+    on_auction = receivable.state == "on_auction"
+    found = title_check.against(tx, receivable.id) if on_auction and not stops else Against()
+    if not on_auction or stops or found:
+        reasons = [*stops, *found.codes] or [f"receivable_{receivable.state}"]
+        title_check.call_off(tx, lot, reasons, found)
+        return {"lot_id": lot.id, "state": LotState.CANCELLED, "outcome": "cancelled", "reasons": reasons}
     cleared = engine.clear_lot(lot, queries.standing_bids(tx.session, lot.id))
     steps.write_award(tx, lot, 1, cleared)
     steps.end_losers(tx, lot.id, cleared)
@@ -315,16 +321,41 @@ def _in_time_to_decide(tx: Tx, lot: LotRow) -> None:
         raise RuleBroken("decision_time_over", N_("The time to decide is over; the choice made at listing applies."))
 
 
-def call_off(tx: Tx, lot_id: UUID, stops: list[str]) -> None:
-    """End an accepted award before its money moves: holds are freed, the receivable is held for a look.
+@verb("reject_award")
+def reject_award(tx: Tx, command: RejectAward) -> Result:
+    """Refuse an accepted award whose title does not stand: no money moves, holds are freed, the receivable is out.
 
-    Called by servicing, in its transaction. Raises: NotFound, RuleBroken("wrong_state").
+    Its title stays its seller's; a tombstone keeps the reason.
+
+    Raises: NotFound, RuleBroken("wrong_state").
+    """
+    lot = queries.lock_lot(tx.session, command.lot_id)
+    rules.LOT.check(lot.state, LotState.SETTLED)
+    receivable = receivable_queries.lock_receivable(tx.session, lot.receivable_id)
+    bidders = title_check.bidders_of(tx, lot.id)
+    receivables.reject_review(tx, receivable_queries.lock_row(tx.session, receivable.id), command.reason)
+    steps.cancel(tx, lot, command.reason, title_check.TITLE_CHECK)
+    receivables.move(tx, receivable.id, "rejected", command.reason, title_check.TITLE_CHECK)
+    title_check.tell(tx, bidders, receivable.id, receivable.ref, ended=True)
+    return {"lot_id": lot.id, "state": LotState.CANCELLED, "receivable_id": receivable.id}
+
+
+def may_settle(tx: Tx, lot_id: UUID) -> list[str]:
+    """Ask every wall before money leaves. Return why it may not: the award then waits, or is called off.
+
+    Called by servicing, in its transaction, with lot and receivable to be locked here in this order.
+
+    Raises: NotFound, RuleBroken("wrong_state"), Conflict("stopped") when it waits already.
     """
     lot = queries.lock_lot(tx.session, lot_id)
     rules.LOT.check(lot.state, LotState.SETTLED)
-    receivable_id = lot.receivable_id
-    steps.cancel(tx, lot, ", ".join(stops))
-    steps.hold_back(tx, receivable_id, stops)
+    receivable = receivable_queries.lock_receivable(tx.session, lot.receivable_id)
+    stops = receivable_queries.stops(tx.session, receivable.id)
+    if receivable_queries.UPHELD_DISPUTE in stops:
+        title_check.call_off(tx, lot, stops, Against())
+        return stops
+    found = title_check.against(tx, receivable.id) if not stops else Against()
+    return title_check.hold_award(tx, lot, stops, found) if stops or found else []
 
 
 def mark_settled(tx: Tx, lot_id: UUID) -> queries.Lot:

@@ -42,6 +42,7 @@ class Lot:
     seller_default: str
     expected_on: date
     tenor_days: int
+    related_groups: list[UUID]
     debtor_grade: str
     seller_grade: str | None
     expected_loss_ppm: int
@@ -55,6 +56,8 @@ class Lot:
     decide_by: datetime | None
     decided_at: datetime | None
     decided_how: str | None
+    state_reason: str | None
+    held_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -261,8 +264,17 @@ def due_to_expire(session: Session, limit: int = 100) -> list[UUID]:
 
 
 def accepted(session: Session, limit: int = 100) -> list[UUID]:
-    """Return accepted lots whose money has not moved, longest accepted first."""
-    return _ids(session, "state = 'accepted' ORDER BY decided_at, id", limit)
+    """Return accepted lots whose money has not moved, longest accepted first.
+
+    One that is held is among them when nothing open speaks against it any more, or its time is over.
+    """
+    waiting = _ids(session, "state = 'accepted' ORDER BY decided_at, id", limit)
+    held = session.execute(
+        text("SELECT id, receivable_id, held_until <= market_now() AS over FROM lot WHERE state = 'held' "
+             "ORDER BY decided_at, id")
+    )  # fmt: skip
+    ready = [row.id for row in held if row.over or not receivables.stops(session, row.receivable_id)]
+    return [*ready, *waiting][:limit]
 
 
 def _ids(session: Session, condition: str, limit: int) -> list[UUID]:

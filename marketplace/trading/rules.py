@@ -25,6 +25,7 @@ class LotState(StrEnum):
     CLOSED_FAILED = "closed_failed"
     AWAITING_SELLER = "awaiting_seller"
     ACCEPTED = "accepted"
+    HELD = "held"
     REFUSED = "refused"
     SETTLED = "settled"
     CANCELLED = "cancelled"
@@ -50,7 +51,8 @@ LOT = Machine(
     {
         _L.OPEN: (_L.CLOSED_FAILED, _L.AWAITING_SELLER, _L.CANCELLED),
         _L.AWAITING_SELLER: (_L.ACCEPTED, _L.REFUSED, _L.CANCELLED),
-        _L.ACCEPTED: (_L.SETTLED, _L.CANCELLED),
+        _L.ACCEPTED: (_L.SETTLED, _L.HELD, _L.CANCELLED),
+        _L.HELD: (_L.SETTLED, _L.CANCELLED),
     },
 )
 

@@ -66,6 +66,14 @@ class RefuseAward:
 
 
 @dataclass(frozen=True)
+class RejectAward:
+    """Refuse an accepted award whose title does not stand."""
+
+    lot_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
 class ExpireAward:
     """Apply the seller's default once the time to decide has passed."""
 
@@ -131,3 +139,15 @@ class CancelLotSchema(Schema):
     def command(self, values: dict[str, Any], **_: Any) -> CancelLot:
         """Return the command."""
         return CancelLot(**values)
+
+
+class RejectAwardSchema(Schema):
+    """Which award is refused, and why."""
+
+    lot_id = fields.UUID(required=True)
+    reason = fields.String(required=True, validate=validate.Length(10, 500))
+
+    @post_load
+    def command(self, values: dict[str, Any], **_: Any) -> RejectAward:
+        """Return the command."""
+        return RejectAward(**values)

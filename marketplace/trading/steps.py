@@ -17,9 +17,6 @@ from marketplace.rating.queries import ReceivableRating
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
 from marketplace.receivables.queries import Receivable
-from marketplace.receivables.reviewing import open_review
-from marketplace.receivables.rules import Check
-from marketplace.receivables.states import ReceivableState
 from marketplace.trading import engine, queries, rules
 from marketplace.trading.rules import LOT, BidState, LotState
 from marketplace.trading.tables import AwardRow, LotRow
@@ -90,12 +87,14 @@ def end_bids(tx: Tx, lot_id: UUID, among: tuple[BidState, ...], state: BidState)
     return [row.id for row in rows]
 
 
-def cancel(tx: Tx, lot: LotRow, reason: str) -> None:
-    """End a locked lot and all its bids without an award; the caller sees to the receivable.
+def cancel(tx: Tx, lot: LotRow, reason: str, code: str = "operators") -> None:
+    """End a locked lot and all its bids without a sale; the caller sees to the receivable.
+
+    `reason` is for the record, `code` is what everybody who looks at the lot is told.
 
     Raises: RuleBroken("wrong_state").
     """
-    move_lot(tx, lot, LotState.CANCELLED, closed_at=tx.clock(), reason=reason)
+    move_lot(tx, lot, LotState.CANCELLED, closed_at=lot.closed_at or tx.clock(), state_reason=code, reason=reason)
     end_bids(tx, lot.id, (BidState.PLACED, BidState.FILLED), BidState.UNFILLED)
 
 
@@ -107,6 +106,9 @@ def reduce(tx: Tx, lot: LotRow, wanted_minor: int, awarded_minor: int) -> None:
         params = {"least": _plain(least, lot.currency), "most": _plain(awarded_minor, lot.currency)}
         problem = Problem("accepted_minor", "amount_out_of_range", words, params)
         raise RuleBroken("amount_out_of_range", N_("The amount is outside what may be accepted."), problems=[problem])
+    if receivable_queries.stops(tx.session, lot.receivable_id):
+        words = N_("Operators are looking at this receivable: only the whole award can be accepted now.")
+        raise RuleBroken("held_back", words, problems=[Problem("accepted_minor", "held_back", words)])
     book = queries.sealed_book(tx.session, lot.id)
     cleared = engine.clear_lot(lot, book, target_minor=wanted_minor)
     kept = {leg.bid_id for leg in cleared.legs}
@@ -130,17 +132,6 @@ def refuse(tx: Tx, lot: LotRow, how: str) -> None:
     move_lot(tx, lot, LotState.REFUSED, decided_at=tx.clock(), decided_how=how)
     end_bids(tx, lot.id, (BidState.FILLED,), BidState.UNFILLED)
     not_sold(tx, lot, "award_refused")
-
-
-def hold_back(tx: Tx, receivable_id: UUID, stops: list[str]) -> None:
-    """Hold a receivable that may not be sold after all; a dispute gets a review, so that it can go on when it ends."""
-    receivables.move(tx, receivable_id, "held_for_review", reason=", ".join(stops))
-    if "open_review" in stops:
-        return
-    words = N_("The debtor says that it is wrong. It goes on when the dispute has ended.")
-    check = Check("dispute", "look", N_("The debtor disputes it"), {}, "", words)
-    row = receivable_queries.lock_row(tx.session, receivable_id)
-    open_review(tx, row, "dispute", [check], goes_to=ReceivableState.CONFIRMED)
 
 
 def not_sold(tx: Tx, lot: LotRow, reason: str) -> None:

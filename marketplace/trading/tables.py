@@ -28,7 +28,7 @@ from marketplace.db import Base, Created, Currency, Id, Instant, Minor
 Words = Annotated[str, mapped_column(Text)]
 Rate = Annotated[int, mapped_column(Integer)]
 OrganisationId = Annotated[UUID, mapped_column(ForeignKey("organisation.id"))]
-LIVE = text("state IN ('open', 'awaiting_seller', 'accepted', 'settled')")
+LIVE = text("state IN ('open', 'awaiting_seller', 'accepted', 'held', 'settled')")
 
 
 class LotRow(Base):
@@ -79,6 +79,8 @@ class LotRow(Base):
     decide_by: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     decided_how: Mapped[str | None] = mapped_column(Text)
+    state_reason: Mapped[str | None] = mapped_column(Text)
+    held_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class BidRow(Base):

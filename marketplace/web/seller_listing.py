@@ -13,7 +13,7 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.receivables import actions, queries
-from marketplace.receivables.listing import Considered, consider
+from marketplace.receivables.considering import Considered, consider
 from marketplace.receivables.plain import plain_amount
 from marketplace.receivables.schemas import (
     DraftReceivable,

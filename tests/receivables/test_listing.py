@@ -82,9 +82,10 @@ def test_withdrawing_does_not_free_the_number(listed: Listed, invoice: Paper, pe
 def test_two_sellers_may_use_the_same_number(listed: Listed, invoice: Paper) -> None:
     listed(invoice)
     other = listed(
-        invoice.but(seller="Mallory Trading Ltd", seller_id="07100006", buyer="Osprey Ltd", buyer_id="07714422"),
+        invoice.but(seller="Mallory Trading Ltd", seller_id="07100006", buyer="Osprey Ltd", buyer_id="07714422",
+                    pounds=12_300, goods="Fasteners", order="PO-7"),
         "stranger_mallory",
-    )
+    )  # fmt: skip
     assert other["state"] == "awaiting_confirmation"
 
 
