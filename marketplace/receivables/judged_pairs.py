@@ -173,7 +173,7 @@ def _claim(said: object, side: str, row: int) -> Claim:
         debtor="",
         number=text("invoice_number") or "",
         document_type=text("document_type") or "380",
-        currency=(text("currency") or "").upper(),
+        currency=text("currency") or "",
         amount_minor=due if due is not None or total is None else total - (prepaid or 0),
         issued_on=day("issue_date"),
         due_on=day("due_date"),

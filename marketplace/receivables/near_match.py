@@ -12,7 +12,7 @@ from marketplace.kernel.words import N_
 from marketplace.receivables.fingerprint import document_class
 from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding, NearMatch
-from marketplace.receivables.matching.goods import about_lines, about_orders
+from marketplace.receivables.matching.goods import EXPLAINS, about_lines, about_orders
 from marketplace.receivables.matching.money import about_dates, about_sums
 from marketplace.receivables.matching.party import Kinship, kinship
 from marketplace.receivables.matching.pattern import about_patterns
@@ -20,12 +20,8 @@ from marketplace.receivables.matching.pattern import about_patterns
 __all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "compare", "nearest"]
 
 HOLD_AT = 100
-SELLER = {
-    Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -6, Kinship.UNKNOWN: 0, Kinship.OTHER: -30,
-}  # fmt: skip
-DEBTOR = {
-    Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -6, Kinship.UNKNOWN: 0, Kinship.OTHER: -40,
-}  # fmt: skip
+SELLER = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -12, Kinship.UNKNOWN: 0, Kinship.OTHER: -45}
+DEBTOR = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -12, Kinship.UNKNOWN: 0, Kinship.OTHER: -55}
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
 CORROBORATES = frozenset(
     ("same_amount", "amount_closest", "amount_close", "same_basis", "same_issue_date", "same_lines", "same_order")
@@ -41,13 +37,12 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     how = number.relation(new.read, old.read)
     sellers = kinship(new.seller, old.seller, new.seller_who, old.seller_who, _one(new.seller_group, old.seller_group))
     debtors = kinship(new.debtor, old.debtor, new.debtor_who, old.debtor_who, _one(new.debtor_group, old.debtor_group))
-    findings = [
-        *_parties(new, old, sellers, debtors),
-        *_number(new, old, how),
-        *_document(new, old, how, min(sellers, debtors)),
-    ]
-    findings += [*about_sums(new, old), *about_dates(new, old), *about_orders(new, old), *about_lines(new, old)]
-    findings += about_patterns(new, old, how)
+    goods = [*about_orders(new, old), *about_lines(new, old)]
+    codes = {finding.code for finding in goods}
+    findings = [*_parties(new, old, sellers, debtors), *_number(new, old, how)]
+    findings += _document(new, old, how, min(sellers, debtors))
+    findings += [*about_sums(new, old, not codes.isdisjoint(EXPLAINS)), *about_dates(new, old), *goods]
+    findings += about_patterns(new, old, how in number.EDITED or "number_mentioned" in codes)
     score = sum(finding.weight for finding in findings)
     if min(sellers, debtors) is Kinship.SAME and _one_number(new, old, how, findings):
         return NearMatch("same", max(score, HOLD_AT), tuple(findings))
@@ -68,7 +63,7 @@ def _one(one: str | None, other: str | None) -> bool:
 def _one_number(new: Claim, old: Claim, how: str, findings: Sequence[Finding]) -> bool:
     if document_class(new.document_type) != document_class(old.document_type):
         return False
-    if new.currency.upper() != old.currency.upper():
+    if new.money != old.money:
         return False
     if how == "same_number":
         return True
@@ -78,6 +73,9 @@ def _one_number(new: Claim, old: Claim, how: str, findings: Sequence[Finding]) -
 def _parties(new: Claim, old: Claim, sellers: Kinship, debtors: Kinship) -> Iterator[Finding]:
     if new.document_sha256 and new.document_sha256 == old.document_sha256:
         yield Finding("same_document", HOLD_AT, N_("The very same file was listed before."))
+    places = new.debtor_name.figures, old.debtor_name.figures
+    if all(places) and places[0].isdisjoint(places[1]):
+        yield Finding("other_place", -20, N_("The debtor is billed at two places of its own."))
     if sellers is debtors is Kinship.SAME:
         yield Finding("same_parties", 20, N_("Same seller and same debtor."))
         return
@@ -120,5 +118,5 @@ def _document(new: Claim, old: Claim, how: str, parties: Kinship) -> Iterator[Fi
         weight = -60 if credit and not again else -20
         yield Finding("other_document", weight, N_("Another kind of document, %(new)s and %(old)s."), said)
         again = again and not credit
-    if again and (mine != theirs or new.currency.upper() != old.currency.upper()):
+    if again and (mine != theirs or new.money != old.money):
         yield Finding("number_again", HOLD_AT, N_("The two used this number between them before."))

@@ -6,7 +6,7 @@ from datetime import date
 from functools import cached_property
 from typing import Literal
 
-from marketplace.receivables.fingerprint import Identity
+from marketplace.receivables.fingerprint import Identity, currency_code
 from marketplace.receivables.matching.goods_read import GoodsRead, read_goods
 from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.party import NameRead, read_name
@@ -50,6 +50,11 @@ class Claim:
     def read(self) -> NumberRead:
         """The invoice number in every form that is compared."""
         return read_number(self.number)
+
+    @cached_property
+    def money(self) -> str:
+        """The currency's three letters, however it was written."""
+        return currency_code(self.currency)
 
     @cached_property
     def goods(self) -> GoodsRead:

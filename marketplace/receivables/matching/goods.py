@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rapidfuzz import fuzz
-from rapidfuzz.distance import OSA
 
 from marketplace.kernel.words import N_
+from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding
 from marketplace.receivables.matching.goods_read import GoodsRead, Line
 
+ORDER_EDITED = frozenset(
+    ("same_number", "number_respelt", "number_reads_alike", "number_extended", "number_rearranged")
+)
 REWRITTEN_AT, UNLIKE_BELOW = 60.0, 45.0
 
 
@@ -20,10 +23,14 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
     if mine.order and theirs.order:
         if mine.order == theirs.order:
             yield Finding("same_order", 18, N_("They bill the same purchase order, %(new)s."), said)
-        elif min(len(mine.order), len(theirs.order)) >= 5 and OSA.distance(mine.order, theirs.order) == 1:
-            yield Finding("order_close", 0, N_("The purchase orders %(new)s and %(old)s differ in one sign."), said)
+        elif (how := number.relation(mine.order_read, theirs.order_read)) in ORDER_EDITED:
+            yield Finding("order_edited", 14, N_("The purchase orders %(new)s and %(old)s differ in little."), said)
+        elif how == "number_close":
+            yield Finding(
+                "order_close", 0, N_("The purchase orders %(new)s and %(old)s differ in a sign or two."), said
+            )
         else:
-            yield Finding("other_order", -25, N_("They bill different purchase orders, %(new)s and %(old)s."), said)
+            yield Finding("other_order", -35, N_("They bill different purchase orders, %(new)s and %(old)s."), said)
     elif theirs.mentions(mine.order) or mine.mentions(theirs.order):
         yield Finding("order_mentioned", 18, N_("The purchase order of one is mentioned in the other."), said)
     if mine.contract and theirs.contract and mine.contract != theirs.contract:
@@ -31,13 +38,15 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
         yield Finding("other_contract", -20, N_("They rest on different contracts, %(new)s and %(old)s."), said)
     if _names(mine, old.read.compact) or _names(theirs, new.read.compact):
         said = {"new": new.number, "old": old.number}
-        yield Finding("number_mentioned", 35, N_("One of %(new)s and %(old)s is mentioned in the other."), said)
+        yield Finding("number_mentioned", 45, N_("One of %(new)s and %(old)s is mentioned in the other."), said)
 
 
 def _names(goods: GoodsRead, number: str) -> bool:
     return len(number) >= 4 and goods.mentions(number)
 
 
+PARTS = frozenset(("part_of_lines", "lines_scaled", "same_goods", "same_quantities"))
+EXPLAINS = frozenset(("part_of_lines", "lines_scaled", "same_quantities"))  # why the sums differ
 SAID = {
     "same_lines": N_("Line by line the same goods at the same prices."),
     "same_line_amounts": N_("Line by line the same amounts; the words differ."),
@@ -45,6 +54,7 @@ SAID = {
     "lines_scaled": N_("Every line is the same part of the other's."),
     "part_of_lines": N_("The lines of one are among the lines of the other."),
     "lines_shared": N_("Some lines are the same."),
+    "same_quantities": N_("The same goods in the same quantities at other prices."),
     "same_goods": N_("The same goods in other quantities or at other prices."),
     "lines_alike": N_("The lines read alike."),
     "other_lines": N_("The lines have nothing in common."),
@@ -52,12 +62,23 @@ SAID = {
 
 
 def about_lines(new: Claim, old: Claim) -> Iterator[Finding]:
-    """Yield what the lines say: the same, rewritten, merged, a part of the others, or other goods."""
+    """Yield what the lines say: the same, rewritten, merged, a part of the others, or other goods.
+
+    The same goods of one order in two quantities on one day are parts of one invoice; deliveries are days apart.
+    """
     mine, theirs = new.goods, old.goods
     if mine.lines and theirs.lines:
         code, weight = lines(mine, theirs)
         if code:
             yield Finding(code, weight, SAID[code])
+        if (
+            code in PARTS
+            and mine.order
+            and mine.order == theirs.order
+            and new.issued_on
+            and new.issued_on == old.issued_on
+        ):
+            yield Finding("part_of_order", 22, N_("Parts of one order, billed on one day."))
 
 
 def lines(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int]:
@@ -97,6 +118,8 @@ def _scaled(mine: tuple[Line, ...], theirs: tuple[Line, ...]) -> tuple[str, int]
         middle = sorted(parts)[len(parts) // 2]
         if all(abs(part - middle) <= 0.01 * middle + 1 / abs(b) for part, (_, b) in zip(parts, known, strict=True)):
             return "lines_scaled", 22 + 6 * min(len(pairs) - 2, 3)
+    if all(a.quantity is not None and a.quantity == b.quantity for a, b in pairs):
+        return "same_quantities", 24 if any(a.quantity != 1 for a, _ in pairs) else 5
     return "same_goods", 5
 
 

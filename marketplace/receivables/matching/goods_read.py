@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 
 from marketplace.receivables.fingerprint import SEPARATORS
 from marketplace.receivables.look_alikes import folded
+from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.particulars import Particulars, read_particulars
 
 WORD = re.compile(r"[^\W\d_]{3,}")
@@ -44,6 +45,7 @@ class GoodsRead:
 
     lines: tuple[Line, ...]
     order: str
+    order_read: NumberRead
     contract: str
     notes: str
 
@@ -98,7 +100,11 @@ def read_goods(
 ) -> GoodsRead:
     """Return the goods of a claim; `lines` are (words, net minor) or (words, net minor, quantity, price minor)."""
     return GoodsRead(
-        tuple(_line(*line) for line in lines), bare(order or ""), bare(contract or ""), folded(notes or "")
+        tuple(_line(*line) for line in lines),
+        bare(order or ""),
+        read_number(order or ""),
+        bare(contract or ""),
+        folded(notes or ""),
     )
 
 

@@ -11,17 +11,20 @@ from marketplace.receivables.matching.claim import Claim, Finding
 VAT_RATES = (15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27)
 ROUND_MINOR = (10_000, 1_000)
 DUE_BUCKET_DAYS = 7
-DAYS_NEAR = 20
+DAYS_NEAR, DAYS_FAR = 20, 120
 
 
-def about_sums(new: Claim, old: Claim) -> Iterator[Finding]:
-    """Yield what the sums say. Of two sums that agree, an odd one says more than a round one."""
-    both = bool(new.currency and old.currency)
-    if both and new.currency.upper() != old.currency.upper():
+def about_sums(new: Claim, old: Claim, explained: bool) -> Iterator[Finding]:
+    """Yield what the sums say. Of two sums that agree, an odd one says more than a round one.
+
+    That they differ says nothing where the lines explain it, or the currencies differ.
+    """
+    if new.money and old.money and new.money != old.money:
         said: dict[str, object] = {"new": new.currency, "old": old.currency}
         yield Finding("other_currency", -10, N_("One is in %(new)s, the other in %(old)s."), said)
+        explained = True
     code = amounts(new, old)
-    if code:
+    if code and not (explained and code == "other_amount"):
         words, weight = SAID[code]
         said = {"new": _written(new.amount_minor), "old": _written(old.amount_minor)}
         yield Finding(code, weight - _roundness(new, code), words, said)
@@ -83,8 +86,8 @@ def about_dates(new: Claim, old: Claim) -> Iterator[Finding]:
             yield Finding("same_issue_date", 25, N_("Issued on the same day, %(new)s."), said)
         elif apart <= DAYS_NEAR:
             yield Finding("issued_near", 14 - isqrt(apart), N_("Issued %(days)s days apart."), said)
-        elif apart > 120:
-            yield Finding("issued_apart", -15, N_("Issued %(days)s days apart."), said)
+        else:
+            yield Finding("issued_apart", -15 if apart <= DAYS_FAR else -30, N_("Issued %(days)s days apart."), said)
     if new.due_on and old.due_on:
         apart = abs((new.due_on - old.due_on).days)
         said = {"new": new.due_on.isoformat(), "old": old.due_on.isoformat(), "days": apart}

@@ -22,22 +22,20 @@ MONTHS = {word: f"{month:02d}" for month, words in enumerate(_MONTHS, 1) for wor
 MONTH = re.compile(rf"\b({'|'.join(sorted(MONTHS, key=len, reverse=True))})\b[ .]*((?:20)?[0-9]{{2}}\b)?")
 NUMERIC = re.compile(r"\b(20[0-9]{2})[-/.](0[1-9]|1[0-2])(?:[-/.]([0-3][0-9]))?\b|\b(0[1-9]|1[0-2])[/.](20[0-9]{2})\b")
 DAY = re.compile(r"\b([0-3]?[0-9])[./]([01]?[0-9])[./](20[0-9]{2})\b")
-OF = re.compile(r"\b([0-9]{1,2}) ?(?:OF|VON|DE|SUR|DI|VAN) ?([0-9]{1,2})\b")
-SLASHED = re.compile(
-    r"\b(?:INSTALL?MENTS?|PART|TEIL|RATE|STAGE|MILESTONE|TRANCHE|PHASE|DELIVERY|LIEFERUNG|LIVRAISON|PAYMENT|ACOMPTE|"
-    r"TEILLIEFERUNG|ABSCHLAG|TERMIJN|CUOTA|RATA|SHIPMENT)[ .:#(]*(?:NO|NR)?[ .:#]*([0-9]{1,2})/([0-9]{1,2})\b"
-)
+OF = re.compile(r"\b([0-9]{1,2}) ?(?:/|OF|VON|DE|SUR|DI|VAN) ?([0-9]{1,2})\b")
 ORDINAL = re.compile(
     r"\b(FIRST|SECOND|THIRD|FOURTH|FIFTH|SIXTH|LAST|FINAL|INITIAL|INTERIM|ERSTE|ZWEITE|DRITTE|LETZTE|1ST|2ND|3RD|"
     r"[4-9]TH|DEPOSIT|BALANCE|ANZAHLUNG|SCHLUSSRECHNUNG|ACOMPTE|SOLDE|RETENTION|UPFRONT|COMPLETION)\b"
 )
-LABEL = re.compile(r"\b([A-Z]{2,})\b[ .:#-]*(?:(?:NO|NR|NUMBER|NUMMER)\b[ .:#-]*)?([A-Z]{0,3}[-/]?[0-9][0-9A-Z/-]*)\b")
+LABEL = re.compile(
+    r"\b([A-Z]{2,})\b[ .:#-]*(?:(?:NOTE|NOTES|NO|NR|NUMBER|NUMMER|N)\b[ .:#°º-]*)*([A-Z]{0,3}[-/]?[0-9][0-9A-Z/-]*)\b"
+)
 # What follows these words is the invoice's own number, its order, its bank or its terms: compared elsewhere or moved
 # about by who copies it.
 _NOT_LABELS = (
     "INVOICE INV RECHNUNG FACTURE FACTURA FATTURA PO ORDER BESTELLUNG BESTELLNUMMER BESTELNUMMER COMMANDE IBAN BIC "
     "NO NR NUMBER NUMMER REF REFERENCE TO OF VON DE AND UND AT BY ON ORDINE PEDIDO VAT NET WITHIN DAYS REPLACES "
-    "CREDIT NOTE TERMS PURCHASE"
+    "CREDIT NOTE NOTES TERMS PURCHASE"
 )
 NOT_LABELS = frozenset(_NOT_LABELS.split())
 
@@ -47,7 +45,7 @@ class Particulars:
     """Periods and positions that were said, and whatever else was labelled with a figure."""
 
     periods: frozenset[str]
-    positions: frozenset[str]
+    positions: frozenset[tuple[str, str]]
     labels: dict[str, frozenset[str]]
 
 
@@ -68,9 +66,10 @@ def _periods(text: str) -> set[str]:
     return found
 
 
-def _positions(text: str) -> set[str]:
-    found = set(ORDINAL.findall(text))
-    return found | {place for place, count in (*OF.findall(text), *SLASHED.findall(text)) if int(place) <= int(count)}
+def _positions(text: str) -> set[tuple[str, str]]:
+    """Return (of how many, which), and ordinals as (nothing, word)."""
+    found = {("", word) for word in ORDINAL.findall(text)}
+    return found | {(count, place) for place, count in OF.findall(text) if 0 < int(place) <= int(count)}
 
 
 def _labels(text: str) -> dict[str, frozenset[str]]:
@@ -86,7 +85,9 @@ def told_apart(one: Particulars, other: Particulars) -> tuple[str, ...]:
     found = []
     if one.periods and other.periods and one.periods.isdisjoint(other.periods):
         found.append("period")
-    if one.positions and other.positions and one.positions.isdisjoint(other.positions):
+    wholes = {count for count, _ in one.positions} & {count for count, _ in other.positions}
+    if any({at for of, at in one.positions if of == count}.isdisjoint(at for of, at in other.positions if of == count)
+           for count in wholes):  # fmt: skip
         found.append("position")
     shared = one.labels.keys() & other.labels.keys()
     if any(one.labels[word].isdisjoint(other.labels[word]) for word in shared):

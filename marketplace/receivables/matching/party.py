@@ -43,6 +43,11 @@ class NameRead:
     initials: str
 
     @property
+    def figures(self) -> frozenset[str]:
+        """Figures in the name: the store, the branch."""
+        return frozenset(word for word in self.words if word.isdecimal())
+
+    @property
     def text(self) -> str:
         """The words as one text."""
         return " ".join(self.words)

@@ -13,19 +13,19 @@ WEEK_DAYS = 7
 WORDS = {
     "period": ("other_period", -40, N_("They say that they are for different periods.")),
     "position": ("other_part", -60, N_("They say that they are different parts or instalments.")),
-    "label": ("other_particulars", -25, N_("They name different sites, deliveries or the like.")),
+    "label": ("other_particulars", -40, N_("They name different sites, deliveries or the like.")),
 }
 
 
-def about_patterns(new: Claim, old: Claim, how: str) -> Iterator[Finding]:
-    """Yield the honest patterns that two claims follow; `how` is the relation of their numbers.
+def about_patterns(new: Claim, old: Claim, edited: bool) -> Iterator[Finding]:
+    """Yield the honest patterns that two claims follow.
 
-    A number that was edited, not counted on, follows no pattern of dates.
+    Where the number was edited, not counted on, or one names the other's, no pattern of dates excuses them.
     """
     particulars = new.goods.particulars, old.goods.particulars
     for what in told_apart(*particulars):
         yield Finding(*WORDS[what])
-    if how in number.EDITED or not new.issued_on or not old.issued_on:
+    if edited or not new.issued_on or not old.issued_on:
         return
     if particulars[0].periods and particulars[0].periods == particulars[1].periods:
         return
