@@ -117,7 +117,7 @@ def notices(session: Session, row: ReceivableRow) -> list[Check]:
     return [
         Check("prior_notice", "look", N_("Somebody else gave notice"), {"claimant": notice.claimant}, "",
               N_("The debtor was told by %(claimant)s to pay them. It may be sold already."))
-        for notice in queries.priornotices(session, row.id)
+        for notice in queries.prior_notices(session, row.id)
     ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from marketplace.servicing.schemas import SettleAward
 from marketplace.servicing.settlement import settle_award
 from marketplace.servicing.waterfall import Step
 from marketplace.title import queries as title
+from marketplace.trading import queries as trading
 from tests import lives
 from tests.trading.world import World
 
@@ -101,10 +102,13 @@ def test_an_open_dispute_stops_the_money_and_leaves_everything_as_it_was(world: 
             (receivable_id,),
         )
     before = cash(world, "bob")
+    lives.settle(lot)
     with pytest.raises(Conflict, match="stopped"):
         lives.settle(lot)
     assert cash(world, "bob") == before
     assert receivables.receivable(db.session(), receivable_id).state == "awarded"
+    assert trading.lot(db.session(), lot).state == "held"
+    assert trading.accepted(db.session()) == []
 
 
 def test_an_award_is_called_off_when_the_debtor_turns_out_to_be_right(world: World) -> None:
