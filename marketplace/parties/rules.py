@@ -99,7 +99,7 @@ MAY: dict[str, frozenset[Role]] = {
     # servicing
     "settle_award": SYSTEM,
     "apply_debtor_payment": SYSTEM,
-    "apply_dilution": SYSTEM,
+    "cover_dilution": SELLER,
     "age_receivable": SYSTEM,
     "default_receivable": DESK,
     "write_off_receivable": OPERATOR,
@@ -114,7 +114,6 @@ MAY: dict[str, frozenset[Role]] = {
     "check_claims": SYSTEM,
     "record_exchange_answer": SYSTEM,
     "note_registry": SYSTEM,
-    "hold_for_outside_claim": SYSTEM,
     "trust_issuer": DESK,
     "import_claims": DESK,
     "export_claims": DESK,

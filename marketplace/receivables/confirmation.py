@@ -65,6 +65,8 @@ def open_debtor_link(tx: Tx, command: OpenDebtorLink) -> Result:
 
     Raises: NotFound("unknown_link"); RuleBroken("link_expired").
     """
+    if links.find(tx.session, command.token).receivable_id is None:
+        return _open_debts_link(tx, command.token)
     row, link = answering(tx, command.token, links.CONFIRM, links.ACCOUNT)
     link.first_opened_at = link.first_opened_at or tx.clock()
     if link.purpose == links.ACCOUNT:
@@ -75,13 +77,39 @@ def open_debtor_link(tx: Tx, command: OpenDebtorLink) -> Result:
     return {"receivable_id": row.id}
 
 
-def answering(tx: Tx, token: str, *purposes: str) -> tuple[ReceivableRow, DebtorLinkRow]:
-    """Lock the receivable, then its link, for the debtor who holds the token."""
+def _open_debts_link(tx: Tx, token: str) -> Result:
+    link = links.lock_for(tx, token, links.DEBTS)
+    if link.debtor_id is None or tx.actor.organisation_id != link.debtor_id:
+        raise _unknown()
+    link.first_opened_at = link.first_opened_at or tx.clock()
+    tx.session.flush()
+    tx.record("organisation", link.debtor_id, after={"link_id": link.id, "first_opened_at": link.first_opened_at})
+    return {"debtor_id": link.debtor_id}
+
+
+def _unknown() -> NotFound:
+    return NotFound("unknown_link", N_("This link is not one of ours, or it was replaced by a newer one."))
+
+
+def answering(
+    tx: Tx, token: str, *purposes: str, receivable_id: UUID | None = None
+) -> tuple[ReceivableRow, DebtorLinkRow]:
+    """Lock the receivable, then its link, for the debtor who holds the token.
+
+    A link to one receivable answers for that one alone; a link to all that is owed says by `receivable_id` for which.
+
+    Raises: NotFound; RuleBroken("link_expired", "link_purpose"); Conflict("link_used").
+    """
     found = links.find(tx.session, token)
-    row = queries.lock_row(tx.session, found.receivable_id)
+    about = found.receivable_id or receivable_id
+    if about is None or receivable_id not in (None, about):
+        raise queries.missing()
+    row = queries.lock_row(tx.session, about)
+    if found.debtor_id not in (None, row.debtor_id):
+        raise queries.missing()
     link = links.lock_for(tx, token, *purposes)
     if tx.actor.role == Role.DEBTOR and tx.actor.organisation_id != row.debtor_id:
-        raise NotFound("unknown_link", N_("This link is not one of ours, or it was replaced by a newer one."))
+        raise _unknown()
     return row, link
 
 
@@ -92,12 +120,20 @@ def confirm_receivable(tx: Tx, command: ConfirmReceivable) -> Result:
     Raises: NotFound("unknown_link"); Conflict("link_used"); RuleBroken("link_expired", "wrong_state");
     InvalidInput when the amount or the date is not plausible.
     """
-    row, link = answering(tx, command.token, links.CONFIRM)
+    row, link = answering(tx, command.token, links.CONFIRM, links.DEBTS, receivable_id=command.receivable_id)
+    return take_yes(tx, row, link, command)
+
+
+def take_yes(tx: Tx, row: ReceivableRow, link: DebtorLinkRow, command: ConfirmReceivable) -> Result:
+    """Write down the yes to a receivable that is locked, by a link that is.
+
+    Raises: as confirm_receivable.
+    """
     if row.state != S.AWAITING_CONFIRMATION:
         raise RuleBroken("wrong_state", N_("This invoice waits for no answer any more."))
     _plausible(row, command, tx.today)
     at = tx.clock()
-    link.used_at = at
+    link.used_at = link.used_at or at
     tx.session.add(
         ConfirmationRow(id=new_id(), receivable_id=row.id, link_id=link.id, given_by="debtor",
                         amount_minor=command.amount_minor, pay_on=command.pay_on, prior_notice=command.prior_notice,
@@ -105,7 +141,7 @@ def confirm_receivable(tx: Tx, command: ConfirmReceivable) -> Result:
     )  # fmt: skip
     close_review(tx, row)
     row.promised_on = command.pay_on
-    _keep_promise(tx, row, link.id, command.pay_on, command.amount_minor, command.answered_by)
+    keep_promise(tx, row, link.id, command.pay_on, command.amount_minor, command.answered_by)
     if command.prior_notice:
         _hold_for_prior_notice(tx, row, link, command)
     else:
@@ -123,14 +159,15 @@ def _plausible(row: ReceivableRow, command: ConfirmReceivable, today: date) -> N
         problems.append(Problem("amount_minor", "amount_differs", N_(
             "A yes is for the whole %(face)s. If part of it is wrong, say so with the amount."),
             {"face": plain_amount(row.face_minor, row.currency)}))  # fmt: skip
-    problems += _day_problems(command.pay_on, today)
+    problems += day_problems(command.pay_on, today)
     if command.told_on and command.told_on > today:
         problems.append(Problem("told_on", "in_future", N_("This day lies in the future.")))
     if problems:
         raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
 
 
-def _day_problems(day: date, today: date) -> list[Problem]:
+def day_problems(day: date, today: date) -> list[Problem]:
+    """Return what speaks against a day of payment."""
     if day < today:
         return [Problem("pay_on", "in_past", N_("This day has passed. Enter today or a later day."))]
     if (day - today).days > PROMISE_DAYS_MAX:
@@ -149,9 +186,10 @@ def _hold_for_prior_notice(tx: Tx, row: ReceivableRow, link: DebtorLinkRow, comm
     open_review(tx, row, "prior_notice", [check], goes_to=S.CONFIRMED)
 
 
-def _keep_promise(
+def keep_promise(
     tx: Tx, row: ReceivableRow, link_id: UUID | None, day: date, amount_minor: int, by: str | None
 ) -> None:
+    """Write a day of payment beside the earlier ones."""
     tx.session.add(
         PaymentPromiseRow(id=new_id(), receivable_id=row.id, link_id=link_id, pay_on=day, amount_minor=amount_minor,
                           promised_by=by, at=tx.now)
@@ -165,7 +203,8 @@ def dispute_receivable(tx: Tx, command: DisputeReceivable) -> Result:
 
     Raises: NotFound; Conflict("link_used"); RuleBroken("link_expired", "wrong_state", "dispute_open"); InvalidInput.
     """
-    row, link = _by_link_or_operator(tx, command.token, command.receivable_id)
+    row, link = _by_link_or_operator(tx, command.token, command.receivable_id, links.CONFIRM, links.ACCOUNT,
+                                     links.DEBTS)  # fmt: skip
     state = S(row.state)
     if state not in DISPUTABLE:
         raise RuleBroken("wrong_state", N_("This invoice waits for no answer any more."))
@@ -181,8 +220,8 @@ def dispute_receivable(tx: Tx, command: DisputeReceivable) -> Result:
         answered_by=command.answered_by, opened_at=tx.now, state="open",
     )  # fmt: skip
     tx.session.add(dispute)
-    if link is not None and link.purpose == links.CONFIRM:
-        link.used_at = tx.clock()
+    if link is not None:
+        link.used_at = link.used_at or tx.clock()
     tx.session.flush()
     tx.record("receivable", row.id, after={"dispute_id": dispute.id, "amount_minor": dispute.amount_minor,
                                            "reason": dispute.reason})  # fmt: skip
@@ -196,10 +235,10 @@ def dispute_receivable(tx: Tx, command: DisputeReceivable) -> Result:
 
 
 def _by_link_or_operator(
-    tx: Tx, token: str | None, receivable_id: UUID | None
+    tx: Tx, token: str | None, receivable_id: UUID | None, *purposes: str
 ) -> tuple[ReceivableRow, DebtorLinkRow | None]:
     if tx.actor.role == Role.DEBTOR:
-        return answering(tx, token or "", links.CONFIRM, links.ACCOUNT)
+        return answering(tx, token or "", *purposes, receivable_id=receivable_id)
     if receivable_id is None:
         raise queries.missing()
     return queries.lock_row(tx.session, receivable_id), None
@@ -209,19 +248,29 @@ def _by_link_or_operator(
 def promise_payment(tx: Tx, command: PromisePayment) -> Result:
     """Take the day on which the debtor will pay. A later promise stands beside the earlier one.
 
-    Raises: NotFound; RuleBroken("link_expired", "wrong_state"); InvalidInput.
+    Raises: NotFound; RuleBroken("link_expired", "link_purpose", "wrong_state"); InvalidInput.
     """
-    row, link = _by_link_or_operator(tx, command.token, command.receivable_id)
+    row, link = _by_link_or_operator(tx, command.token, command.receivable_id, links.ACCOUNT, links.DEBTS)
+    return take_promise(tx, row, link, command)
+
+
+def take_promise(tx: Tx, row: ReceivableRow, link: DebtorLinkRow | None, command: PromisePayment) -> Result:
+    """Write down the promise for a receivable that is locked.
+
+    Raises: RuleBroken("wrong_state"); InvalidInput.
+    """
     if S(row.state) not in DISPUTABLE:
         raise RuleBroken("wrong_state", N_("Nothing is owed on it any more."))
-    problems = _day_problems(command.pay_on, tx.today)
+    problems = day_problems(command.pay_on, tx.today)
     amount = command.amount_minor or row.face_minor
     if amount > row.face_minor:
         problems.append(Problem("amount_minor", "more_than_face", N_("More than is owed.")))
     if problems:
         raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
     before, row.promised_on = row.promised_on, command.pay_on
-    _keep_promise(tx, row, link.id if link else None, command.pay_on, amount, command.answered_by)
+    if link is not None:
+        link.used_at = link.used_at or tx.clock()
+    keep_promise(tx, row, link.id if link else None, command.pay_on, amount, command.answered_by)
     tx.record("receivable", row.id, before={"promised_on": before},
               after={"promised_on": command.pay_on, "amount_minor": amount})  # fmt: skip
     return {"receivable_id": row.id, "promised_on": command.pay_on}

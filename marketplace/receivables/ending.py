@@ -36,16 +36,23 @@ def withdraw_receivable(tx: Tx, command: WithdrawReceivable) -> Result:
     require_own(tx.actor, row.seller_id)
     if S(row.state) not in WITHDRAWABLE:
         raise RuleBroken("wrong_state", N_("It can be withdrawn only until its auction opens."))
-    close_review(tx, row)
-    _revoke_links(tx, row.id)
-    move_row(tx, row, S.WITHDRAWN, command.reason or "seller")
+    end_unsold(tx, row, S.WITHDRAWN, command.reason or "seller")
     return {"receivable_id": row.id, "state": row.state}
 
 
+def end_unsold(tx: Tx, row: ReceivableRow, state: ReceivableState, reason: str) -> None:
+    """End a listing that nobody bought and that is locked: nothing is asked of anybody any more."""
+    close_review(tx, row)
+    _revoke_links(tx, row.id)
+    move_row(tx, row, state, reason)
+
+
 def _revoke_links(tx: Tx, receivable_id: UUID) -> None:
+    """End what asks of the debtor; a question that was answered stays readable."""
     for link in tx.session.execute(
-        select(DebtorLinkRow).where(DebtorLinkRow.receivable_id == receivable_id, DebtorLinkRow.revoked_at.is_(None))
-    ).scalars():
+        select(DebtorLinkRow).where(DebtorLinkRow.receivable_id == receivable_id, DebtorLinkRow.revoked_at.is_(None),
+                                    DebtorLinkRow.used_at.is_(None))
+    ).scalars():  # fmt: skip
         link.revoked_at = tx.now
 
 
@@ -60,9 +67,7 @@ def expire_receivable(tx: Tx, command: ExpireReceivable) -> Result:
         raise RuleBroken("wrong_state", N_("Only a listing that waits for a buyer can lapse."))
     if (row.due_on - tx.today).days >= LAPSE_DAYS:
         raise RuleBroken("not_lapsed", N_("There is still time to sell it."))
-    close_review(tx, row)
-    _revoke_links(tx, row.id)
-    move_row(tx, row, S.EXPIRED, "too_late_to_sell")
+    end_unsold(tx, row, S.EXPIRED, "too_late_to_sell")
     return {"receivable_id": row.id, "state": row.state}
 
 
@@ -78,7 +83,12 @@ def expire_links(tx: Tx, command: ExpireLinks) -> Result:
     ).scalars().all()  # fmt: skip
     for link in rows:
         link.revoked_at = tx.clock()
-        tx.record("receivable", link.receivable_id, after={"link_id": link.id, "expired_at": link.expires_at})
+        about = link.receivable_id or link.debtor_id or link.id
+        tx.record(
+            "receivable" if link.receivable_id else "organisation",
+            about,
+            after={"link_id": link.id, "expired_at": link.expires_at},
+        )
     tx.session.flush()
     return {"links": len(rows)}
 

@@ -14,6 +14,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.parties.queries import Organisation
 from marketplace.perform import Tx
 from marketplace.receivables import debtor_queries, links
+from marketplace.receivables.notice_text import REASSIGNMENT
 from marketplace.receivables.plain import plain_amount
 from marketplace.receivables.tables import LetterDocumentRow, OutgoingMailRow, ReceivableRow
 
@@ -41,7 +42,8 @@ def queue_link(
             "ref": row.ref,
         }
         subject, parts = _question(told) if purpose == links.CONFIRM else _notice(told, ended, bool(documents))
-        return _queue(tx, row.debtor_id, row.id, purpose, to.address, subject, parts, row.ref, documents)
+        kind = REASSIGNMENT if ended else purpose
+        return _queue(tx, row.debtor_id, row.id, kind, to.address, subject, parts, row.ref, documents)
 
 
 def queue_debts_link(tx: Tx, debtor: Organisation, address: str, language: str, token: str) -> UUID:

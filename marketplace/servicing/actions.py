@@ -21,12 +21,13 @@ from marketplace.receivables import queries as receivables_queries
 from marketplace.servicing import queries
 from marketplace.servicing.ageing import Ageing, days_past_due, steps_reached
 from marketplace.servicing.demands import demand_recourse
+from marketplace.servicing.dilution import share_receipt
 from marketplace.servicing.dues import dues_on, known_dues, move
 from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, DefaultReceivable, WriteOffReceivable
 from marketplace.servicing.states import CollectionState
 from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow, DueRow, ShareRow
-from marketplace.servicing.waterfall import TO_INVESTORS, Distribution, Step, distribute
+from marketplace.servicing.waterfall import TO_INVESTORS, Distribution, Step
 from marketplace.title import actions as title
 
 BROKEN = (CollectionState.DEFAULTED, CollectionState.RECOVERED, CollectionState.WRITTEN_OFF)
@@ -47,15 +48,17 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     row = _owing(tx, payment)
     received_on = business_date(payment.state_since, tx.policy.zone)
     dues = dues_on(tx, row, received_on) if row.closed_at is None else known_dues(tx, row)
-    given = distribute(payment.amount_minor, dues)
+    demanded = queries.demanded(tx.session, [row.receivable_id]).get(row.receivable_id, 0)
+    given = share_receipt(payment.amount_minor, dues, demanded)
     entry_id = _post(tx, row, payment.amount_minor, given)
     distribution_id = _keep(tx, row, payment.id, payment.amount_minor, given, entry_id)
     _pay_seller(tx, row, given, distribution_id)
     payments.mark_applied(tx, payment.id, distribution_id)
     void_offers(tx, row.receivable_id, "payment_received")
-    left = row.face_minor - _paid(tx, row.receivable_id)
+    left = sum(due.outstanding_minor for due in known_dues(tx, row))
     _move_after_payment(tx, row, left)
-    return {"distribution_id": distribution_id, "excess_minor": given.excess_minor, "outstanding_minor": left}
+    return {"distribution_id": distribution_id, "excess_minor": given.excess_minor,
+            "outstanding_minor": max(0, left - demanded)}  # fmt: skip
 
 
 def _owing(tx: Tx, payment: payments_queries.Payment) -> CollectionRow:
@@ -145,10 +148,6 @@ def _pay_seller(tx: Tx, row: CollectionRow, given: Distribution, distribution_id
                                 row.receivable_id, f"residual:{distribution_id}")  # fmt: skip
 
 
-def _paid(tx: Tx, receivable_id: UUID) -> int:
-    return sum(due.paid_minor for due in queries.collection(tx.session, receivable_id).dues)
-
-
 def _move_after_payment(tx: Tx, row: CollectionRow, left: int) -> None:
     if row.closed_at is not None:
         return
@@ -209,4 +208,4 @@ def write_off_receivable(tx: Tx, command: WriteOffReceivable) -> Result:
     void_offers(tx, row.receivable_id, "written_off")
     title.write_off(tx, row.receivable_id)
     receivables.move(tx, row.receivable_id, "written_off", reason=command.reason)
-    return {"state": row.state, "loss_minor": row.face_minor - _paid(tx, row.receivable_id)}
+    return {"state": row.state, "loss_minor": sum(due.outstanding_minor for due in known_dues(tx, row))}

@@ -6,19 +6,22 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, or_, select, text
+from sqlalchemy import exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.policy import Collection as CollectionPolicy
 from marketplace.kernel.words import N_
 from marketplace.servicing.ageing import Ageing, days_past_due, first_days
+from marketplace.servicing.dilution import owed_by_debtor
 from marketplace.servicing.states import OPEN, CollectionState, OfferState
 from marketplace.servicing.tables import (
     AgeingStepRow,
     BuyBackRow,
     BuyBackShareRow,
     CollectionRow,
+    DilutionCoverRow,
+    DilutionEffectRow,
     DistributionRow,
     DueRow,
     HoldingOfferRow,
@@ -46,11 +49,12 @@ class Collection:
     defaulted_at: datetime | None
     closed_at: datetime | None
     dues: tuple[Due, ...]
+    demanded_minor: int = 0
 
     @property
     def outstanding_minor(self) -> int:
-        """What the debtor still owes."""
-        return sum(due.outstanding_minor for due in self.dues)
+        """What the debtor still owes: all that is to come, less what the seller must make good for credit notes."""
+        return owed_by_debtor(self.dues, self.demanded_minor)
 
     @property
     def open(self) -> bool:
@@ -138,14 +142,30 @@ def collection(session: Session, receivable_id: UUID) -> Collection:
     row = session.get(CollectionRow, receivable_id, populate_existing=True)
     if row is None:
         raise NotFound("not_found", N_("There is no such receivable."))
-    return _collection(row, _dues(session, [receivable_id]).get(receivable_id, []))
+    dues = _dues(session, [receivable_id]).get(receivable_id, [])
+    return _collection(row, dues, demanded(session, [receivable_id]).get(receivable_id, 0))
 
 
 def collections(session: Session, receivable_ids: Sequence[UUID]) -> dict[UUID, Collection]:
-    """Return the collections of those receivables that were funded, in two statements."""
+    """Return the collections of those receivables that were funded, in three statements."""
     rows = session.scalars(select(CollectionRow).where(CollectionRow.receivable_id.in_(receivable_ids))).all()
     dues = _dues(session, [row.receivable_id for row in rows])
-    return {row.receivable_id: _collection(row, dues.get(row.receivable_id, [])) for row in rows}
+    asked = demanded(session, [row.receivable_id for row in rows])
+    return {
+        row.receivable_id: _collection(row, dues.get(row.receivable_id, []), asked.get(row.receivable_id, 0))
+        for row in rows
+    }
+
+
+def demanded(session: Session, receivable_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return what sellers must still make good for credit notes, by receivable, where there is any."""
+    made_good = exists().where(DilutionCoverRow.dilution_id == DilutionEffectRow.dilution_id)
+    rows = session.execute(
+        select(DilutionEffectRow.receivable_id, func.sum(DilutionEffectRow.demanded_minor))
+        .where(DilutionEffectRow.receivable_id.in_(list(receivable_ids)), ~made_good)
+        .group_by(DilutionEffectRow.receivable_id)
+    )
+    return {receivable_id: int(total) for receivable_id, total in rows if total}
 
 
 def lock_collection(session: Session, receivable_id: UUID) -> CollectionRow:
@@ -310,11 +330,11 @@ def _dues(session: Session, receivable_ids: Sequence[UUID]) -> dict[UUID, list[D
     return found
 
 
-def _collection(row: CollectionRow, dues: Sequence[Due]) -> Collection:
+def _collection(row: CollectionRow, dues: Sequence[Due], demanded_minor: int) -> Collection:
     return Collection(
         row.receivable_id, row.lot_id, row.seller_id, row.debtor_id, row.currency, row.face_minor, row.rate_bps,
         row.due_on, row.expected_on, row.late_charged_to, CollectionState(row.state), row.opened_at,
-        row.defaulted_at, row.closed_at, tuple(dues),
+        row.defaulted_at, row.closed_at, tuple(dues), demanded_minor,
     )  # fmt: skip
 
 

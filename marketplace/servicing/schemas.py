@@ -32,6 +32,13 @@ class AgeReceivable:
 
 
 @dataclass(frozen=True)
+class CoverDilution:
+    """Make good what a credit note took beyond the residual."""
+
+    dilution_id: UUID
+
+
+@dataclass(frozen=True)
 class DefaultReceivable:
     """Declare a default at once, for a reason that is not mere lateness."""
 

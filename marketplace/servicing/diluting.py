@@ -1,0 +1,213 @@
+"""Credit notes take effect: an unsold listing ends; a sold one loses residual, and the seller makes the rest good."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from marketplace.kernel.errors import Conflict, NotFound, Problem, RuleBroken
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.ledger import actions as ledger
+from marketplace.ledger import queries as ledger_queries
+from marketplace.ledger.rules import Leg, credit, debit
+from marketplace.parties.rules import require_own, verb
+from marketplace.payments import queries as payments_queries
+from marketplace.perform import Result, Tx
+from marketplace.receivables import actions as receivables
+from marketplace.receivables import credit_notes
+from marketplace.receivables import queries as receivables_queries
+from marketplace.receivables.debtor_schemas import RecordDilution
+from marketplace.receivables.queries import Receivable
+from marketplace.receivables.states import ReceivableState
+from marketplace.servicing import queries
+from marketplace.servicing.buying_back import ARRIVING, SHORT, SOURCES
+from marketplace.servicing.dilution import cover_shares, covered, lowered, owed_by_debtor, part
+from marketplace.servicing.dues import dues_on, known_dues, move, write_dues
+from marketplace.servicing.offer_ends import void_offers
+from marketplace.servicing.schemas import CoverDilution
+from marketplace.servicing.states import CollectionState
+from marketplace.servicing.tables import (
+    CollectionRow,
+    DilutionCoverRow,
+    DilutionCoverShareRow,
+    DilutionEffectRow,
+)
+from marketplace.servicing.waterfall import TO_INVESTORS, Share
+from marketplace.title import actions as title
+from marketplace.trading import queries as trading
+from marketplace.trading.actions import cancel_lot
+from marketplace.trading.schemas import CancelLot
+
+S = ReceivableState
+IN_AUCTION = (S.ON_AUCTION, S.AWARDED)
+SOLD = (S.FUNDED, S.WRITTEN_OFF)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a credit note took and asks for, in minor units; `covered_at` once the seller has made it good."""
+
+    dilution_id: UUID
+    receivable_id: UUID
+    residual_minor: int
+    demanded_minor: int
+    pay_by: date | None
+    covered_at: datetime | None
+
+    @property
+    def open_minor(self) -> int:
+        """What the seller has still to make good."""
+        return 0 if self.covered_at else self.demanded_minor
+
+
+def effects(session: Session, receivable_id: UUID) -> dict[UUID, Effect]:
+    """Return what each credit note did to a sold receivable, by the credit note's id."""
+    rows = session.execute(
+        select(DilutionEffectRow, DilutionCoverRow.at)
+        .join(DilutionCoverRow, DilutionCoverRow.dilution_id == DilutionEffectRow.dilution_id, isouter=True)
+        .where(DilutionEffectRow.receivable_id == receivable_id)
+        .order_by(DilutionEffectRow.at)
+    )
+    return {row.dilution_id: Effect(row.dilution_id, row.receivable_id, row.residual_minor, row.demanded_minor,
+                                    row.pay_by, at) for row, at in rows}  # fmt: skip
+
+
+@verb("record_dilution")
+def record_dilution(tx: Tx, command: RecordDilution) -> Result:
+    """Take a credit note against a listed receivable.
+
+    Before it is sold, the listing ends as withdrawn, its lot is cancelled and holds are freed: what is sold is the
+    face, the face never changes, and it is not owed any more. Once sold, the credit note lowers the residual, and what
+    that cannot bear is demanded of the seller, whatever recourse was agreed: that the debt exists is a warranty.
+
+    Raises: NotFound; Conflict("credit_note_known", "payment_arriving", "changed_meanwhile");
+    RuleBroken("wrong_state", "more_than_owed", "other_credit_note") with every reason.
+    """
+    before = receivables_queries.receivable(tx.session, command.receivable_id)
+    require_own(tx.actor, before.seller_id)
+    if before.state in IN_AUCTION:
+        _end_auction(tx, before)
+    row = receivables_queries.lock_row(tx.session, before.id)
+    facts = credit_notes.facts_for(tx, row, command)
+    if row.state in credit_notes.UNSOLD:
+        owed = credit_notes.unsold_owed_minor(tx, row)
+        dilution_id = credit_notes.insert_dilution(tx, row, facts, owed)
+        credit_notes.end_for_credit_note(tx, row)
+        return {"dilution_id": dilution_id, "receivable_id": row.id, "state": row.state}
+    if row.state in IN_AUCTION:
+        raise Conflict("changed_meanwhile", N_("It has just come up for auction. Try again."))
+    if row.state not in SOLD:
+        raise RuleBroken("wrong_state", N_("Nothing is owed on it here any more: a credit note changes nothing."))
+    return _lower(tx, row.id, facts)
+
+
+def _end_auction(tx: Tx, found: Receivable) -> None:
+    """Cancel the lot before the receivable is locked: locks come lot, receivable, accounts."""
+    lot = trading.lot_of(tx.session, found.id)
+    if lot is None:
+        raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
+    cancel_lot.run(tx, CancelLot(lot.id, credit_notes.REASON))
+
+
+def _lower(tx: Tx, receivable_id: UUID, facts: RecordDilution) -> Result:
+    row = queries.lock_collection(tx.session, receivable_id)
+    if payments_queries.arriving(tx.session, receivable_id):
+        raise Conflict("payment_arriving", ARRIVING)
+    dues = dues_on(tx, row, tx.today) if row.closed_at is None else known_dues(tx, row)
+    owed = owed_by_debtor(dues, queries.demanded(tx.session, [receivable_id]).get(receivable_id, 0))
+    receivable = receivables_queries.lock_row(tx.session, receivable_id)
+    dilution_id = credit_notes.insert_dilution(tx, receivable, facts, owed)
+    parts = part(facts.amount_minor or 0, dues)
+    pay_by = tx.today + timedelta(days=tx.policy.collection.buy_back_days) if parts.demanded_minor else None
+    tx.session.execute(
+        insert(DilutionEffectRow).values(
+            dilution_id=dilution_id, receivable_id=receivable_id, residual_minor=parts.residual_minor,
+            demanded_minor=parts.demanded_minor, pay_by=pay_by, at=tx.clock(),
+        )
+    )  # fmt: skip
+    write_dues(tx, row, dues, lowered(dues, parts.residual_minor))
+    void_offers(tx, receivable_id, credit_notes.REASON)
+    left = owed - (facts.amount_minor or 0)
+    tx.record("collection", receivable_id,
+              after={"dilution_id": dilution_id, "residual_minor": parts.residual_minor,
+                     "demanded_minor": parts.demanded_minor, "pay_by": pay_by, "owed_minor": left})  # fmt: skip
+    _settle_if_whole(tx, row)
+    return {"dilution_id": dilution_id, "receivable_id": receivable_id, "state": receivable.state,
+            "residual_minor": parts.residual_minor, "demanded_minor": parts.demanded_minor,
+            "owed_minor": left}  # fmt: skip
+
+
+def _settle_if_whole(tx: Tx, row: CollectionRow) -> None:
+    """Close a collection on which nothing is to come any more, from nobody."""
+    left = sum(due.outstanding_minor for due in known_dues(tx, row))
+    if left or row.closed_at is not None:
+        return
+    move(tx, row, CollectionState.SETTLED, reason=credit_notes.REASON)
+    title.discharge(tx, row.receivable_id)
+    receivables.move(tx, row.receivable_id, "discharged", reason=credit_notes.REASON)
+
+
+@verb("cover_dilution")
+def cover_dilution(tx: Tx, command: CoverDilution) -> Result:
+    """Make good, out of the seller's own money, what a credit note took beyond the residual: holders first.
+
+    Raises: NotFound; RuleBroken("nothing_demanded", "insufficient_cash", "price_changed"); Conflict("covered").
+    """
+    found = tx.session.get(DilutionEffectRow, command.dilution_id)
+    if found is None:
+        raise receivables_queries.missing()
+    receivable = receivables_queries.lock_receivable(tx.session, found.receivable_id)
+    require_own(tx.actor, receivable.seller_id)
+    row = queries.lock_collection(tx.session, receivable.id)
+    effect = effects(tx.session, receivable.id)[command.dilution_id]
+    if effect.covered_at is not None:
+        raise Conflict("covered", N_("This was paid already."))
+    if not effect.demanded_minor or row.state == CollectionState.BOUGHT_BACK:
+        raise RuleBroken("nothing_demanded", N_("Nothing is asked of you for this credit note."))
+    if payments_queries.arriving(tx.session, receivable.id):
+        raise Conflict("payment_arriving", ARRIVING)
+    dues = known_dues(tx, row)
+    shares = cover_shares(effect.demanded_minor, dues)
+    entry_id = _pay(tx, row, shares, effect.demanded_minor)
+    tx.session.execute(
+        insert(DilutionCoverRow).values(dilution_id=effect.dilution_id, receivable_id=row.receivable_id,
+                                        covered_minor=effect.demanded_minor, entry_id=entry_id, at=tx.clock())
+    )  # fmt: skip
+    tx.session.execute(
+        insert(DilutionCoverShareRow),
+        [{"id": new_id(), "dilution_id": effect.dilution_id, "step": share.step, "party_id": share.party,
+          "minor": share.minor} for share in shares],
+    )  # fmt: skip
+    write_dues(tx, row, dues, covered(dues, shares))
+    void_offers(tx, row.receivable_id, credit_notes.REASON)
+    tx.record("collection", row.receivable_id,
+              after={"dilution_id": effect.dilution_id, "covered_minor": effect.demanded_minor, "entry_id": entry_id,
+                     "shares": [[str(share.step), share.party, share.minor] for share in shares]})  # fmt: skip
+    _settle_if_whole(tx, row)
+    return {"dilution_id": effect.dilution_id, "covered_minor": effect.demanded_minor, "entry_id": entry_id}
+
+
+def _pay(tx: Tx, row: CollectionRow, shares: Sequence[Share], minor: int) -> UUID:
+    """Write one entry: from the seller's own money to the holders and the platform, over the provider's accounts."""
+    legs: list[Leg] = []
+    left, pools = minor, {"lender": 0, "borrower": 0, "platform": 0}
+    for code in SOURCES:
+        free = ledger_queries.balance(tx.session, code, row.seller_id, row.currency).free_minor
+        taken = min(left, max(free, 0))
+        if taken:
+            legs.append(debit(ledger.account(tx, code, row.seller_id, row.currency), taken))
+            pools["lender" if code == "seller_advance" else "borrower"] -= taken
+            left -= taken
+    if left:
+        raise RuleBroken("insufficient_cash", SHORT, problems=[Problem("dilution_id", "insufficient_cash", SHORT)])
+    for share in shares:
+        own = share.step in TO_INVESTORS
+        code, party = ("investor_cash", share.party) if own else ("platform_fees", None)
+        legs.append(credit(ledger.account(tx, code, party, row.currency), share.minor))
+        pools["lender" if own else "platform"] += share.minor
+    legs += [Leg(ledger.account(tx, f"provider_{pool}", None, row.currency), moved) for pool, moved in pools.items()]
+    return ledger.post_entry(tx, "cover_dilution", "receivable", row.receivable_id, legs)
