@@ -10,10 +10,31 @@ from typing import Any
 
 CONFIG = Path(__file__).resolve().parent
 HOUSE = CONFIG.parent
+EXCHANGE_KEY_LENGTH_MIN = 32
 
 
 class SettingsError(ValueError):
     """A variable of the environment cannot be used. The message names it and what it should be."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """How this market tells its claims from other markets': a consortium's key, and a registry if there is one.
+
+    Off without a key. `public_key` is what an oblivious registry commits to; it is pinned.
+    """
+
+    key: bytes = field(default=b"", repr=False)
+    url: str = ""
+    key_id: str = ""
+    secret: bytes = field(default=b"", repr=False)
+    mode: str = "hmac"
+    public_key: bytes = b""
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is a registry to ask."""
+        return bool(self.key and self.url)
 
 
 @dataclass(frozen=True)
@@ -32,6 +53,7 @@ class Settings:
     demo: bool = False
     demo_password: str = "demonstration only"
     testing: bool = False
+    exchange: Exchange = field(default_factory=Exchange)
 
     @property
     def rating_dir(self) -> Path:
@@ -75,7 +97,33 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         stripe_webhook_secret=env.get("STRIPE_WEBHOOK_SECRET") or kept_secret(home, "stripe-webhook"),
         stripe_api_base=_web_address(env, "STRIPE_API_BASE", "http://127.0.0.1:8001"),
         demo=_flag(env, "DUEBILL_DEMO"),
+        exchange=read_exchange(env),
     )
+
+
+def read_exchange(env: Mapping[str, str]) -> Exchange:
+    """Read how claims are exchanged: EXCHANGE_KEY, and the variables REGISTRY_… where a registry is asked.
+
+    Raises: SettingsError naming the variable.
+    """
+    key, url = env.get("EXCHANGE_KEY", ""), env.get("REGISTRY_URL", "")
+    if key and len(key) < EXCHANGE_KEY_LENGTH_MIN:
+        raise SettingsError("EXCHANGE_KEY must have 32 characters or more: bin/market claims new-key makes one")
+    if not url:
+        return Exchange(key.encode())
+    if not key:
+        raise SettingsError("REGISTRY_URL needs EXCHANGE_KEY, the key that the consortium shares")
+    mode, public_key = env.get("REGISTRY_MODE") or "hmac", env.get("REGISTRY_PUBLIC_KEY", "")
+    if mode not in {"hmac", "oblivious"}:
+        raise SettingsError("REGISTRY_MODE must be hmac or oblivious")
+    for name in ("REGISTRY_KEY_ID", "REGISTRY_SECRET"):
+        if not env.get(name):
+            raise SettingsError(f"{name} is not set: it comes with the registry’s “peer add”")
+    if mode == "oblivious" and not _is_hex(public_key, 32):
+        raise SettingsError("REGISTRY_PUBLIC_KEY must be the registry’s key, 64 hexadecimal digits, in oblivious mode")
+    pinned = bytes.fromhex(public_key) if mode == "oblivious" else b""
+    return Exchange(key.encode(), _web_address(env, "REGISTRY_URL", url), env["REGISTRY_KEY_ID"],
+                    env["REGISTRY_SECRET"].encode(), mode, pinned)  # fmt: skip
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -112,6 +160,13 @@ def _web_address(env: Mapping[str, str], name: str, otherwise: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise SettingsError(f"{name} must begin with http:// or https://")
     return value.rstrip("/")
+
+
+def _is_hex(text: str, size: int) -> bool:
+    try:
+        return len(bytes.fromhex(text)) == size
+    except ValueError:
+        return False
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

@@ -27,7 +27,6 @@ class WatchRow(Base):
     wanted_since: Mapped[Created]
     claimed_at: Mapped[Instant | None]
     next_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), server_default=text("market_now()"))
-    hold_wanted: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class ClaimRow(Base):
@@ -63,16 +62,6 @@ class AnswerRow(Base):
     known: Mapped[bool]
     state: Mapped[Words]
     yours: Mapped[bool]
-    at: Mapped[Created]
-
-
-class HoldRow(Base):
-    """A review that an outside claim led to. Released, it overrules the answers before it. Append-only."""
-
-    __tablename__ = "exchange_hold"
-
-    review_id: Mapped[UUID] = mapped_column(ForeignKey("review.id"), primary_key=True)
-    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"), index=True)
     at: Mapped[Created]
 
 

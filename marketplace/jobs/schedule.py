@@ -14,6 +14,7 @@ from flask import Flask, current_app
 from marketplace.audit.building import build_bundles
 from marketplace.audit.sequencer import sequence_events
 from marketplace.db import db, market_now
+from marketplace.exchange.asking import run_exchange
 from marketplace.jobs.invariants import verify_invariants
 from marketplace.jobs.leader import Leadership
 from marketplace.jobs.runner import BATCH, Fenced, Job, Teller, once, run_job
@@ -27,10 +28,13 @@ from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_party, rate_receivable
 from marketplace.rating.schemas import RateParty, RateReceivable
+from marketplace.receivables import bulk_work
 from marketplace.receivables.ending import run_expiry
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment
-from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, SettleAward
+from marketplace.servicing.demands import demand_buy_back
+from marketplace.servicing.offer_ends import expire_offer
+from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, DemandBuyBack, ExpireOffer, SettleAward
 from marketplace.servicing.settlement import settle_award
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import close_lot, expire_award, open_lot
@@ -58,6 +62,11 @@ def _to_age() -> list[UUID]:
     return servicing.to_age(db.session(), today, policy.collection)
 
 
+def _bulk(upload_id: UUID | None) -> int:
+    assert upload_id is not None
+    return bulk_work.work_off(upload_id)
+
+
 JOBS = (
     Job("close_lots", 1, lambda: trading.due_to_close(db.session(), BATCH), each(close_lot, CloseLot)),
     Job("expire_awards", 5, lambda: trading.due_to_expire(db.session(), BATCH), each(expire_award, ExpireAward)),
@@ -69,8 +78,14 @@ JOBS = (
     Job("run_inbox", 1, *once(lambda: run_inbox(CALLS))),
     Job("apply_payments", 1, lambda: [p.id for p in payments.received_unapplied(db.session(), BATCH)],
         each(apply_debtor_payment, ApplyDebtorPayment)),
+    Job("run_bulk", 1, lambda: bulk_work.to_work(BATCH), _bulk),
+    Job("ask_registry", 2, *once(lambda: run_exchange())),
     Job("expire_links", 60, *once(run_expiry)),
     Job("age_receivables", 3_600, _to_age, each(age_receivable, AgeReceivable), daily=True),
+    Job("demand_buy_backs", 60, lambda: servicing.upheld_disputes(db.session(), BATCH),
+        each(demand_buy_back, lambda item: DemandBuyBack(item, "dispute"))),
+    Job("expire_offers", 5, lambda: servicing.offers_over(db.session(), market_now(db.session()), BATCH),
+        each(expire_offer, ExpireOffer)),
     Job("sequence_events", 1, *once(lambda: sequence_events())),
     Job("build_bundles", 2, *once(lambda: build_bundles(current_app.extensions["duebill"].settings.home / "bundles"))),
     Job("verify_invariants", 300, *once(verify_invariants)),

@@ -11,8 +11,9 @@ from sqlalchemy.engine import Engine
 
 HIT = text("""
     INSERT INTO rate_window (key, window_start, hits)
-    VALUES (:key, date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00'), 1)
-    ON CONFLICT (key, window_start) DO UPDATE SET hits = rate_window.hits + 1
+    VALUES (:key, date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00'),
+            :weight)
+    ON CONFLICT (key, window_start) DO UPDATE SET hits = rate_window.hits + :weight
     RETURNING hits, ceil(extract(epoch FROM window_start + make_interval(secs => :seconds) - clock_timestamp()))::int
 """)
 GIVE_BACK = text("""
@@ -22,11 +23,11 @@ GIVE_BACK = text("""
 SWEEP = text("DELETE FROM rate_window WHERE window_start < clock_timestamp() - interval '1 day'")
 
 
-def hit(engine: Engine, what: str, limit: int, seconds: int) -> int:
-    """Count one attempt at `what`; return 0 while the limit holds, else the seconds to wait."""
+def hit(engine: Engine, what: str, limit: int, seconds: int, weight: int = 1) -> int:
+    """Count an attempt at `what`, or `weight` at once; return 0 while the limit holds, else the seconds to wait."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        hits, wait = connection.execute(HIT, {"key": _key(what), "seconds": seconds}).one()
-        if hits == 1:
+        hits, wait = connection.execute(HIT, {"key": _key(what), "seconds": seconds, "weight": weight}).one()
+        if hits == weight:
             connection.execute(SWEEP)
     return max(1, int(wait)) if hits > limit else 0
 

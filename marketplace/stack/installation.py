@@ -18,7 +18,9 @@ OWNER, APPLICATION = "duebill_owner", "duebill_application"
 DATABASE, UNFINISHED = "duebill", "duebill_unfinished"
 ROLES = ("duebill_web", "duebill_worker", "duebill_signer", "duebill_reader")
 # Never handed on to a child as it stands: each is told its own.
-PRIVATE = re.compile(r"^(DATABASE_URL|DUEBILL_\w+_DATABASE_URL|PG[A-Z]+|STRIPE_\w+|DUEBILL_SIGNER_\w+)$")
+PRIVATE = re.compile(
+    r"^(DATABASE_URL|DUEBILL_\w+_DATABASE_URL|PG[A-Z]+|STRIPE_\w+|DUEBILL_SIGNER_\w+|EXCHANGE_\w+|REGISTRY_\w+)$"
+)
 
 
 class StackFailed(Exception):
@@ -71,7 +73,7 @@ class Installation:
         }  # fmt: skip
         if database_url is not None:
             told["DATABASE_URL"] = database_url
-            told |= self.stripe()
+            told |= self.stripe() | self.exchange()
         return told | more
 
     def stripe(self) -> dict[str, str]:
@@ -84,6 +86,10 @@ class Installation:
                 "STRIPE_WEBHOOK_SECRET": secret,
             }
         return {name: value for name, value in self.environ.items() if name.startswith("STRIPE_")}
+
+    def exchange(self) -> dict[str, str]:
+        """How claims are exchanged with other markets: what the environment says of it."""
+        return {name: value for name, value in self.environ.items() if name.startswith(("EXCHANGE_", "REGISTRY_"))}
 
     @property
     def uses_sandbox(self) -> bool:

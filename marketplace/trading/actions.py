@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError
 
+from marketplace.exchange import queries as exchange
 from marketplace.kernel.actors import Role
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import IntegrityBreach, NotPermitted, Problem, RuleBroken
@@ -67,7 +68,7 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
     problems = rules.opening_problems(
         terms,
         [owner.good_standing for owner in owners.values()],
-        receivable_queries.stops(tx.session, receivable.id),
+        receivable_queries.stops(tx.session, receivable.id) + exchange.stops(tx.session, receivable.id),
     )
     if problems:
         raise RuleBroken("lot_not_opened", N_("The lot cannot open."), problems=problems)

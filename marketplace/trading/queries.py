@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, undefer
 
+from marketplace.exchange import queries as exchange
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
 from marketplace.receivables import queries as receivables
@@ -250,7 +251,11 @@ def fills(session: Session, lot_id: UUID) -> list[Fill]:
 def to_open(session: Session, limit: int = 100) -> list[UUID]:
     """Return rated receivables that can go on auction now, longest rated first: nothing is said against them."""
     rated = receivables.in_state(session, "rated", limit)
-    return [found.id for found in rated if not receivables.stops(session, found.id)]
+    return [
+        found.id
+        for found in rated
+        if not receivables.stops(session, found.id) and not exchange.stops(session, found.id)
+    ]
 
 
 def due_to_close(session: Session, limit: int = 100) -> list[UUID]:

@@ -133,6 +133,11 @@ def opening_problems(terms: Terms, standing: Collection[bool], stops: Collection
     words = {
         "open_dispute": N_("The debtor disputes it."),
         "open_review": N_("Operators are still looking at it."),
+        "claims_unchecked": N_("It was not yet compared with other markets’ claims."),
+        "registry_unasked": N_("The registry of other markets has not answered yet."),
+        "lease_lapsed": N_("Its registration with other markets has run out."),
+        "registered_elsewhere": N_("Another market has registered the same invoice."),
+        "financed_elsewhere": N_("Another market has financed the same invoice."),
     }
     problems += [Problem("receivable", stop, words.get(stop, N_("It is held back."))) for stop in stops]
     return problems

@@ -42,7 +42,9 @@ WATERFALL_WORDS = {
 }
 # The clock's jobs in the order in which a receivable meets them; told here so that no page imports the scheduler.
 JOB_WORDS = {
+    "run_bulk": N_("Read and list bulk uploads"),
     "expire_links": N_("Close links and listings that ran out"),
+    "ask_registry": N_("Ask the registry about claims"),
     "rate_parties": N_("Rate parties with new accounts"),
     "rate_receivables": N_("Rate what debtors confirmed"),
     "open_lots": N_("Open lots"),

@@ -51,11 +51,9 @@ def _watch() -> None:
             wanted_since timestamptz NOT NULL DEFAULT market_now(),
             claimed_at timestamptz,
             next_at timestamptz DEFAULT market_now(),
-            hold_wanted boolean NOT NULL DEFAULT false,
             CONSTRAINT ck_exchange_watch_released CHECK ((wanted = 'released') = (reason IS NOT NULL)))""")
     run("CREATE INDEX ix_exchange_watch_next_at ON exchange_watch (next_at) WHERE next_at IS NOT NULL")
     run("CREATE INDEX ix_exchange_watch_unclaimed ON exchange_watch (wanted_since) WHERE claimed_at IS NULL")
-    run("CREATE INDEX ix_exchange_watch_hold ON exchange_watch (receivable_id) WHERE hold_wanted")
     no_delete("exchange_watch")
     require_event("exchange_watch")
     grant("exchange_watch", worker="SELECT, UPDATE")
@@ -86,7 +84,7 @@ def _watch() -> None:
 
 
 def _claims() -> None:
-    """Our claims, how the registry holds them for us, what was answered, and the reviews it led to."""
+    """Our claims, how the registry holds them for us, what was answered, and how the registry does."""
     run("""
         CREATE TABLE exchange_claim (
             id uuid CONSTRAINT pk_exchange_claim PRIMARY KEY,
@@ -123,16 +121,6 @@ def _claims() -> None:
     append_only("exchange_answer")
     require_event("exchange_answer")
     grant("exchange_answer", worker=KEEP)
-    run("""
-        CREATE TABLE exchange_hold (
-            review_id uuid CONSTRAINT pk_exchange_hold PRIMARY KEY
-                CONSTRAINT fk_exchange_hold_review_id REFERENCES review (id),
-            receivable_id uuid NOT NULL CONSTRAINT fk_exchange_hold_receivable_id REFERENCES receivable (id),
-            at timestamptz NOT NULL DEFAULT market_now())""")
-    run("CREATE INDEX ix_exchange_hold_receivable_id ON exchange_hold (receivable_id)")
-    append_only("exchange_hold")
-    require_event("exchange_hold")
-    grant("exchange_hold", worker=KEEP)
     run("""
         CREATE TABLE exchange_registry (
             one boolean CONSTRAINT pk_exchange_registry PRIMARY KEY DEFAULT true
