@@ -832,7 +832,11 @@ class Verification:
         self._say("sequence", f"dense from {first} to {last - 1}", seen)
         self._say("bodies", "each stored byte string hashes to its leaf", seen)
         self._say("ledger", "entries balance by currency and pool; no guarded balance dips below zero", replay.entries)
-        self._say("title", "units sum to face at every move, nothing is sold twice, each transfer is of units its giver held", replay.moves)
+        self._say(
+            "title",
+            "units sum to face at every move, nothing is sold twice, each transfer is of units its giver held",
+            replay.moves,
+        )
         self._say("awards", "each award recomputes from its book, and its book from the bids placed",
                   len(auctions.awards))  # fmt: skip
         self._say("packs", "CSV and JSON lines agree, and what events state is what the packs print",

@@ -49,6 +49,7 @@ def upgrade() -> None:
     _returns()
     _offers()
     _offers_are_held()
+    _buyers_are_allowed()
     _buy_backs()
     _buy_backs_are_whole()
     _collections_end_bought_back()
@@ -163,6 +164,25 @@ def _offers_are_held() -> None:
     for table in ("holding", "holding_offer"):
         run(f"CREATE CONSTRAINT TRIGGER {table}_offers_are_held AFTER INSERT OR UPDATE ON {table} "
             f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION open_offers_are_held()")  # fmt: skip
+
+
+def _buyers_are_allowed() -> None:
+    """Who buys is an investor, in time, and not of the groups that its auction kept out."""
+    run("""
+        CREATE FUNCTION offer_buyer_allowed() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF market_now() >= NEW.closes_at OR NOT EXISTS (
+                SELECT FROM organisation AS buyer JOIN lot ON lot.receivable_id = NEW.receivable_id
+                WHERE buyer.id = NEW.buyer_id AND buyer.kind = 'investor' AND lot.state = 'settled'
+                AND NOT coalesce(buyer.group_id, buyer.id) = ANY (lot.related_groups)) THEN
+                RAISE EXCEPTION '% may not buy offer %', NEW.buyer_id, NEW.id
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'offer_buyer_allowed';
+            END IF;
+            RETURN NEW;
+        END $$""")
+    run("CREATE TRIGGER offer_buyer_allowed BEFORE UPDATE OF state ON holding_offer FOR EACH ROW "
+        "WHEN (NEW.state = 'accepted' AND NEW.buyer_id IS NOT NULL AND NEW.buyer_id <> NEW.owner_id) "
+        "EXECUTE FUNCTION offer_buyer_allowed()")  # fmt: skip
 
 
 def _buy_backs() -> None:
