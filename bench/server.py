@@ -1,0 +1,62 @@
+"""A PostgreSQL to throw away, in memory where there is room, with migrated databases and an application beside it."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flask import Flask
+
+from bench.figures import Say
+from config.settings import Settings, read_policy
+from marketplace.app import create_app
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.stack.installation import APPLICATION, OWNER
+from marketplace.stack.migration import migrate
+from marketplace.stack.preparing import Preparation
+
+MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def server(needed_bytes: int, say: Say) -> Iterator[EmbeddedPostgres]:
+    """Run a server whose files vanish with it. `needed_bytes` decides between memory and disk.
+
+    Raises: OSError when neither has the room.
+    """
+    roomy = [place for place in (MEMORY, Path(tempfile.gettempdir())) if _free(place) > needed_bytes + 500_000_000]
+    if not roomy:
+        raise OSError(f"{needed_bytes / 1e9:.1f} GB are needed, in {MEMORY} or in {tempfile.gettempdir()}")
+    place = Path(tempfile.mkdtemp(prefix="duebill-bench-", dir=roomy[0]))
+    place.chmod(0o755)
+    postgres = EmbeddedPostgres(place / "postgres", throw_away=True)
+    say(f"PostgreSQL in {place}")
+    try:
+        postgres.start()
+        Preparation.ensure_roles(postgres)
+        yield postgres
+    finally:
+        postgres.stop()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _free(place: Path) -> int:
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        return 0
+    return shutil.disk_usage(place).free
+
+
+def database(postgres: EmbeddedPostgres, name: str) -> str:
+    """Make a migrated database; return its address for the application."""
+    postgres.create_database(name, owner=OWNER)
+    migrate(postgres.url(name, OWNER))
+    return postgres.url(name, APPLICATION)
+
+
+def application(url: str, home: Path) -> Flask:
+    """Return an application on a database of the benchmark."""
+    return create_app(Settings(home=home, database_url=url, secret_key="of a benchmark", pepper=b"of a benchmark",
+                               policy_table=read_policy(), stripe_webhook_secret="whsec_of_a_benchmark",
+                               testing=True))  # fmt: skip
