@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from marketplace.rating.grades import GRADES
 from marketplace.trading.rules import mask
 
-CLEARED = ("accepted", "settled")
+CLEARED = ("accepted", "held", "settled")
 SHOWN = {
     "open": "lot.state = 'open'",
     "mine": "my.bids > 0",
@@ -65,7 +65,7 @@ FROM = """
         SELECT count(*) AS bids, sum(bid.cash_minor) FILTER (WHERE bid.state = 'placed')::bigint AS cash_minor,
                min(bid.rate_bps) AS rate_bps,
                (SELECT sum(fill.cash_minor)::bigint FROM fill WHERE fill.lot_id = lot.id
-                AND fill.investor_id = :investor_id AND lot.state IN ('awaiting_seller', 'accepted', 'settled')
+                AND fill.investor_id = :investor_id AND lot.state IN ('awaiting_seller', 'accepted', 'held', 'settled')
                 AND fill.round = (SELECT max(round) FROM award WHERE award.lot_id = lot.id)) AS filled_minor
         FROM bid WHERE bid.lot_id = lot.id AND bid.investor_id = :investor_id
         AND bid.state <> 'withdrawn') AS my ON true

@@ -43,7 +43,7 @@ from marketplace.web.session import require_actor, signed_in
 
 FIELDS = {"rate_bps": "rate", "cash_minor": "cash", "min_fill_minor": "least"}
 DOCUMENTS = {"invoice": N_("Invoice"), "supporting": N_("Supporting document"), "notice": N_("Notice of assignment")}
-CLOSED = ("closed_failed", "awaiting_seller", "accepted", "refused", "settled")
+CLOSED = ("closed_failed", "awaiting_seller", "accepted", "held", "refused", "settled")
 
 
 @blueprint.get("/lots/<uuid:lot_id>")

@@ -194,12 +194,15 @@ def timeline_of(found: Lot, receivable: Receivable) -> list[tuple[str, Any, str]
     ends = {
         "closed_failed": gettext("Not covered; all holds were freed"),
         "accepted": gettext("Accepted; the money is about to move"),
+        "held": gettext("Accepted; two operators look at its title before money leaves"),
         "refused": gettext("Refused by the seller; all holds were freed"),
         "settled": gettext("Accepted and funded"),
-        "cancelled": gettext("Cancelled; all holds were freed"),
+        "cancelled": gettext("Something spoke against its title; not sold, all holds were freed")
+        if found.state_reason == "title_check"
+        else gettext("Cancelled; all holds were freed"),
     }
     items.append((ends[found.state], found.decided_at or found.closed_at, "here"))
-    if found.state in ("accepted", "settled"):
+    if found.state in ("accepted", "held", "settled"):
         items.append((gettext("The debtor is expected to pay"), day(found.expected_on), "next"))
     return items
 

@@ -32,6 +32,8 @@ def next_step(found: Receivable, lot: Lot | None) -> Step:
         return Step(gettext("Your decision, until %(time)s", time=clock(lot.decide_by)), True)
     if lot is not None and lot.state == "accepted":
         return Step(gettext("The money, within minutes"))
+    if lot is not None and lot.state == "held":
+        return Step(gettext("Two operators’ look at its title"))
     if lot is not None and lot.state == "open":
         return Step(gettext("Bids, until %(day)s, %(time)s", day=day(lot.closes_at), time=clock(lot.closes_at)))
     words = {

@@ -39,6 +39,7 @@ LOOKS: dict[str, dict[str, tuple[str, str]]] = {
         "closed_failed": ("bad", N_("Not covered")),
         "awaiting_seller": ("info", N_("Awaiting the seller")),
         "accepted": ("good", N_("Accepted")),
+        "held": ("hold", N_("Waits for two operators")),
         "refused": ("wait", N_("Refused by the seller")),
         "settled": ("good", N_("Funded")),
         "cancelled": ("wait", N_("Cancelled")),
