@@ -7,13 +7,14 @@ part deliveries.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from marketplace.kernel.words import N_
 from marketplace.receivables.fingerprint import document_class
 from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding, NearMatch
 from marketplace.receivables.matching.goods import EXPLAINS, about_lines, about_orders
-from marketplace.receivables.matching.money import about_dates, about_sums
+from marketplace.receivables.matching.money import about_dates, about_sums, coincidence
 from marketplace.receivables.matching.party import Kinship, kinship
 from marketplace.receivables.matching.pattern import about_patterns
 
@@ -22,6 +23,10 @@ __all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "compare", "nearest"]
 HOLD_AT = 100
 SELLER = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -12, Kinship.UNKNOWN: 0, Kinship.OTHER: -45}
 DEBTOR = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -12, Kinship.UNKNOWN: 0, Kinship.OTHER: -55}
+SUMS = frozenset(("same_amount", "amount_closest", "half_amount"))
+OTHER_GOODS = frozenset(("other_lines", "lines_differ", "lines_merged"))
+SAID_APART = frozenset(("other_period", "other_part", "part_of_other", "other_document"))
+EXCUSES = frozenset(("other_lines", "other_order", "other_particulars", "other_contract", "other_place"))
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
 CORROBORATES = frozenset(
     ("same_amount", "amount_closest", "amount_close", "same_basis", "same_issue_date", "same_lines", "same_order")
@@ -41,8 +46,11 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     codes = {finding.code for finding in goods}
     findings = [*_parties(new, old, sellers, debtors), *_number(new, old, how)]
     findings += _document(new, old, how, min(sellers, debtors))
-    findings += [*about_sums(new, old, not codes.isdisjoint(EXPLAINS)), *about_dates(new, old), *goods]
+    findings += [*about_sums(new, old, not codes.isdisjoint(EXPLAINS)), *goods]
+    findings += about_dates(new, old, min(sellers, debtors) is Kinship.SAME)
     findings += about_patterns(new, old, how in number.EDITED or "number_mentioned" in codes)
+    if min(sellers, debtors) >= Kinship.KIN:
+        findings = list(_in_spite(new, old, findings))
     score = sum(finding.weight for finding in findings)
     if min(sellers, debtors) is Kinship.SAME and _one_number(new, old, how, findings):
         return NearMatch("same", max(score, HOLD_AT), tuple(findings))
@@ -54,6 +62,17 @@ def nearest(new: Claim, known: Sequence[Claim]) -> list[tuple[int, NearMatch]]:
     found = [(index, compare(new, old)) for index, old in enumerate(known)]
     found = [(index, match) for index, match in found if match.verdict != "apart"]
     return sorted(found, key=lambda entry: (-entry[1].score, entry[0]))
+
+
+def _in_spite(new: Claim, old: Claim, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield the findings, and where the sums agree in spite of the goods, that; then other goods excuse nothing."""
+    codes = {finding.code for finding in findings}
+    found = next((finding.code for finding in findings if finding.code in SUMS), "")
+    weight = coincidence(new, old, found) if codes & OTHER_GOODS and not codes & SAID_APART else 0
+    for finding in findings:
+        yield replace(finding, weight=0) if weight and finding.code in EXCUSES else finding
+    if weight:
+        yield Finding("sum_in_spite", weight, N_("Other goods come to the same odd sum, or to exactly half of it."))
 
 
 def _one(one: str | None, other: str | None) -> bool:

@@ -8,11 +8,12 @@ from rapidfuzz import fuzz
 from marketplace.kernel.words import N_
 from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding
-from marketplace.receivables.matching.goods_read import GoodsRead, Line
+from marketplace.receivables.matching.goods_read import GoodsRead, Line, bare
 
 ORDER_EDITED = frozenset(
     ("same_number", "number_respelt", "number_reads_alike", "number_extended", "number_rearranged")
 )
+SAME_LINES = (28, 30, 36, 44, 52)  # by how many they are
 REWRITTEN_AT, UNLIKE_BELOW = 60.0, 45.0
 
 
@@ -36,27 +37,32 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
     if mine.contract and theirs.contract and mine.contract != theirs.contract:
         said = {"new": new.contract, "old": old.contract}
         yield Finding("other_contract", -20, N_("They rest on different contracts, %(new)s and %(old)s."), said)
-    if _names(mine, old.read.compact) or _names(theirs, new.read.compact):
+    if _names(mine, old) or _names(theirs, new):
         said = {"new": new.number, "old": old.number}
-        yield Finding("number_mentioned", 45, N_("One of %(new)s and %(old)s is mentioned in the other."), said)
+        yield Finding("number_mentioned", 50, N_("One of %(new)s and %(old)s is mentioned in the other."), said)
+
+    elif mine.particulars.again != theirs.particulars.again:
+        yield Finding("says_again", 30, N_("One of them says that it stands in another's place."))
 
 
-def _names(goods: GoodsRead, number: str) -> bool:
-    return len(number) >= 4 and goods.mentions(number)
+def _names(goods: GoodsRead, claim: Claim) -> bool:
+    return goods.mentions(bare(claim.number)) or goods.mentions(claim.read.compact)
 
 
-PARTS = frozenset(("part_of_lines", "lines_scaled", "same_goods", "same_quantities"))
-EXPLAINS = frozenset(("part_of_lines", "lines_scaled", "same_quantities"))  # why the sums differ
+PARTS = frozenset(("part_of_lines", "lines_scaled", "same_goods", "same_quantities", "lines_alike"))
+EXPLAINS = frozenset(("part_of_lines", "lines_scaled", "same_quantities", "part_of_order"))  # why the sums differ
+PART_DAYS, PART_SAME_DAY, PART_NEAR = 5, 22, 14
 SAID = {
     "same_lines": N_("Line by line the same goods at the same prices."),
     "same_line_amounts": N_("Line by line the same amounts; the words differ."),
-    "lines_merged": N_("The lines add up to the same sum and read alike."),
+    "lines_merged": N_("More lines and fewer add up to the same sum."),
     "lines_scaled": N_("Every line is the same part of the other's."),
     "part_of_lines": N_("The lines of one are among the lines of the other."),
     "lines_shared": N_("Some lines are the same."),
     "same_quantities": N_("The same goods in the same quantities at other prices."),
     "same_goods": N_("The same goods in other quantities or at other prices."),
     "lines_alike": N_("The lines read alike."),
+    "lines_differ": N_("The lines differ."),
     "other_lines": N_("The lines have nothing in common."),
 }
 
@@ -71,56 +77,65 @@ def about_lines(new: Claim, old: Claim) -> Iterator[Finding]:
         code, weight = lines(mine, theirs)
         if code:
             yield Finding(code, weight, SAID[code])
-        if (
-            code in PARTS
-            and mine.order
-            and mine.order == theirs.order
-            and new.issued_on
-            and new.issued_on == old.issued_on
-        ):
-            yield Finding("part_of_order", 22, N_("Parts of one order, billed on one day."))
+        if code in PARTS and mine.order and mine.order == theirs.order and new.issued_on and old.issued_on:
+            apart = abs((new.issued_on - old.issued_on).days)
+            if apart <= PART_DAYS:
+                weight = PART_NEAR if apart else PART_SAME_DAY
+                yield Finding("part_of_order", weight, N_("Parts of one order, billed within days."))
 
 
 def lines(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int]:
     """Return the code of what two sets of lines have to do with each other and its weight. Symmetric."""
     fewest, most = sorted((len(mine.lines), len(theirs.lines)))
     if mine.counted == theirs.counted:
-        return "same_lines", 28 + 4 * min(most - 1, 5)
+        return "same_lines", SAME_LINES[min(most, len(SAME_LINES)) - 1]
     likeness = fuzz.token_sort_ratio(mine.text, theirs.text) if mine.text != theirs.text else 100.0
+    alike = likeness >= REWRITTEN_AT or (bool(mine.figures) and mine.figures == theirs.figures)
+    shared = sum((mine.counted & theirs.counted).values())
     if mine.amounts == theirs.amounts and None not in mine.amounts:
         if fewest >= 2:
-            return "same_line_amounts", 30 if likeness >= REWRITTEN_AT else 24
-        if likeness >= REWRITTEN_AT:
+            return "same_line_amounts", 30 if alike else 24
+        if alike:
             return "lines_alike", 14
-        return ("other_lines", -20) if likeness < UNLIKE_BELOW else ("", 0)
-    if most > fewest and mine.net_minor is not None and mine.net_minor == theirs.net_minor:
-        return "lines_merged", 18 if likeness >= REWRITTEN_AT else 10
-    shared = sum((mine.counted & theirs.counted).values())
-    if shared == fewest:
+    elif most > fewest and mine.net_minor is not None and mine.net_minor == theirs.net_minor:
+        return "lines_merged", 18 if alike else 10
+    elif shared == fewest:
         return "part_of_lines", 30 + 5 * min(shared, 4)
-    if shared:
+    elif shared:
         return "lines_shared", 20 if 2 * shared >= most else 8
-    if (scaled := _scaled(mine.lines, theirs.lines)) is not None:
+    elif (scaled := _scaled(mine, theirs)) is not None:
         return scaled
-    if likeness >= REWRITTEN_AT:
+    elif alike:
         return "lines_alike", 8
-    return ("other_lines", -25) if likeness < UNLIKE_BELOW else ("", 0)
+    return ("other_lines", -25) if likeness < UNLIKE_BELOW else ("lines_differ", 0)
 
 
-def _scaled(mine: tuple[Line, ...], theirs: tuple[Line, ...]) -> tuple[str, int] | None:
-    """Return what lines of the same words and other amounts say: every one the same part, or only the same goods."""
-    if Counter(line.words for line in mine) != Counter(line.words for line in theirs):
+def _scaled(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int] | None:
+    """Return what lines of other amounts say: every one the same part of the other's, or only the same goods."""
+    worded = Counter(line.words for line in mine.lines) == Counter(line.words for line in theirs.lines)
+    place = _place if worded else _size
+    pairs = list(zip(sorted(mine.lines, key=place), sorted(theirs.lines, key=place), strict=False))
+    if len(mine.lines) != len(theirs.lines):
         return None
-    pairs = list(zip(sorted(mine, key=_place), sorted(theirs, key=_place), strict=True))
     known = [(a.amount_minor, b.amount_minor) for a, b in pairs if a.amount_minor and b.amount_minor]
     if len(known) == len(pairs) >= 2:
         parts = [a / b for a, b in known]
         middle = sorted(parts)[len(parts) // 2]
         if all(abs(part - middle) <= 0.01 * middle + 1 / abs(b) for part, (_, b) in zip(parts, known, strict=True)):
-            return "lines_scaled", 22 + 6 * min(len(pairs) - 2, 3)
-    if all(a.quantity is not None and a.quantity == b.quantity for a, b in pairs):
-        return "same_quantities", 24 if any(a.quantity != 1 for a, _ in pairs) else 5
+            return "lines_scaled", 30 + 6 * min(len(pairs) - 2, 3) + 8 * _as_many(pairs)
+    if not worded:
+        return None
+    if _as_many(pairs):
+        return "same_quantities", 28 if any(a.quantity != 1 for a, _ in pairs) else 5
     return "same_goods", 5
+
+
+def _as_many(pairs: list[tuple[Line, Line]]) -> bool:
+    return all(a.quantity is not None and a.quantity == b.quantity for a, b in pairs)
+
+
+def _size(line: Line) -> tuple[int, str]:
+    return line.amount_minor or 0, line.words
 
 
 def _place(line: Line) -> tuple[str, int]:

@@ -12,7 +12,9 @@ from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.particulars import Particulars, read_particulars
 
 WORD = re.compile(r"[^\W\d_]{3,}")
-LONG_NUMBER = re.compile(r"(?<![A-Z0-9])[A-Z]{0,4}[-/ ]?[0-9][0-9A-Z/-]{2,18}")
+FIGURE = re.compile(r"[0-9]+")
+REFERENCE_SIGNS_MIN = 4
+REFERENCE = re.compile(r"(?:\b([A-Z]{1,4}) )?(?<![A-Z0-9])([A-Z]{0,5}[-/]?[0-9][0-9A-Z/.-]{1,20})")
 
 
 @dataclass(frozen=True)
@@ -78,15 +80,22 @@ class GoodsRead:
     @cached_property
     def references(self) -> frozenset[str]:
         """Numbers that notes and lines mention: an order or an earlier invoice may hide there."""
-        return frozenset(bare(found) for found in LONG_NUMBER.findall(f"{self.notes} {self.text}"))
+        found = REFERENCE.findall(f"{self.notes} {self.text}")
+        return frozenset(bare(word) for before, number in found for word in (number, before + number))
 
     def mentions(self, reference: str) -> bool:
         """Say whether notes or lines mention a bare reference of four signs or more."""
-        return len(reference) >= 4 and (reference in self.references or reference in self._run_together)
+        return len(reference) >= REFERENCE_SIGNS_MIN and reference in self.references
 
     @cached_property
-    def _run_together(self) -> str:
-        return SEPARATORS.sub("", self.notes)
+    def lumped(self) -> bool:
+        """Whether every line is one of something: a sum without an account of it."""
+        return bool(self.lines) and all(line.quantity in (None, 1) for line in self.lines)
+
+    @cached_property
+    def figures(self) -> frozenset[str]:
+        """The figures in the words of the lines: measures, types and drawings survive a rewording."""
+        return frozenset(FIGURE.findall(self.text))
 
 
 @lru_cache(maxsize=65_536)

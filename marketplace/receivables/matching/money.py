@@ -10,8 +10,9 @@ from marketplace.receivables.matching.claim import Claim, Finding
 # Source: standard rates of the EU and its neighbours, 2026.
 VAT_RATES = (15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27)
 ROUND_MINOR = (10_000, 1_000)
+PRICE_ENDS, ODD_MINOR_MIN = frozenset((0, 50, 95, 99)), 10_000
 DUE_BUCKET_DAYS = 7
-DAYS_NEAR, DAYS_FAR = 20, 120
+DAYS_VERY_NEAR, DAYS_NEAR, DAYS_FAR = 5, 20, 120
 
 
 def about_sums(new: Claim, old: Claim, explained: bool) -> Iterator[Finding]:
@@ -36,7 +37,7 @@ SAID = {
     "amount_close": (N_("The amounts %(new)s and %(old)s differ by less than two percent."), 30),
     "same_basis": (N_("The amounts %(new)s and %(old)s rest on the same sum before tax or payments on account."), 38),
     "net_and_gross": (N_("The amounts %(new)s and %(old)s are apart by a rate of VAT."), 15),
-    "half_amount": (N_("One of the amounts %(new)s and %(old)s is half the other."), 20),
+    "half_amount": (N_("One of the amounts %(new)s and %(old)s is half the other."), 26),
     "amount_near": (N_("The amounts %(new)s and %(old)s differ by less than six percent."), 5),
     "other_amount": (N_("The amounts %(new)s and %(old)s differ."), -25),
 }
@@ -63,6 +64,24 @@ def amounts(new: Claim, old: Claim) -> str:
     return "amount_near" if gap * 100 <= 6 * more else "other_amount"
 
 
+def coincidence(new: Claim, old: Claim, code: str) -> int:
+    """Return what it says that other goods come to the same odd sum, to a penny or two, or to half of it.
+
+    Two honest invoices of one seller to one debtor agree by their goods, not in spite of them: so it is where one gives
+    an account of its sum and the other a lump. Prices end on 00, 50, 95 and 99, and such sums agree by chance.
+    """
+    if new.amount_minor is None or old.amount_minor is None or new.money != old.money:
+        return 0
+    if new.goods.lumped == old.goods.lumped:
+        return 0
+    less, more = sorted((abs(new.amount_minor), abs(old.amount_minor)))
+    if any(amount % 100 in PRICE_ENDS for amount in (less, more)) or less < ODD_MINOR_MIN:
+        return 0
+    if more - less <= 2:
+        return 50
+    return 75 if code == "half_amount" else 0
+
+
 def _roundness(claim: Claim, code: str) -> int:
     """Return what an agreement says less for being on a round sum: such sums agree by chance."""
     amount = claim.amount_minor or 0
@@ -77,17 +96,19 @@ def _written(minor: int | None) -> str:
     return "-" if minor is None else f"{minor / 100:,.2f}"
 
 
-def about_dates(new: Claim, old: Claim) -> Iterator[Finding]:
-    """Yield what the dates say."""
+def about_dates(new: Claim, old: Claim, one_pair: bool) -> Iterator[Finding]:
+    """Yield what the dates say. Between other parties (not `one_pair`) only dates very near each other say anything."""
     if new.issued_on and old.issued_on:
         apart = abs((new.issued_on - old.issued_on).days)
         said: dict[str, object] = {"new": new.issued_on.isoformat(), "old": old.issued_on.isoformat(), "days": apart}
         if apart == 0:
             yield Finding("same_issue_date", 25, N_("Issued on the same day, %(new)s."), said)
-        elif apart <= DAYS_NEAR:
+        elif apart <= (DAYS_NEAR if one_pair else DAYS_VERY_NEAR):
             yield Finding("issued_near", 14 - isqrt(apart), N_("Issued %(days)s days apart."), said)
-        else:
-            yield Finding("issued_apart", -15 if apart <= DAYS_FAR else -30, N_("Issued %(days)s days apart."), said)
+        elif apart > DAYS_NEAR:
+            yield Finding(
+                "issued_apart", -20 if one_pair and apart <= DAYS_FAR else -35, N_("Issued %(days)s days apart."), said
+            )
     if new.due_on and old.due_on:
         apart = abs((new.due_on - old.due_on).days)
         said = {"new": new.due_on.isoformat(), "old": old.due_on.isoformat(), "days": apart}

@@ -23,12 +23,18 @@ MONTH = re.compile(rf"\b({'|'.join(sorted(MONTHS, key=len, reverse=True))})\b[ .
 NUMERIC = re.compile(r"\b(20[0-9]{2})[-/.](0[1-9]|1[0-2])(?:[-/.]([0-3][0-9]))?\b|\b(0[1-9]|1[0-2])[/.](20[0-9]{2})\b")
 DAY = re.compile(r"\b([0-3]?[0-9])[./]([01]?[0-9])[./](20[0-9]{2})\b")
 OF = re.compile(r"\b([0-9]{1,2}) ?(?:/|OF|VON|DE|SUR|DI|VAN) ?([0-9]{1,2})\b")
+_PARTS = "INSTALL?MENT|PAYMENT|PART|DELIVERY|SHIPMENT|STAGE|MILESTONE|TRANCHE|PHASE|RATE|TEIL|LIEFERUNG|INVOICE|CLAIM"
 ORDINAL = re.compile(
-    r"\b(FIRST|SECOND|THIRD|FOURTH|FIFTH|SIXTH|LAST|FINAL|INITIAL|INTERIM|ERSTE|ZWEITE|DRITTE|LETZTE|1ST|2ND|3RD|"
-    r"[4-9]TH|DEPOSIT|BALANCE|ANZAHLUNG|SCHLUSSRECHNUNG|ACOMPTE|SOLDE|RETENTION|UPFRONT|COMPLETION)\b"
+    rf"\b(?:(FIRST|SECOND|THIRD|FOURTH|FIFTH|SIXTH|LAST|FINAL|INITIAL|INTERIM|ERSTE|ZWEITE|DRITTE|LETZTE|[1-9](?:ST|ND|RD|TH))"
+    rf" (?:{_PARTS})|(DEPOSIT|BALANCE|ANZAHLUNG|SCHLUSSRECHNUNG|ACOMPTE|SOLDE|RETENTION|UPFRONT|ANTICIPO|SALDO))\b"
 )
 LABEL = re.compile(
     r"\b([A-Z]{2,})\b[ .:#-]*(?:(?:NOTE|NOTES|NO|NR|NUMBER|NUMMER|N)\b[ .:#°º-]*)*([A-Z]{0,3}[-/]?[0-9][0-9A-Z/-]*)\b"
+)
+FIGURES = re.compile(r"[0-9]+")
+AGAIN = re.compile(
+    r"\b(?:REPLAC|SUPERSED|RE-?ISSUE|RE-?BILL|RE-?INVOIC|IN ITS PLACE|CORRECTED INVOICE|CORRECTION OF|ERSETZ|"
+    r"KORRIGIERTE|RECHNUNGSKORREKTUR|STORNIERT|REMPLAC|ANNULE ET|RECTIFICATIVA|SUSTITUY|SOSTITU|VERVANG)"
 )
 # What follows these words is the invoice's own number, its order, its bank or its terms: compared elsewhere or moved
 # about by who copies it.
@@ -42,18 +48,29 @@ NOT_LABELS = frozenset(_NOT_LABELS.split())
 
 @dataclass(frozen=True)
 class Particulars:
-    """Periods and positions that were said, and whatever else was labelled with a figure."""
+    """Periods and positions that were said, and what else was labelled with a figure, in the lines and in the notes.
+
+    `template` is the text of the lines without figures; `again` whether it is said to stand in another's place.
+    """
 
     periods: frozenset[str]
     positions: frozenset[tuple[str, str]]
-    labels: dict[str, frozenset[str]]
+    in_lines: dict[str, frozenset[str]]
+    in_notes: dict[str, frozenset[str]]
+    template: str
+    again: bool
 
 
 def read_particulars(lines: str, notes: str) -> Particulars:
     """Return the particulars of folded texts; periods from the lines, and from the notes where the lines say none."""
     both = f"{lines} | {notes}" if notes else lines
     return Particulars(
-        frozenset(_periods(lines) or (_periods(notes) if notes else ())), frozenset(_positions(both)), _labels(both)
+        frozenset(_periods(lines) or (_periods(notes) if notes else ())),
+        frozenset(_positions(both)),
+        _labels(lines),
+        _labels(notes) if notes else {},
+        FIGURES.sub("", lines),
+        bool(notes and AGAIN.search(notes)),
     )
 
 
@@ -68,7 +85,7 @@ def _periods(text: str) -> set[str]:
 
 def _positions(text: str) -> set[tuple[str, str]]:
     """Return (of how many, which), and ordinals as (nothing, word)."""
-    found = {("", word) for word in ORDINAL.findall(text)}
+    found = {("", first or alone) for first, alone in ORDINAL.findall(text)}
     return found | {(count, place) for place, count in OF.findall(text) if 0 < int(place) <= int(count)}
 
 
@@ -89,7 +106,11 @@ def told_apart(one: Particulars, other: Particulars) -> tuple[str, ...]:
     if any({at for of, at in one.positions if of == count}.isdisjoint(at for of, at in other.positions if of == count)
            for count in wholes):  # fmt: skip
         found.append("position")
-    shared = one.labels.keys() & other.labels.keys()
-    if any(one.labels[word].isdisjoint(other.labels[word]) for word in shared):
+    same_goods = one.template == other.template
+    if _labelled_apart(one.in_notes, other.in_notes) or (same_goods and _labelled_apart(one.in_lines, other.in_lines)):
         found.append("label")
     return tuple(found)
+
+
+def _labelled_apart(one: dict[str, frozenset[str]], other: dict[str, frozenset[str]]) -> bool:
+    return any(one[word].isdisjoint(other[word]) for word in one.keys() & other.keys())

@@ -23,8 +23,12 @@ def about_patterns(new: Claim, old: Claim, edited: bool) -> Iterator[Finding]:
     Where the number was edited, not counted on, or one names the other's, no pattern of dates excuses them.
     """
     particulars = new.goods.particulars, old.goods.particulars
-    for what in told_apart(*particulars):
+    apart = told_apart(*particulars)
+    for what in apart:
         yield Finding(*WORDS[what])
+    one_sided = bool(particulars[0].positions) != bool(particulars[1].positions)
+    if one_sided and not apart and new.amount_minor is not None and new.amount_minor == old.amount_minor:
+        yield Finding("part_of_other", -30, N_("One says that it is a part, and is as large as the other."))
     if edited or not new.issued_on or not old.issued_on:
         return
     if particulars[0].periods and particulars[0].periods == particulars[1].periods:
