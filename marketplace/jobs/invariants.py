@@ -33,8 +33,10 @@ COUNTS = {
     "GROUP BY subject_id HAVING count(*) > 1) AS twice",
     "dues_sum_to_face": "SELECT count(*) FROM collection WHERE face_minor <> "
     "(SELECT sum(due_minor) FROM due WHERE due.receivable_id = collection.receivable_id) "
-    "+ (SELECT coalesce(sum(residual_minor), 0) FROM dilution_effect e WHERE e.receivable_id = collection.receivable_id) "
-    "+ (SELECT coalesce(sum(covered_minor), 0) FROM dilution_cover c WHERE c.receivable_id = collection.receivable_id)",
+    "+ (SELECT coalesce(sum(residual_minor), 0) FROM dilution_effect e "
+    "WHERE e.receivable_id = collection.receivable_id) "
+    "+ (SELECT coalesce(sum(covered_minor), 0) FROM dilution_cover c "
+    "WHERE c.receivable_id = collection.receivable_id)",
     "paid_equals_shares": "SELECT count(*) FROM due WHERE paid_minor <> "
     "(SELECT coalesce(sum(minor), 0) FROM share WHERE due_id = due.id)",
     "receipts_shared_whole": "SELECT count(*) FROM distribution WHERE received_minor <> excess_minor + "

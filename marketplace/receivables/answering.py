@@ -97,7 +97,8 @@ def answer_one(tx: Tx, command: AnswerOne) -> Result:
     except MarketplaceError as error:
         tx.events = events
         row.state, row.code = "refused", error.code
-        row.words = str(error.problems[0].words if error.problems else error.words)
+        said = error.problems[0] if error.problems else error
+        row.words = str(said.words) % dict(said.params) if said.params else str(said.words)
     row.done_at = tx.clock()
     tx.session.flush()
     tx.record("receivable", row.receivable_id, after={"batch_id": batch.id, "state": row.state, "code": row.code})

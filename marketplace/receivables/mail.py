@@ -95,8 +95,9 @@ def _question(told: dict[str, str]) -> tuple[str, list[str]]:
 def _notice(told: dict[str, str], ended: bool, with_files: bool) -> tuple[str, list[str]]:
     if ended:
         subject = gettext("The assignment has ended (%(ref)s)", **told)
-        first = gettext("Invoice %(number)s of %(seller)s over %(amount)s, due %(due)s, belongs to %(seller)s again. "
-                        "The notice that says so, and the account to pay from now on, are here:", **told)  # fmt: skip
+        first = gettext("Invoice %(number)s of %(seller)s over %(amount)s, due %(due)s, which had been assigned, was "
+                        "bought back: %(seller)s is your creditor again. The notice that says so, and the account to "
+                        "pay from now on, are here:", **told)  # fmt: skip
     else:
         subject = gettext("Notice of assignment (%(ref)s)", **told)
         first = gettext("Invoice %(number)s of %(seller)s over %(amount)s, due %(due)s, has been assigned. The notice "

@@ -1,4 +1,4 @@
-"""What a debtor's slip shows: one receivable, what was asked and answered, the account to pay, and all else owed."""
+"""What a debtor's slip shows: one receivable, what was asked and answered, its credit notes, the account to pay."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,23 +9,17 @@ from sqlalchemy.orm import Session
 from marketplace.parties import queries as parties
 from marketplace.parties.queries import Organisation
 from marketplace.payments import queries as payments
+from marketplace.receivables import debtor_queries
 from marketplace.receivables import queries as receivables
+from marketplace.receivables.links import CONFIRM, DEBTS
 from marketplace.receivables.queries import Document, Receivable
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.queries import Collection
 
-OWED = ("funded",)
-ASKED = ("awaiting_confirmation",)
+ASKED = "awaiting_confirmation"
+# Nobody has paid anything for it yet, but somebody may: the debtor can still say what is wrong, and when it pays.
+ON_THE_WAY = ("held_for_review", "confirmed", "rated", "on_auction", "awarded")
 SEEN = ("succeeded", "processing")
-
-
-@dataclass(frozen=True)
-class Owed:
-    """Another invoice of the same debtor."""
-
-    receivable: Receivable
-    seller: Organisation
-    outstanding_minor: int
 
 
 @dataclass(frozen=True)
@@ -43,12 +37,28 @@ class Slip:
     promises: list[Any]
     collection: Collection | None
     payments: list[payments.Payment]
-    others: list[Owed]
+    dilutions: list[debtor_queries.Dilution]
 
     @property
     def outstanding_minor(self) -> int:
         """What is still owed on it now that it is financed; zero before and after."""
         return self.collection.outstanding_minor if self.collection and self.collection.open else 0
+
+    @property
+    def of_many(self) -> bool:
+        """Whether it was reached from the page of all that the debtor owes."""
+        return bool(self.link.purpose == DEBTS)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the debtor is asked if the invoice is right, and this link may answer."""
+        open_question = self.link.purpose == DEBTS or (self.link.purpose == CONFIRM and not self.link.used_at)
+        return self.receivable.state == ASKED and open_question
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether a dispute or a day of payment is taken here, before anybody has paid for it."""
+        return self.of_many and self.receivable.state in ON_THE_WAY
 
     @property
     def on_its_way_minor(self) -> int:
@@ -66,12 +76,17 @@ class Slip:
         return next((one for one in self.documents if one.kind == "invoice"), None)
 
 
-def slip(session: Session, link: Any) -> Slip:
-    """Return what a link shows.
+def slip(session: Session, link: Any, receivable_id: UUID | None = None) -> Slip:
+    """Return what a link shows; one to all that is owed says by `receivable_id` of which.
 
     Raises: NotFound.
     """
-    found = receivables.receivable(session, link.receivable_id)
+    about = link.receivable_id or receivable_id
+    if about is None or receivable_id not in (None, about):
+        raise receivables.missing()
+    found = receivables.receivable(session, about)
+    if link.debtor_id not in (None, found.debtor_id):
+        raise receivables.missing()
     known = parties.organisations(session, [found.seller_id, found.debtor_id])
     return Slip(
         link=link,
@@ -85,18 +100,5 @@ def slip(session: Session, link: Any) -> Slip:
         promises=receivables.promises(session, found.id),
         collection=servicing.collections(session, [found.id]).get(found.id),
         payments=payments.payments_of(session, found.id),
-        others=_others(session, found),
+        dilutions=debtor_queries.dilutions(session, found.id),
     )
-
-
-def _others(session: Session, found: Receivable) -> list[Owed]:
-    """Return the debtor's other financed invoices, by due date."""
-    owed = [one for one in receivables.of_debtor(session, found.debtor_id, OWED) if one.id != found.id]
-    ids: list[UUID] = [one.id for one in owed]
-    collections = servicing.collections(session, ids)
-    sellers = parties.organisations(session, {one.seller_id for one in owed})
-    return [
-        Owed(one, sellers[one.seller_id], collections[one.id].outstanding_minor)
-        for one in owed
-        if one.id in collections and collections[one.id].outstanding_minor
-    ]

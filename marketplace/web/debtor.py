@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from marketplace.db import db
-from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, Problem, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.payments import actions as payments
@@ -19,6 +18,7 @@ from marketplace.payments import queries as paid
 from marketplace.payments.schemas import StartDebtorPayment
 from marketplace.perform import perform
 from marketplace.receivables import actions, links, queries
+from marketplace.receivables.debtor_schemas import AskForDebtsLink, RenewDebtorLink
 from marketplace.receivables.schemas import (
     DISPUTE_REASONS,
     AcknowledgeSchema,
@@ -29,89 +29,120 @@ from marketplace.receivables.schemas import (
 )
 from marketplace.reports import debtor as reports
 from marketplace.schemas import load
+from marketplace.web.debtor_debts import page_of_all
+from marketplace.web.debtor_door import actor_of, blueprint, closed, open_link, open_slip, today, within
 from marketplace.web.forms import minor_of, reasons, say, status_of
-from marketplace.web.frame import server_now
 from marketplace.web.seller_invoices import attachment
 from marketplace.web.seller_listing import typed_amount
-from marketplace.web.session import request_id
 
-blueprint = Blueprint("debtor", __name__, url_prefix="/d")
-
-
-def _open(token: str) -> reports.Slip:
-    """Return what the link shows.
-
-    Raises: NotFound("unknown_link"), RuleBroken("link_expired").
-    """
-    link = links.find(db.session(), token)
-    if links.expired(link, server_now()):
-        raise RuleBroken("link_expired", N_("This link has run out. Ask for a new one."))
-    return reports.slip(db.session(), link)
-
-
-def _actor(slip: reports.Slip) -> Actor:
-    return Actor(Role.DEBTOR, None, slip.debtor.id, f"debtor link {slip.link.id}", request_id())
-
-
-def _closed(error: MarketplaceError) -> ResponseReturnValue:
-    """Say that a link does not work: forged, replaced and unknown ones look alike."""
-    expired = error.code == "link_expired"
-    return render_template("debtor/no_link.html", expired=expired, error=error), 410 if expired else 404
+PAYABLE = (links.ACCOUNT, links.DEBTS)
 
 
 @blueprint.get("/<token>")
 def slip(token: str) -> ResponseReturnValue:
-    """The slip: what is owed, what is asked, what was answered."""
+    """What is behind the link: one slip, or all that the debtor owes."""
     try:
-        found = _open(token)
+        link = open_link(token)
+        found = None if link.debtor_id else open_slip(token)
     except (NotFound, RuleBroken) as error:
-        return _closed(error)
-    if found.link.first_opened_at is None and found.link.used_at is None:
-        perform(actions.open_debtor_link, OpenDebtorLink(token), _actor(found))
+        return closed(error, token)
+    debtor_id = found.debtor.id if found else link.debtor_id
+    if link.first_opened_at is None and link.used_at is None and debtor_id:
+        perform(actions.open_debtor_link, OpenDebtorLink(token), actor_of(link, debtor_id))
         db.session.rollback()
-        found = _open(token)
-    return _page(token, found)
+        found = open_slip(token) if found else None
+    return _page(token, found) if found else page_of_all(token, open_link(token))
+
+
+@blueprint.get("/<token>/invoices/<uuid:receivable_id>")
+def invoice(token: str, receivable_id: UUID) -> ResponseReturnValue:
+    """One of all the invoices, reached from their list."""
+    try:
+        return _page(token, open_slip(token, receivable_id))
+    except (NotFound, RuleBroken) as error:
+        return closed(error, token)
 
 
 def _page(
     token: str, found: reports.Slip, given: Mapping[str, str] | None = None, error: MarketplaceError | None = None
 ) -> str:
-    page = "debtor/slip.html" if found.link.purpose == links.CONFIRM else "debtor/account.html"
+    sold = found.receivable.state in ("funded", "discharged", "bought_back", "written_off")
+    page = "debtor/account.html" if found.link.purpose == links.ACCOUNT or (found.of_many and sold) else (
+        "debtor/slip.html")  # fmt: skip
     return render_template(
-        page, slip=found, token=token, given=given or {}, error=error, problems=reasons(error) if error else (),
+        page, slip=found, token=token, to=within(token, found.receivable.id if found.of_many else None),
+        given=given or {}, error=error, problems=reasons(error) if error else (),
         dispute_reasons=[(key, gettext(words)) for key, words in DISPUTE_REASONS.items()],
         reason_words={key: gettext(words) for key, words in DISPUTE_REASONS.items()}, typed_amount=typed_amount,
-        today=server_now().date(),
+        today=today(),
     )  # fmt: skip
 
 
-def _answer(token: str, act: Any) -> ResponseReturnValue:
+def _home(token: str, found: reports.Slip) -> str:
+    if found.of_many:
+        return url_for("debtor.invoice", token=token, receivable_id=found.receivable.id)
+    return url_for("debtor.slip", token=token)
+
+
+def _actor(found: reports.Slip) -> Any:
+    return actor_of(found.link, found.debtor.id)
+
+
+def _answer(token: str, receivable_id: UUID | None, act: Any) -> ResponseReturnValue:
     """Open the link, do what the debtor asked, show the slip again; a refusal beside its fields."""
     try:
-        found = _open(token)
+        found = open_slip(token, receivable_id)
     except (NotFound, RuleBroken) as error:
-        return _closed(error)
+        return closed(error, token)
     try:
         act(found)
     except MarketplaceError as error:
         db.session.rollback()
         if error.code in ("unknown_link", "link_expired"):
-            return _closed(error)
-        return _page(token, _open(token), request.form.to_dict(), error), status_of(error)
-    return redirect(url_for("debtor.slip", token=token), 303)
+            return closed(error, token)
+        return _page(token, open_slip(token, receivable_id), request.form.to_dict(), error), status_of(error)
+    return redirect(_home(token, found), 303)
 
 
+@blueprint.post("/<token>/new")
+def renew_debtor_link(token: str) -> ResponseReturnValue:
+    """Ask for a new link in place of one that does not work: whoever asks is told the same."""
+    try:
+        link = links.known(db.session(), token)
+        debtor_id = link.debtor_id
+        if link.receivable_id is not None:
+            debtor_id = queries.receivable(db.session(), link.receivable_id).debtor_id
+        if debtor_id is not None:
+            perform(actions.renew_debtor_link, RenewDebtorLink(token), actor_of(link, debtor_id))
+    except (NotFound, RuleBroken):
+        db.session.rollback()
+    return render_template("debtor/no_link.html", expired=False, token=token, asked=True)
+
+
+@blueprint.post("/<token>/all")
+def ask_for_debts_link(token: str) -> ResponseReturnValue:
+    """Ask for the page of all that is owed: its link goes to the verified address, and the answer tells nothing."""
+
+    def act(found: reports.Slip) -> None:
+        perform(actions.ask_for_debts_link, AskForDebtsLink(token), _actor(found))
+        say(gettext("If an address of your accounts payable is verified, the link is on its way to it. If none comes, "
+                    "ask us."), "info")  # fmt: skip
+
+    return _answer(token, None, act)
+
+
+@blueprint.post("/<token>/invoices/<uuid:receivable_id>/answer")
 @blueprint.post("/<token>/answer")
-def answer(token: str) -> ResponseReturnValue:
+def answer(token: str, receivable_id: UUID | None = None) -> ResponseReturnValue:
     """Yes, in part, or no: nothing is preselected, and one must be chosen."""
-    return _answer(token, lambda found: _say_so(token, found))
+    return _answer(token, receivable_id, lambda found: _say_so(token, found))
 
 
 def _say_so(token: str, found: reports.Slip) -> None:
     given, r = request.form.to_dict(), found.receivable
     chosen = given.get("answer")
     if chosen == "yes":
-        command = load(ConfirmSchema, given | {"amount_minor": r.face_minor}, token=token)
+        command = load(ConfirmSchema, given | {"amount_minor": r.face_minor}, **_about(token, found))
         made = perform(actions.confirm_receivable, command, _actor(found))
         if made["state"] == "confirmed":
             say(gettext("Thank you. Your answer is recorded, and the seller is told."))
@@ -130,18 +161,23 @@ def _say_so(token: str, found: reports.Slip) -> None:
             values["amount_minor"] = minor_of(given["amount_minor"], r.currency, "amount_minor")
         except InvalidInput as error:
             problems, values["amount_minor"] = list(error.problems), r.face_minor
-    command = _with(problems, values, token)
+    command = _with(problems, values, token, found)
     perform(actions.dispute_receivable, command, _actor(found))
     say(gettext("Thank you. Your answer is recorded, and the seller is told. Nothing is sold meanwhile."))
 
 
-def _with(problems: list[Problem], values: dict[str, Any], token: str) -> Any:
+def _about(token: str, found: reports.Slip) -> dict[str, Any]:
+    """Return what a command must know besides what was typed."""
+    return {"token": token, "receivable_id": str(found.receivable.id)}
+
+
+def _with(problems: list[Problem], values: dict[str, Any], token: str, found: reports.Slip) -> Any:
     """Load a dispute, telling what was wrong with the typed amount together with the rest.
 
     Raises: InvalidInput.
     """
     try:
-        command = load(DisputeSchema, values, token=token)
+        command = load(DisputeSchema, values, **_about(token, found))
     except InvalidInput as error:
         raise InvalidInput(error.code, error.words, problems=[*problems, *error.problems]) from error
     if problems:
@@ -149,19 +185,21 @@ def _with(problems: list[Problem], values: dict[str, Any], token: str) -> Any:
     return command
 
 
+@blueprint.post("/<token>/invoices/<uuid:receivable_id>/promise")
 @blueprint.post("/<token>/promise")
-def promise_payment(token: str) -> ResponseReturnValue:
+def promise_payment(token: str, receivable_id: UUID | None = None) -> ResponseReturnValue:
     """Name another day of payment."""
 
     def act(found: reports.Slip) -> None:
-        perform(actions.promise_payment, load(PromiseSchema, request.form, token=token), _actor(found))
+        perform(actions.promise_payment, load(PromiseSchema, request.form, **_about(token, found)), _actor(found))
         say(gettext("Your day of payment is noted."))
 
-    return _answer(token, act)
+    return _answer(token, receivable_id, act)
 
 
+@blueprint.post("/<token>/invoices/<uuid:receivable_id>/dispute")
 @blueprint.post("/<token>/dispute")
-def dispute_receivable(token: str) -> ResponseReturnValue:
+def dispute_receivable(token: str, receivable_id: UUID | None = None) -> ResponseReturnValue:
     """Say what is wrong after the invoice was financed."""
 
     def act(found: reports.Slip) -> None:
@@ -173,40 +211,45 @@ def dispute_receivable(token: str) -> ResponseReturnValue:
                 values["amount_minor"] = minor_of(typed, found.receivable.currency, "amount_minor")
         except InvalidInput as error:
             problems, values["amount_minor"] = list(error.problems), found.receivable.face_minor
-        perform(actions.dispute_receivable, _with(problems, values, token), _actor(found))
+        perform(actions.dispute_receivable, _with(problems, values, token, found), _actor(found))
         say(gettext("Your dispute is recorded."))
 
-    return _answer(token, act)
+    return _answer(token, receivable_id, act)
 
 
+@blueprint.post("/<token>/invoices/<uuid:receivable_id>/acknowledge")
 @blueprint.post("/<token>/acknowledge")
-def acknowledge_notice(token: str) -> ResponseReturnValue:
+def acknowledge_notice(token: str, receivable_id: UUID | None = None) -> ResponseReturnValue:
     """Acknowledge the notice of assignment."""
 
     def act(found: reports.Slip) -> None:
-        perform(actions.acknowledge_notice, load(AcknowledgeSchema, request.form, token=token), _actor(found))
+        perform(
+            actions.acknowledge_notice, load(AcknowledgeSchema, request.form, **_about(token, found)), _actor(found)
+        )
         say(gettext("Thank you. Your acknowledgement is recorded to the second."))
 
-    return _answer(token, act)
+    return _answer(token, receivable_id, act)
 
 
+@blueprint.post("/<token>/invoices/<uuid:receivable_id>/pay")
 @blueprint.post("/<token>/pay")
-def start_debtor_payment(token: str) -> ResponseReturnValue:
+def start_debtor_payment(token: str, receivable_id: UUID | None = None) -> ResponseReturnValue:
     """Start a payment and go to the provider's page as soon as it is there."""
     try:
-        found = _open(token)
+        found = open_slip(token, receivable_id)
     except (NotFound, RuleBroken) as error:
-        return _closed(error)
+        return closed(error, token)
     try:
         payment_id = _start(token, found)
     except MarketplaceError as error:
         db.session.rollback()
-        return _page(token, _open(token), request.form.to_dict(), error), status_of(error)
+        return _page(token, open_slip(token, receivable_id), request.form.to_dict(), error), status_of(error)
     address = outbox.start_now(payment_id)
-    return redirect(address or url_for("debtor.payment", token=token, payment_id=payment_id), 303)
+    return redirect(address or within(token, receivable_id)("payment", payment_id=payment_id), 303)
 
 
 def _start(token: str, found: reports.Slip) -> UUID:
+    links.require_purpose(found.link, *PAYABLE)
     r, owed = found.receivable, found.outstanding_minor
     if not owed:
         raise RuleBroken("nothing_owed", N_("Nothing is owed here now."))
@@ -215,34 +258,36 @@ def _start(token: str, found: reports.Slip) -> UUID:
         words = N_("Enter an amount up to what is owed.")
         raise InvalidInput("invalid_fields", words, problems=[Problem("pay_minor", "more_than_owed", words)])
     base = current_app.extensions["duebill"].settings.base_url
-    back = base + url_for("debtor.slip", token=token) + "/payments/{id}"
+    back = base + _home(token, found) + "/payments/{id}"
     words = f"{r.ref}, invoice {r.number} of {found.seller.legal_name}"
     command = StartDebtorPayment(r.id, found.debtor.id, r.currency, amount, words, back)
     return UUID(perform(payments.start_debtor_payment, command, _actor(found))["payment_id"])
 
 
+@blueprint.get("/<token>/invoices/<uuid:receivable_id>/payments/<uuid:payment_id>")
 @blueprint.get("/<token>/payments/<uuid:payment_id>")
-def payment(token: str, payment_id: UUID) -> ResponseReturnValue:
+def payment(token: str, payment_id: UUID, receivable_id: UUID | None = None) -> ResponseReturnValue:
     """Where a payment stands; while its page is being prepared, go there as soon as it is."""
     try:
-        found = _open(token)
+        found = open_slip(token, receivable_id)
     except (NotFound, RuleBroken) as error:
-        return _closed(error)
+        return closed(error, token)
     one = paid.debtor_payment(db.session(), payment_id)
     if one.receivable_id != found.receivable.id:
         raise queries.missing()
-    page = render_template("debtor/payment.html", slip=found, token=token, payment=one)
+    page = render_template("debtor/payment.html", slip=found, token=token, payment=one, home=_home(token, found))
     waits = str(one.state) in ("preparing", "open", "processing")
     return page, 200, {"Refresh": "5"} if waits else {}
 
 
+@blueprint.get("/<token>/invoices/<uuid:receivable_id>/documents/<uuid:document_id>")
 @blueprint.get("/<token>/documents/<uuid:document_id>")
-def document(token: str, document_id: UUID) -> ResponseReturnValue | Response:
+def document(token: str, document_id: UUID, receivable_id: UUID | None = None) -> ResponseReturnValue | Response:
     """Give the invoice or a notice back, to be saved."""
     try:
-        found = _open(token)
+        found = open_slip(token, receivable_id)
     except (NotFound, RuleBroken) as error:
-        return _closed(error)
+        return closed(error, token)
     known = {one.id: one for one in queries.documents(db.session(), found.receivable.id) if one.kind != "supporting"}
     if document_id not in known:
         raise queries.missing()
