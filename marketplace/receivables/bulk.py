@@ -154,7 +154,7 @@ def seal_bulk_upload(tx: Tx, command: OfBulkUpload) -> Result:
         raise Conflict("pieces_missing", N_("%(count)s parts of the files are still missing."), {"count": still})
     sizes: dict[str, int] = dict(tx.session.execute(
         select(BulkPieceRow.sha256, BulkPieceRow.size_bytes).where(BulkPieceRow.upload_id == row.id)
-    ).tuples())  # fmt: skip
+    ).all())  # fmt: skip
     for one in tx.session.execute(select(BulkFileRow).where(BulkFileRow.upload_id == row.id)).scalars():
         lengths = [sizes[piece] for piece in one.pieces]
         if sum(lengths) != one.size_bytes or any(length != PIECE_BYTES for length in lengths[:-1]):
@@ -256,7 +256,7 @@ def ask_ready(tx: Tx, upload_id: UUID) -> int:
     asked = tx.session.execute(
         update(BulkRowRow)
         .where(BulkRowRow.upload_id == upload_id, BulkRowRow.state == RowState.READY)
-        .values(state=str(RowState.ASKED), attempts=0, noted_at=tx.now)
+        .values(state=str(RowState.ASKED), attempts=0, problems=[], noted_at=tx.now)
         .returning(BulkRowRow.id)
     )
     return len(asked.all())

@@ -14,6 +14,8 @@ from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.fingerprint import canonical_number, document_class
 
 KNOWN = "already_listed"
+# The book grows while an upload is listed: what is too large a part of it is judged again when all others are.
+OF_THE_BOOK = "concentration"
 MISSING = frozenset({"required", "form", "amount", "day", "cell", "ambiguous", "characters"})
 # What no entry of the seller's can change.
 FINAL = frozenset({"related", "debtor_standing", "seller_standing", "seller_is_you", "concentration",
@@ -26,11 +28,16 @@ def judged(problems: Sequence[Problem], *, typed: bool) -> RowState:
     A field that is missing or cannot be read may be entered. What a document says stays as it says; what was typed
     may have been typed wrongly, and may be entered anew.
     """
-    if not problems:
+    if only_the_book(problems):
         return RowState.READY
     if any(problem.rule == KNOWN for problem in problems):
         return RowState.KNOWN
     return RowState.NEEDS if all(_may_be_entered(problem, typed) for problem in problems) else RowState.REFUSED
+
+
+def only_the_book(problems: Sequence[Problem]) -> bool:
+    """Say whether nothing stands against a row but the size of the book at this moment, if that."""
+    return all(problem.rule == OF_THE_BOOK for problem in problems)
 
 
 def _may_be_entered(problem: Problem, typed: bool) -> bool:

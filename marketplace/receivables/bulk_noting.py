@@ -1,7 +1,7 @@
 """The worker's verbs on bulk uploads: write rows down, count attempts, note outcomes, let go of the bytes."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from uuid import UUID
 
 from sqlalchemy import delete, func, insert, select, update
@@ -12,8 +12,8 @@ from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
 from marketplace.perform import Result, Tx
 from marketplace.receivables.bulk import ask_ready, drop_drafts, move
-from marketplace.receivables.bulk_judging import same_file
-from marketplace.receivables.bulk_queries import lock_upload, problems_json
+from marketplace.receivables.bulk_judging import same_as, same_file
+from marketplace.receivables.bulk_queries import holders, lock_upload, problems_json
 from marketplace.receivables.bulk_schemas import (
     NewRow,
     NoteBulkRows,
@@ -87,8 +87,10 @@ def note_bulk_rows(tx: Tx, command: NoteBulkRows) -> Result:
         .order_by(BulkRowRow.position)
         .with_for_update()
     ).scalars().all()  # fmt: skip
+    claims = [str(one.shown["claim"]) for one in command.outcomes if one.shown.get("claim")]
+    holds = holders(tx.session, upload.id, claims)
     for row in rows:
-        _note(tx, row, outcomes[row.id])
+        _note(tx, row, _once(outcomes[row.id], row.position, holds))
     tx.session.flush()
     drop_drafts(tx, [row.draft_id for row in rows if row.state in GIVEN_UP and row.draft_id])
     _go_on(tx, upload)
@@ -97,9 +99,21 @@ def note_bulk_rows(tx: Tx, command: NoteBulkRows) -> Result:
     return {"noted": len(rows), "state": upload.state}
 
 
+def _once(outcome: Outcome, position: int, holds: dict[str, int]) -> Outcome:
+    """Return the outcome; of two rows with one invoice only the first may be listed."""
+    claim = outcome.shown.get("claim")
+    if outcome.state != RowState.READY or not claim:
+        return outcome
+    first = holds.setdefault(claim, position)
+    return outcome if first == position else replace(outcome, state=str(RowState.KNOWN), problems=(same_as(first),))
+
+
 def _note(tx: Tx, row: BulkRowRow, outcome: Outcome) -> None:
-    ROW.check(row.state, outcome.state)
-    row.state, row.noted_at = str(outcome.state), tx.now
+    if outcome.state == row.state:  # put off
+        row.attempts = 0
+    else:
+        ROW.check(row.state, outcome.state)
+        row.state, row.noted_at = str(outcome.state), tx.now
     row.problems, row.looks = problems_json(outcome.problems), problems_json(outcome.looks)
     row.draft_id = outcome.draft_id or row.draft_id
     if outcome.state in MADE:
@@ -113,7 +127,7 @@ def _go_on(tx: Tx, upload: BulkUploadRow) -> None:
     counted = tx.session.execute(
         select(BulkRowRow.state, func.count()).where(BulkRowRow.upload_id == upload.id).group_by(BulkRowRow.state)
     )
-    counts: dict[str, int] = dict(counted.tuples())
+    counts: dict[str, int] = dict(counted.all())
     if upload.state == UploadState.READING and not counts.get(RowState.UNREAD):
         if upload.list_as_read and ask_ready(tx, upload.id):
             move(tx, upload, UploadState.LISTING)

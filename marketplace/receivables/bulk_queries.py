@@ -6,12 +6,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy import ColumnElement, case, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import Problem
 from marketplace.receivables.bulk_schemas import PIECE_BYTES
-from marketplace.receivables.bulk_states import MOVING, OVER, RowState, UploadState
+from marketplace.receivables.bulk_states import HOLDING, MOVING, OVER, RowState, UploadState
 from marketplace.receivables.bulk_tables import BulkFileRow, BulkPieceRow, BulkRowRow, BulkUploadRow
 from marketplace.receivables.queries import missing
 from marketplace.receivables.schemas import Terms
@@ -204,26 +204,31 @@ def _row(row: BulkRowRow, ref: str | None, state: str | None) -> Row:
 
 
 def to_take(session: Session, upload_id: UUID, state: str, limit: int) -> list[Row]:
-    """Return the next rows to work on. One at which a worker ended before is taken alone, after all the others."""
+    """Return the next rows to work on: in order, then those put off, the smallest first.
+
+    One at which a worker ended before is taken alone, after all the others.
+    """
     waiting = select(BulkRowRow).where(BulkRowRow.upload_id == upload_id, BulkRowRow.state == state)
-    found = session.execute(
-        waiting.where(BulkRowRow.attempts == 0).order_by(BulkRowRow.position).limit(limit)
-    ).scalars().all()  # fmt: skip
+    put_off = BulkRowRow.problems != text("'[]'::jsonb")
+    order = (put_off, case((put_off, BulkRowRow.face_minor), else_=0), BulkRowRow.position)
+    found = session.execute(waiting.where(BulkRowRow.attempts == 0).order_by(*order).limit(limit)).scalars().all()
     if not found:
-        found = session.execute(waiting.order_by(BulkRowRow.attempts, BulkRowRow.position).limit(1)).scalars().all()
+        found = session.execute(waiting.order_by(BulkRowRow.attempts, *order).limit(1)).scalars().all()
     return [_row(row, None, None) for row in found]
 
 
-def twin(session: Session, upload_id: UUID, claim: str, position: int) -> int | None:
-    """Return the first row before `position` that holds the same invoice and is not given up."""
-    return session.execute(
-        select(func.min(BulkRowRow.position)).where(
+def holders(session: Session, upload_id: UUID, claims: Sequence[str]) -> dict[str, int]:
+    """Return the first row of an upload that holds each of these invoices: one to be listed, or that is."""
+    found = session.execute(
+        select(BulkRowRow.claim, func.min(BulkRowRow.position))
+        .where(
             BulkRowRow.upload_id == upload_id,
-            BulkRowRow.claim == claim,
-            BulkRowRow.position < position,
-            BulkRowRow.state.notin_([RowState.KNOWN, RowState.REFUSED, RowState.LEFT]),
+            BulkRowRow.claim.in_(list(claims)),
+            BulkRowRow.state.in_([str(state) for state in HOLDING]),
         )
-    ).scalar_one()
+        .group_by(BulkRowRow.claim)
+    ).all()
+    return {str(claim): position for claim, position in found}
 
 
 def missing_pieces(session: Session, upload_id: UUID) -> list[str]:

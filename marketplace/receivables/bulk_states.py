@@ -67,3 +67,5 @@ OVER = frozenset({_U.DONE, _U.REFUSED, _U.DROPPED})
 # Rows that wait for the seller. A listed one leads to a receivable, a known one to an earlier one.
 OPEN = frozenset({_R.READY, _R.NEEDS, _R.FAILED})
 MADE = frozenset({_R.LISTED, _R.HELD})
+# Rows that stand for their invoice: another row with the same one is a repetition.
+HOLDING = MADE | {_R.READY, _R.ASKED}

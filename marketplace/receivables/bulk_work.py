@@ -28,7 +28,7 @@ from marketplace.receivables.actions import draft_receivable, list_receivable, u
 from marketplace.receivables.archive import Entry
 from marketplace.receivables.bulk import drop_bulk_upload
 from marketplace.receivables.bulk_csv import unkept
-from marketplace.receivables.bulk_judging import KNOWN, claim_of, gave_up, judged, merged, open_faults, same_as, shown
+from marketplace.receivables.bulk_judging import KNOWN, claim_of, gave_up, judged, merged, open_faults, shown
 from marketplace.receivables.bulk_noting import clear_bulk_upload, note_bulk_rows, take_bulk_rows, unpack_bulk_upload
 from marketplace.receivables.bulk_queries import Row, Stored, Upload
 from marketplace.receivables.bulk_schemas import NoteBulkRows, OfBulkUpload, Outcome, TakeBulkRows
@@ -203,9 +203,6 @@ def _read(upload: Upload, row: Row, content: bytes | None) -> Outcome:
     problems = merged(open_faults(row.faults, corrections), rules.failures(considered.checks))
     state = judged(problems, typed=typed)
     claim = claim_of(considered.facts, considered.debtor.id if considered.debtor else None)
-    twin = bulk_queries.twin(session, upload.id, claim, row.position) if claim and state == RowState.READY else None
-    if twin is not None:
-        state, problems = RowState.KNOWN, (same_as(twin),)
     looks = tuple(Problem(check.name, check.rule, check.remedy or check.words, check.params)
                   for check in rules.held(considered.checks))  # fmt: skip
     return Outcome(row.id, str(state), _first_known(problems), looks, draft_id, None, shown(considered.facts, claim))
@@ -258,6 +255,8 @@ def _list(upload: Upload, row: Row, content: bytes | None) -> Outcome:
             if refusal.code == IN_FLIGHT or not refusal.problems:
                 raise
             state = judged(refusal.problems, typed=found.evidence == "typed")
+            if state == RowState.READY:  # once more, after all others; then it is refused
+                state = RowState.REFUSED if row.problems else RowState.ASKED
             return Outcome(row.id, str(state), _first_known(refusal.problems), row.looks)
         made = queries.receivable(session, row.draft_id)
     if content is not None and made.evidence == "typed" and content.startswith(b"%PDF-"):
