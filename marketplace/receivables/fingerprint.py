@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from uuid import UUID
 
 from marketplace.receivables.look_alikes import folded
@@ -16,9 +16,12 @@ from marketplace.receivables.look_alikes import folded
 # Words that say "invoice" or "number" and nothing else. A long one is dropped wherever it leads; a short one only
 # when it stands alone or right before a digit, for it may as well begin a name: RE-7 and RE7, but not REA7.
 LONG = (
-    "RECHNUNGS|RECHNUNG|RECH|INVOICE|INV|FACTURE|FACTURA|FACTUUR|FACT|FAC|FATTURA|FAKTURA|NUMBER|NUMERO|NUMMER|NUM|BILL"
+    "RECHNUNGS|RECHNUNG|RECH|INVOICE|INV|FACTURE|FACTURA|FACTUUR|FACT|FAC|FATTURA|FATURA|FAKTURA|NUMBER|NUMERO|NUMMER|"
+    "NUM|BILL|發票|发票|號碼|号码|編號|编号"
 )
-SHORT = "RE|RG|FA|FV|NO|NR"
+SHORT = "RE|RG|FA|FT|FV|NO|NR"
+KINDS_OF = frozenset(("TAX", "VAT", "SALES", "COMMERCIAL"))  # before a leading word: Tax invoice no. 7
+LEADING_WORDS_MAX = 12
 LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
 LEADING = re.compile(f"^(?:(?:{LONG})|(?:{SHORT})(?=[0-9]))")
 SEPARATORS = re.compile(r"[^\w]|_")
@@ -49,15 +52,30 @@ def canonical_number(text: str) -> str:
 
 def number_words(text: str) -> list[str]:
     """Return the folded groups of a number between its separators, without leading words and leading zeros."""
-    flat = folded(text)
+    flat = folded(text).replace("N°", "NO ")
     words = SEPARATORS.sub(" ", flat).split()
-    while words:
-        first = "" if LEADING_WORD.fullmatch(words[0]) else LEADING.sub("", words[0], count=1)
-        first = first.lstrip("0")
-        if first == words[0]:
-            return words
-        words = [first, *words[1:]] if first else words[1:]
-    return ["0"] if "0" in flat else []
+    if len(words) > 1 and words[0] in KINDS_OF and LEADING_WORD.fullmatch(words[1]):
+        words = words[1:]
+    before: list[str] = []
+    while words and words != before:
+        before = words
+        if LEADING_WORD.fullmatch(words[0]):
+            words = words[1:]
+            if words[:1] == ["N"]:
+                words = words[1:]
+        elif found := LEADING.match("".join(words[:LEADING_WORDS_MAX])):
+            words = _without(words, found.end())
+        if words:
+            words = _without(words, len(words[0]) - len(words[0].lstrip("0")))
+    return words or (["0"] if "0" in flat else [])
+
+
+def _without(words: list[str], signs: int) -> list[str]:
+    """Return the words without so many signs at their beginning."""
+    while words and signs >= len(words[0]):
+        signs -= len(words[0])
+        words = words[1:]
+    return [words[0][signs:], *words[1:]] if words else words
 
 
 def _ambiguous(number: str, word: str) -> bool:
@@ -65,6 +83,11 @@ def _ambiguous(number: str, word: str) -> bool:
     if not (number[-1:].isdecimal() and word[0].isdecimal()) or word[0] == "0":
         return False
     return not WHOLE.fullmatch(TRAILING.search(number)[0])  # type: ignore[index]
+
+
+def currency_code(text: str) -> str:
+    """Return a currency as its three letters, however it was written."""
+    return folded(text).strip()
 
 
 def document_class(type_code: str) -> str:
@@ -98,7 +121,7 @@ def exact_key(
         str(debtor_id),
         canonical_number(number),
         document_class(document_type),
-        currency.upper(),
+        currency_code(currency),
     )
     message = VERSION + b"".join(len(raw).to_bytes(4, "big") + raw for raw in (field.encode() for field in fields))
     return hmac.new(pepper, message, hashlib.sha256).digest()
@@ -162,6 +185,7 @@ class Identity:
         return f"L:{self.country}:{self.legal}" if self.legal else f"N:{self.country}:{self.name}"
 
 
+@lru_cache(maxsize=8_192)
 def identity(legal_id: str | None, vat: str | None, name: str | None, country: str | None) -> Identity:
     """Return the normalised identity a document gives a party."""
     vat_number = _vat(vat or "")
@@ -190,10 +214,7 @@ def same_party(one: Identity, other: Identity) -> bool:
     land = not (one.country and other.country and one.country != other.country)
     named = bool(one.name) and one.name == other.name
     if one.legal and other.legal:
-        if _same_registration(one.legal, other.legal):
-            return land or named
-        if one.legal not in other.numbers and other.legal not in one.numbers:
-            return False
+        return _same_registration(one.legal, other.legal) and (land or named)
     if one.vat and other.vat:
         return one.vat_core == other.vat_core and land
     return land and (bool(one.numbers & other.numbers) or named)
@@ -286,5 +307,6 @@ def _name(text: str) -> str:
     words = folded(text).replace("&", " AND ").replace(".", "")
     words = " ".join(SEPARATORS.sub(" ", words).split())
     for phrase, short in PHRASES:
-        words = words.replace(phrase, short)
-    return " ".join(LEGAL_FORMS.get(word, word) for word in words.split())
+        if phrase in words:
+            words = words.replace(phrase, short)
+    return " ".join([LEGAL_FORMS.get(word, word) for word in words.split()])

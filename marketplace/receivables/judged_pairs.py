@@ -1,7 +1,7 @@
 """How good is the matcher? It judges pairs of listings, and is counted up against what they are known to be."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -18,7 +18,7 @@ PAIR_BYTES_MAX = 4_000_000
 LINES_MAX = 10_000
 KINDS_MAX = 10_000
 KIND_SIGNS_MAX = 200
-TEXT_SIGNS_MAX = 100_000
+NAME_SIGNS_MAX, TEXT_SIGNS_MAX = 1_000, 20_000
 MINOR_MAX = 2**63 - 1
 REWRITE = "rewrite"
 
@@ -143,75 +143,65 @@ def _wrong(row: int, name: str, rule: str) -> InvalidInput:
 def _claim(said: object, side: str, row: int) -> Claim:
     if not isinstance(said, dict):
         raise _wrong(row, side, "is not an object")
-
-    def get(name: str, read: Callable[[object], Any], rule: str) -> Any:
-        value = said.get(name)
-        if value is None or value == "":
-            return None
-        try:
-            return read(value)
-        except (ValueError, TypeError, OverflowError, InvalidOperation):
-            raise _wrong(row, f"{side}.{name}", rule) from None
-
-    def text(name: str) -> str | None:
-        found: str | None = get(name, _text, "is not a text")
-        return found
-
-    def minor(name: str) -> int | None:
-        found: int | None = get(name, _minor, "is not a whole number of minor units")
-        return found
-
-    def day(name: str) -> date | None:
-        found: date | None = get(name, _day, "is not a date written as 2026-10-01")
-        return found
-
-    due, total = minor("amount_due_minor"), minor("total_minor")
-    prepaid = minor("prepaid_minor")
+    values: dict[str, Any] = dict.fromkeys(READERS)
+    for name, value in said.items():
+        if value is not None and value != "" and name in READERS:
+            read, rule = READERS[name]
+            try:
+                values[name] = read(value)
+            except UNREADABLE:
+                raise _wrong(row, f"{side}.{name}", rule) from None
     lines = said.get("lines")
+    due, total, prepaid = values["amount_due_minor"], values["total_minor"], values["prepaid_minor"]
     return Claim(
         seller="",
         debtor="",
-        number=text("invoice_number") or "",
-        document_type=text("document_type") or "380",
-        currency=text("currency") or "",
+        number=values["invoice_number"] or "",
+        document_type=values["document_type"] or "380",
+        currency=values["currency"] or "",
         amount_minor=due if due is not None or total is None else total - (prepaid or 0),
-        issued_on=day("issue_date"),
-        due_on=day("due_date"),
-        purchase_order=text("purchase_order"),
-        lines=tuple(_lines(lines, side, row)) if lines else (),
-        document_sha256=text("document_sha256"),
-        seller_who=identity(text("seller_legal_id"), text("seller_vat"), text("seller_name"), None),
-        debtor_who=identity(text("debtor_legal_id"), text("debtor_vat"), text("debtor_name"), None),
+        issued_on=values["issue_date"],
+        due_on=values["due_date"],
+        purchase_order=values["purchase_order"],
+        lines=_lines(lines, side, row) if lines else (),
+        document_sha256=values["document_sha256"],
+        seller_who=identity(values["seller_legal_id"], values["seller_vat"], values["seller_name"], None),
+        debtor_who=identity(values["debtor_legal_id"], values["debtor_vat"], values["debtor_name"], None),
         total_minor=total,
         prepaid_minor=prepaid,
-        contract=text("contract"),
-        payee=text("payee_name"),
-        iban=text("payee_iban"),
-        notes=text("notes"),
+        contract=values["contract"],
+        payee=values["payee_name"],
+        iban=values["payee_iban"],
+        notes=values["notes"],
     )
 
 
-def _lines(said: object, side: str, row: int) -> Iterator[ClaimLine]:
+def _lines(said: object, side: str, row: int) -> tuple[ClaimLine, ...]:
     if not isinstance(said, list) or len(said) > LINES_MAX:
         raise _wrong(row, f"{side}.lines", "is not a list of at most 10,000 lines")
+    found: list[ClaimLine] = []
     for place, line in enumerate(said):
-        name = f"{side}.lines[{place}]"
-        if not isinstance(line, Mapping):
-            raise _wrong(row, name, "is not an object")
-        readers = (("description", _text, "is not a text"), ("amount_minor", _minor, "is not a whole number"),
-                   ("quantity", _quantity, "is not a number"), ("unit_price_minor", _minor, "is not a whole number"))  # fmt: skip
+        if not isinstance(line, dict):
+            raise _wrong(row, f"{side}.lines[{place}]", "is not an object")
         values: list[Any] = []
-        for column, read, rule in readers:
-            value = line.get(column)
+        for name, (read, rule) in LINE_READERS.items():
+            value = line.get(name)
             try:
                 values.append(None if value is None or value == "" else read(value))
-            except (ValueError, TypeError, OverflowError, InvalidOperation):
-                raise _wrong(row, f"{name}.{column}", rule) from None
-        yield values[0] or "", values[1], values[2], values[3]
+            except UNREADABLE:
+                raise _wrong(row, f"{side}.lines[{place}].{name}", rule) from None
+        found.append((values[0] or "", values[1], values[2], values[3]))
+    return tuple(found)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > TEXT_SIGNS_MAX:
+        raise ValueError
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or len(value) > NAME_SIGNS_MAX:
         raise ValueError
     return value
 
@@ -231,7 +221,30 @@ def _day(value: object) -> date:
 def _quantity(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError
+    if isinstance(value, int) and abs(value) <= MINOR_MAX:
+        return value
     number = Decimal(str(value))
     if not number.is_finite() or abs(number) > MINOR_MAX:
         raise ValueError
     return float(number)
+
+
+UNREADABLE = (ValueError, TypeError, OverflowError, InvalidOperation)
+_NAME = (_name, "is not a text of at most 1,000 signs")
+_TEXT = (_text, "is not a text of at most 20,000 signs")
+_MINOR = (_minor, "is not a whole number of minor units")
+_DAY = (_day, "is not a date written as 2026-10-01")
+READERS: dict[str, tuple[Callable[[object], Any], str]] = {
+    **dict.fromkeys(("seller_name", "seller_legal_id", "seller_vat", "debtor_name", "debtor_legal_id", "debtor_vat",
+                     "invoice_number", "document_type", "currency", "purchase_order", "contract", "payee_name",
+                     "payee_iban", "document_sha256"), _NAME),
+    **dict.fromkeys(("issue_date", "due_date"), _DAY),
+    **dict.fromkeys(("total_minor", "prepaid_minor", "amount_due_minor"), _MINOR),
+    "notes": _TEXT,
+}  # fmt: skip
+LINE_READERS: dict[str, tuple[Callable[[object], Any], str]] = {
+    "description": _TEXT,
+    "amount_minor": _MINOR,
+    "quantity": (_quantity, "is not a number"),
+    "unit_price_minor": _MINOR,
+}

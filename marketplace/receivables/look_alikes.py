@@ -64,6 +64,7 @@ LOOK_ALIKES = str.maketrans(
     }
 )
 ROUNDS_MAX = 6
+SIGNS_KEPT_MAX = 20_000
 
 
 def folded(text: str) -> str:
@@ -73,6 +74,11 @@ def folded(text: str) -> str:
     """
     if text.isascii():
         return text.upper()
+    text = text.translate(_BY_SIGN)
+    return text if text.isascii() else _folded_whole(text)
+
+
+def _folded_whole(text: str) -> str:
     for _ in range(ROUNDS_MAX):
         again = _once(text)
         if again == text:
@@ -81,12 +87,28 @@ def folded(text: str) -> str:
     return text
 
 
+class _BySign(dict[int, str]):
+    """What each sign folds to by itself, worked out when it is first met."""
+
+    def __missing__(self, sign: int) -> str:
+        found = _folded_whole(chr(sign))
+        if len(self) < SIGNS_KEPT_MAX:
+            self[sign] = found
+        return found
+
+
+_BY_SIGN = _BySign()
+
+
 def _once(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).upper().translate(LOOK_ALIKES)
-    text = "".join(
-        _ascii_digit(sign) for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign)
-    )
+    text = "".join(_ascii_digit(sign) for sign in unicodedata.normalize("NFKD", text) if not _unseen(sign))
     return unicodedata.normalize("NFKC", text)
+
+
+def _unseen(sign: str) -> bool:
+    """Say whether a sign is a mark upon another, or one that prints nothing (soft hyphen, zero-width space)."""
+    return bool(unicodedata.combining(sign)) or unicodedata.category(sign) in ("Cf", "Mn")
 
 
 def _ascii_digit(sign: str) -> str:

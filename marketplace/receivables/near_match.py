@@ -27,6 +27,7 @@ SUMS = frozenset(("same_amount", "amount_closest", "half_amount"))
 OTHER_GOODS = frozenset(("other_lines", "lines_differ", "lines_merged"))
 SAID_APART = frozenset(("other_period", "other_part", "part_of_other", "other_document"))
 EXCUSES = frozenset(("other_lines", "other_order", "other_particulars", "other_contract", "other_place"))
+SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
 CORROBORATES = frozenset(
     ("same_amount", "amount_closest", "amount_close", "same_basis", "same_issue_date", "same_lines", "same_order")
@@ -42,19 +43,27 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     how = number.relation(new.read, old.read)
     sellers = kinship(new.seller, old.seller, new.seller_who, old.seller_who, _one(new.seller_group, old.seller_group))
     debtors = kinship(new.debtor, old.debtor, new.debtor_who, old.debtor_who, _one(new.debtor_group, old.debtor_group))
+    parties = min(sellers, debtors)
     goods = [*about_orders(new, old), *about_lines(new, old)]
     codes = {finding.code for finding in goods}
     findings = [*_parties(new, old, sellers, debtors), *_number(new, old, how)]
-    findings += _document(new, old, how, min(sellers, debtors))
+    findings += _document(new, old, how, parties)
     findings += [*about_sums(new, old, not codes.isdisjoint(EXPLAINS)), *goods]
-    findings += about_dates(new, old, min(sellers, debtors) is Kinship.SAME)
-    findings += about_patterns(new, old, how in number.EDITED or "number_mentioned" in codes)
-    if min(sellers, debtors) >= Kinship.KIN:
-        findings = list(_in_spite(new, old, findings))
-    score = sum(finding.weight for finding in findings)
-    if min(sellers, debtors) is Kinship.SAME and _one_number(new, old, how, findings):
-        return NearMatch("same", max(score, HOLD_AT), tuple(findings))
+    findings += about_dates(new, old, parties is Kinship.SAME)
+    if parties is Kinship.SAME and _one_number(new, old, how, findings):
+        return NearMatch("same", max(_score(findings), HOLD_AT), tuple(findings))
+    in_spite = _in_spite(new, old, findings) if parties >= Kinship.KIN else 0
+    if in_spite or _score(findings) >= HOLD_AT:  # else no excuse is needed
+        findings += about_patterns(new, old, how in number.EDITED or "number_mentioned" in codes)
+    if in_spite and SAID_APART.isdisjoint(finding.code for finding in findings):
+        findings = [replace(found, weight=0) if found.code in EXCUSES else found for found in findings]
+        findings.append(Finding("sum_in_spite", in_spite, SUM_IN_SPITE))
+    score = _score(findings)
     return NearMatch("hold" if score >= HOLD_AT else "apart", score, tuple(findings))
+
+
+def _score(findings: Sequence[Finding]) -> int:
+    return sum([finding.weight for finding in findings])
 
 
 def nearest(new: Claim, known: Sequence[Claim]) -> list[tuple[int, NearMatch]]:
@@ -64,15 +73,12 @@ def nearest(new: Claim, known: Sequence[Claim]) -> list[tuple[int, NearMatch]]:
     return sorted(found, key=lambda entry: (-entry[1].score, entry[0]))
 
 
-def _in_spite(new: Claim, old: Claim, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield the findings, and where the sums agree in spite of the goods, that; then other goods excuse nothing."""
+def _in_spite(new: Claim, old: Claim, findings: Sequence[Finding]) -> int:
+    """Return the weight of sums that agree in spite of the goods, 0 where they do not; other goods excuse nothing then."""
     codes = {finding.code for finding in findings}
-    found = next((finding.code for finding in findings if finding.code in SUMS), "")
-    weight = coincidence(new, old, found) if codes & OTHER_GOODS and not codes & SAID_APART else 0
-    for finding in findings:
-        yield replace(finding, weight=0) if weight and finding.code in EXCUSES else finding
-    if weight:
-        yield Finding("sum_in_spite", weight, N_("Other goods come to the same odd sum, or to exactly half of it."))
+    if codes.isdisjoint(OTHER_GOODS):
+        return 0
+    return coincidence(new, old, next((code for code in codes if code in SUMS), ""))
 
 
 def _one(one: str | None, other: str | None) -> bool:

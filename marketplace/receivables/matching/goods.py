@@ -32,7 +32,7 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
             )
         else:
             yield Finding("other_order", -35, N_("They bill different purchase orders, %(new)s and %(old)s."), said)
-    elif theirs.mentions(mine.order) or mine.mentions(theirs.order):
+    elif _orders(theirs, mine) or _orders(mine, theirs):
         yield Finding("order_mentioned", 18, N_("The purchase order of one is mentioned in the other."), said)
     if mine.contract and theirs.contract and mine.contract != theirs.contract:
         said = {"new": new.contract, "old": old.contract}
@@ -41,12 +41,20 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
         said = {"new": new.number, "old": old.number}
         yield Finding("number_mentioned", 50, N_("One of %(new)s and %(old)s is mentioned in the other."), said)
 
-    elif mine.particulars.again != theirs.particulars.again:
+    elif mine.again != theirs.again:
         yield Finding("says_again", 30, N_("One of them says that it stands in another's place."))
 
 
 def _names(goods: GoodsRead, claim: Claim) -> bool:
-    return goods.mentions(bare(claim.number)) or goods.mentions(claim.read.compact)
+    read = claim.read
+    if not read.words or not goods.may_mention(read.words[-1]):
+        return False
+    return goods.mentions(bare(claim.number)) or goods.mentions(read.compact)
+
+
+def _orders(goods: GoodsRead, other: GoodsRead) -> bool:
+    words = other.order_read.words
+    return bool(words) and goods.may_mention(words[-1]) and goods.mentions(other.order)
 
 
 PARTS = frozenset(("part_of_lines", "lines_scaled", "same_goods", "same_quantities", "lines_alike"))

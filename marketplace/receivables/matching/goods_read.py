@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from marketplace.receivables.fingerprint import SEPARATORS
 from marketplace.receivables.look_alikes import folded
 from marketplace.receivables.matching.number import NumberRead, read_number
-from marketplace.receivables.matching.particulars import Particulars, read_particulars
+from marketplace.receivables.matching.particulars import Particulars, read_particulars, stands_in
 
 WORD = re.compile(r"[^\W\d_]{3,}")
 FIGURE = re.compile(r"[0-9]+")
@@ -86,6 +86,15 @@ class GoodsRead:
     def mentions(self, reference: str) -> bool:
         """Say whether notes or lines mention a bare reference of four signs or more."""
         return len(reference) >= REFERENCE_SIGNS_MIN and reference in self.references
+
+    def may_mention(self, end: str) -> bool:
+        """Say whether what a reference ends on stands anywhere in notes or lines: most papers mention nothing."""
+        return end in self.notes or end in self.text
+
+    @cached_property
+    def again(self) -> bool:
+        """Whether notes say that this stands in another's place."""
+        return stands_in(self.notes)
 
     @cached_property
     def lumped(self) -> bool:

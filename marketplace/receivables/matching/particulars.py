@@ -19,7 +19,7 @@ _MONTHS = (
     "DEC DEZ DECEMBER DEZEMBER DECEMBRE DICIEMBRE DICEMBRE",
 )
 MONTHS = {word: f"{month:02d}" for month, words in enumerate(_MONTHS, 1) for word in words.split()} | {"MAY": "05"}
-MONTH = re.compile(rf"\b({'|'.join(sorted(MONTHS, key=len, reverse=True))})\b[ .]*((?:20)?[0-9]{{2}}\b)?")
+MONTH = re.compile(r"([A-Z]{3,10})[ .]*((?:20)?[0-9]{2}\b)?")
 NUMERIC = re.compile(r"\b(20[0-9]{2})[-/.](0[1-9]|1[0-2])(?:[-/.]([0-3][0-9]))?\b|\b(0[1-9]|1[0-2])[/.](20[0-9]{2})\b")
 DAY = re.compile(r"\b([0-3]?[0-9])[./]([01]?[0-9])[./](20[0-9]{2})\b")
 OF = re.compile(r"\b([0-9]{1,2}) ?(?:/|OF|VON|DE|SUR|DI|VAN) ?([0-9]{1,2})\b")
@@ -31,6 +31,7 @@ ORDINAL = re.compile(
 LABEL = re.compile(
     r"\b([A-Z]{2,})\b[ .:#-]*(?:(?:NOTE|NOTES|NO|NR|NUMBER|NUMMER|N)\b[ .:#°º-]*)*([A-Z]{0,3}[-/]?[0-9][0-9A-Z/-]*)\b"
 )
+WORD = re.compile(r"[A-Z]{3,}")
 FIGURES = re.compile(r"[0-9]+")
 AGAIN = re.compile(
     r"\b(?:REPLAC|SUPERSED|RE-?ISSUE|RE-?BILL|RE-?INVOIC|IN ITS PLACE|CORRECTED INVOICE|CORRECTION OF|ERSETZ|"
@@ -46,11 +47,16 @@ _NOT_LABELS = (
 NOT_LABELS = frozenset(_NOT_LABELS.split())
 
 
+def stands_in(notes: str) -> bool:
+    """Say whether notes tell that this invoice stands in another's place."""
+    return bool(notes) and AGAIN.search(notes) is not None
+
+
 @dataclass(frozen=True)
 class Particulars:
     """Periods and positions that were said, and what else was labelled with a figure, in the lines and in the notes.
 
-    `template` is the text of the lines without figures; `again` whether it is said to stand in another's place.
+    `template` is the text of the lines without figures.
     """
 
     periods: frozenset[str]
@@ -58,7 +64,6 @@ class Particulars:
     in_lines: dict[str, frozenset[str]]
     in_notes: dict[str, frozenset[str]]
     template: str
-    again: bool
 
 
 def read_particulars(lines: str, notes: str) -> Particulars:
@@ -70,12 +75,14 @@ def read_particulars(lines: str, notes: str) -> Particulars:
         _labels(lines),
         _labels(notes) if notes else {},
         FIGURES.sub("", lines),
-        bool(notes and AGAIN.search(notes)),
     )
 
 
 def _periods(text: str) -> set[str]:
-    found = {f"{MONTHS[month]}{'/' + year[-2:] if year else ''}" for month, year in MONTH.findall(text)}
+    found = set()
+    if not MONTHS.keys().isdisjoint(WORD.findall(text)):
+        named = [(MONTHS[month], year) for month, year in MONTH.findall(text) if month in MONTHS]
+        found = {f"{month}/{year[-2:]}" if year else month for month, year in named}
     if any(sign.isdigit() for sign in text):
         for year, month, day, month_too, year_too in NUMERIC.findall(text):
             found.add(f"{month or month_too}/{(year or year_too)[-2:]}{'/' + day if day else ''}")
