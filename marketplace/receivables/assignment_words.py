@@ -31,7 +31,7 @@ PATTERNS = tuple(
         r"\bDISCHARGE\b[^.;\n]{0,40}\bONLY\b[^.;\n]{0,40}\bPAY",
         # German
         r"\bABGETRETEN\b", r"\bABTRETUNG(?:SANZEIGE|SERKLARUNG|SVERTRAG|EN)?\b", r"\bZESSION(?:AR|ARIN|SVERTRAG|EN)?\b",
-        r"\bFORDERUNG(?:EN)?\b[^.;\n]{0,60}\b(?:VERKAUFT|UBERTRAGEN|VERPFANDET)\b", r"\bSCHULDBEFREIEND\b",
+        r"\bFORDERUNG(?:EN)?\b[^.;\n]{0,60}\b(?:VERKAUFT|UBERTRAGEN|VERPFANDET)\b", r"\bSCHULDBEFREIEND\w*",
         # French
         r"\bCESSION(?:NAIRE)?S?\b[^.;\n]{0,30}\b(?:CREANCES?|DAILLY)\b", r"\bCEDEE?S?\b[^.;\n]{0,20}\bA\b",
         r"\bAFFACTUR(?:AGE|EUR)\b", r"\bSUBROG(?:ATION|EE?S?|ATIVE)\b", r"\bNANTISSEMENT\b",
@@ -39,8 +39,14 @@ PATTERNS = tuple(
         r"\bCESSIONE (?:DEL|DI|DEI) CREDIT[OI]\b", r"\bCREDITO CEDUTO\b", r"\bCEDUTO PRO[ -]SOLUTO\b",
         r"\bCESION DE (?:CREDITO|CREDITOS|DERECHOS)\b", r"\b(?:CREDITO|FACTURA) CEDID[OA]\b",
         r"\bCESSAO DE CREDITOS?\b", r"\b(?:CESSIE|GECEDEERD|VERPAND)\b", r"\b(?:CESJA|CESJI|FAKTORINGU?)\b",
+        r"\bCEDUT[AEIO] (?:A|AL|ALLA|AD)\b", r"\bCEDID[AO]S? (?:A|AL|AO)\b", r"\b(?:LIBERATOIRE|PRO SOLVENDO)\b",
+        # Swedish, Danish, Norwegian, Finnish
+        r"\b(?:FAKTURA|FORDRAN|FORDRING)\w*\b[^.;\n]{0,40}\bOVERLAT(?:EN|ET|ITS|NA)\b",
+        r"\b(?:FAKTURA|FORDRING)\w*\b[^.;\n]{0,40}\b(?:OVERDRAGET|TRANSPORTERET) TIL\b", r"\bSIIRRETTY\b",
         # Chinese
         r"(?:应收账款|應收帳款|債權|债权)[^。;\n]{0,20}(?:转让|轉讓|讓與)", r"保理",
+        # Japanese
+        r"債権譲渡",
     )
 )  # fmt: skip
 # A clause that forbids an assignment, or says there was none, is no assignment.
