@@ -4,23 +4,32 @@ ZUGFeRD 1 is the same tree under older names: they are changed first. Source: CE
 """
 
 import re
+from collections.abc import Iterator
 
 from lxml import etree
 
-from marketplace.kernel.errors import Problem
-from marketplace.kernel.words import N_
+from marketplace.receivables.cii_form import check_form
 from marketplace.receivables.exact_numbers import day
 from marketplace.receivables.invoice_model import (
-    Charge,
     Identifier,
     Invoice,
     Line,
+    Means,
     Party,
     Preceding,
-    Totals,
-    VatRow,
+    VatTotal,
     party_terms,
 )
+from marketplace.receivables.invoice_parts import (
+    TRUE,
+    ChargePaths,
+    TaxPaths,
+    VatRowPaths,
+    read_charge,
+    read_tax,
+    read_vat_row,
+)
+from marketplace.receivables.invoice_structure import structure_faults
 from marketplace.receivables.xml_reading import Reading, content
 
 RSM = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
@@ -95,7 +104,45 @@ MODERN_NAMES = {
     "SpecifiedSupplyChainTradeSettlement": "SpecifiedLineTradeSettlement",
     "ApplicablePercent": "RateApplicablePercent",
 }
-NO_CURRENCY = N_("Only the VAT total may name a currency; %(element)s does.")
+TAX = TaxPaths(
+    "ram:CategoryTradeTax/ram:CategoryCode",
+    "ram:CategoryTradeTax/ram:RateApplicablePercent",
+    "ram:CategoryTradeTax/ram:TypeCode",
+)
+CHARGE = ChargePaths(
+    indicator="ram:ChargeIndicator/udt:Indicator",
+    amount="ram:ActualAmount",
+    base="ram:BasisAmount",
+    percent="ram:CalculationPercent",
+    reason="ram:Reason",
+    reason_code="ram:ReasonCode",
+    tax=TAX,
+)
+VAT_ROW = VatRowPaths(
+    basis="ram:BasisAmount",
+    amount="ram:CalculatedAmount",
+    reason="ram:ExemptionReason",
+    reason_code="ram:ExemptionReasonCode",
+    tax=TaxPaths("ram:CategoryCode", "ram:RateApplicablePercent", "ram:TypeCode"),
+)
+LINE_TAX = TaxPaths(
+    *(
+        f"ram:SpecifiedLineTradeSettlement/ram:ApplicableTradeTax/{name}"
+        for name in ("ram:CategoryCode", "ram:RateApplicablePercent", "ram:TypeCode")
+    )
+)
+# Free texts in which a seller says that the claim is assigned: notes, terms, references, the account's holder.
+MEANS = f"{SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans"
+TEXTS = (
+    "rsm:ExchangedDocument/ram:IncludedNote/ram:Content",
+    f"{SETTLEMENT}/ram:SpecifiedTradePaymentTerms/ram:Description",
+    f"{SETTLEMENT}/ram:PaymentReference",
+    f"{MEANS}/ram:Information",
+    f"{MEANS}/ram:PayeePartyCreditorFinancialAccount/ram:AccountName",
+    f"{AGREEMENT}/ram:AdditionalReferencedDocument/ram:Name",
+)
+FACTORING = ("FactoringAgreementReferencedDocument", "FactoringListReferencedDocument")
+ADVANCE = f"{SETTLEMENT}/ram:SpecifiedAdvancePayment/ram:PaidAmount"
 
 
 def modernise(root: etree._Element) -> None:
@@ -125,17 +172,20 @@ def read_cii(root: etree._Element) -> Invoice:
     terms = _terms(reading, root)
     seller = _party(reading, reading.only(root, f"{AGREEMENT}/ram:SellerTradeParty", "BT-27"), "BT-34")
     buyer = _party(reading, reading.only(root, f"{AGREEMENT}/ram:BuyerTradeParty", "BT-44"), "BT-49")
-    payee_node = reading.first(root, f"{SETTLEMENT}/ram:PayeeTradeParty")
+    payee_node = reading.only(root, f"{SETTLEMENT}/ram:PayeeTradeParty", "BT-59")
     payee = _party(reading, payee_node, "BT-60") if payee_node is not None else None
     tax_node = reading.first(root, f"{AGREEMENT}/ram:SellerTaxRepresentativeTradeParty")
     ship_node = reading.first(root, f"{DELIVERY}/ram:ShipToTradeParty")
     for term, said in party_terms(seller, buyer, payee).items():
         if said:
             terms[term] = said
-    means, accounts = _means(reading, root)
+    means = tuple(_means(reading, node) for node in reading.all(root, MEANS))
+    accounts = tuple(one.account for one in means if one.account)
     if accounts:
         terms["BT-84"] = accounts[0]
-    _document_faults(reading, root)
+    check_form(reading, root)
+    if not legacy:
+        reading.faults += structure_faults(root, "cii")
     rows = reading.all(root, f"{SETTLEMENT}/ram:ApplicableTradeTax")
     charges = reading.all(root, f"{SETTLEMENT}/ram:SpecifiedTradeAllowanceCharge")
     lines = reading.all(root, "rsm:SupplyChainTradeTransaction/ram:IncludedSupplyChainTradeLineItem")
@@ -148,15 +198,18 @@ def read_cii(root: etree._Element) -> Invoice:
         tax_representative=_party(reading, tax_node, "BT-62") if tax_node is not None else None,
         deliver_to=_party(reading, ship_node, "BT-71") if ship_node is not None else None,
         lines=tuple(_line(reading, node) for node in lines),
-        charges=tuple(_charge(reading, node) for node in charges),
-        vat_rows=tuple(_vat_row(reading, node) for node in rows),
-        totals=_totals(reading, root, terms),
+        charges=tuple(read_charge(reading, node, CHARGE) for node in charges),
+        vat_rows=tuple(read_vat_row(reading, node, VAT_ROW) for node in rows),
+        vat_totals=tuple(_vat_totals(reading, root, terms.get("BT-5"))),
         accounts=accounts,
         means=means,
         period=_period(reading, reading.first(root, f"{SETTLEMENT}/ram:BillingSpecifiedPeriod")),
         preceding=_preceding(reading, root),
         notes=reading.texts(root, "rsm:ExchangedDocument/ram:IncludedNote/ram:Content"),
-        has_payment_terms=reading.first(root, HEADER["BT-20"]) is not None,
+        texts=tuple(said for path in TEXTS for said in reading.texts(root, path)),
+        due_dates=tuple(said for text in reading.texts(root, DATES["BT-9"]) if (said := _iso(text))),
+        prepaid_elsewhere=reading.texts(root, ADVANCE),
+        marks=_marks(reading, root),
         codes=tuple(reading.codes),
         syntax_faults=tuple(reading.faults),
     )
@@ -178,7 +231,7 @@ def _terms(reading: Reading, root: etree._Element) -> dict[str, str]:
     reading.code("BR-CL-01", "BT-3", terms.get("BT-3"))
     reading.code("BR-CL-04", "BT-5", terms.get("BT-5"))
     reading.code("BR-CL-05", "BT-6", terms.get("BT-6"))
-    reading.code("BR-CL-06", "BT-8", terms.get("BT-8"))
+    reading.code("BR-CL-06/cii", "BT-8", terms.get("BT-8"))
     return terms
 
 
@@ -209,6 +262,12 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
     )
 
 
+def _marks(reading: Reading, root: etree._Element) -> tuple[str, ...]:
+    copied = reading.text(root, "rsm:ExchangedDocument/ram:CopyIndicator/udt:Indicator") in TRUE
+    factored = any(reading.first(root, f"{SETTLEMENT}/ram:{name}") is not None for name in FACTORING)
+    return (("copy",) if copied else ()) + (("factoring",) if factored else ())
+
+
 def _preceding(reading: Reading, root: etree._Element) -> tuple[Preceding, ...]:
     return tuple(
         Preceding(number, day(_iso(reading.text(node, "ram:FormattedIssueDateTime/qdt:DateTimeString"))))
@@ -217,53 +276,22 @@ def _preceding(reading: Reading, root: etree._Element) -> tuple[Preceding, ...]:
     )
 
 
-def _means(reading: Reading, root: etree._Element) -> tuple[tuple[tuple[str | None, bool], ...], tuple[str, ...]]:
-    means: list[tuple[str | None, bool]] = []
-    accounts: list[str] = []
-    for node in reading.all(root, f"{SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans"):
-        code = reading.code("BR-CL-16", "BT-81", reading.text(node, "ram:TypeCode"))
-        account = "ram:PayeePartyCreditorFinancialAccount"
-        said = reading.text(node, f"{account}/ram:IBANID") or reading.text(node, f"{account}/ram:ProprietaryID")
-        accounts += [said] if said else []
-        means.append((code, said is not None or reading.first(node, account) is None))
-    return tuple(means), tuple(accounts)
-
-
-def _charge(reading: Reading, node: etree._Element) -> Charge:
-    is_charge = reading.text(node, "ram:ChargeIndicator/udt:Indicator") in ("true", "1")
-    field = "BT-105/BT-145" if is_charge else "BT-98/BT-140"
-    code = reading.text(node, "ram:ReasonCode")
-    reading.code("BR-CL-20" if is_charge else "BR-CL-19", field, code)
-    return Charge(
-        is_charge=is_charge,
-        amount=reading.text(node, "ram:ActualAmount"),
-        base=reading.text(node, "ram:BasisAmount"),
-        percent=reading.text(node, "ram:CalculationPercent"),
-        reason_code=code,
-        reason=reading.text(node, "ram:Reason"),
-        category=reading.code("BR-CL-18", "BT-95/BT-102", reading.text(node, "ram:CategoryTradeTax/ram:CategoryCode")),
-        rate=reading.text(node, "ram:CategoryTradeTax/ram:RateApplicablePercent"),
+def _means(reading: Reading, node: etree._Element) -> Means:
+    code = reading.code("BR-CL-16", "BT-81", reading.text(node, "ram:TypeCode"))
+    account = reading.first(node, "ram:PayeePartyCreditorFinancialAccount")
+    return Means(
+        code, account is not None, reading.text(account, "ram:IBANID") or reading.text(account, "ram:ProprietaryID")
     )
 
 
-def _vat_row(reading: Reading, node: etree._Element) -> VatRow:
-    reason_code = reading.text(node, "ram:ExemptionReasonCode")
-    return VatRow(
-        category=reading.code("BR-CL-17", "BT-118", reading.text(node, "ram:CategoryCode")),
-        rate=reading.text(node, "ram:RateApplicablePercent"),
-        basis=reading.text(node, "ram:BasisAmount"),
-        tax=reading.text(node, "ram:CalculatedAmount"),
-        reason=reading.text(node, "ram:ExemptionReason"),
-        reason_code=reading.code("BR-CL-22", "BT-121", reason_code.upper() if reason_code else None),
-    )
-
-
-def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> Totals:
-    vat = []
+def _vat_totals(reading: Reading, root: etree._Element, currency: str | None) -> Iterator[VatTotal]:
+    """Yield the VAT totals; the breakdown belongs to the one in the invoice's currency."""
+    rows = reading.all(root, f"{SETTLEMENT}/ram:ApplicableTradeTax")
+    taxes = tuple(reading.text(row, "ram:CalculatedAmount") for row in rows)
     for element in reading.all(root, f"{SUMMATION}/ram:TaxTotalAmount"):
-        if said := content(element):
-            vat.append(((element.get("currencyID") or "").strip() or None, said))
-    return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
+        said, own = content(element), (element.get("currencyID") or "").strip() or None
+        if said:
+            yield VatTotal(own, said, taxes if own is not None and own == currency else None)
 
 
 def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:
@@ -288,7 +316,7 @@ def _line(reading: Reading, node: etree._Element) -> Line:
     reading.code("BR-CL-15", "BT-159", reading.text(node, f"{product}/ram:OriginTradeCountry/ram:ID"))
     for found in reading.all(node, f"{product}/ram:DesignatedProductClassification/ram:ClassCode"):
         reading.code("BR-CL-13", "BT-158", found.get("listID"))
-    category = reading.text(node, f"{settled}/ram:ApplicableTradeTax/ram:CategoryCode")
+    category, rate = read_tax(reading, node, LINE_TAX, "BR-CL-18", "BT-151")
     summation = f"{settled}/ram:SpecifiedTradeSettlementLineMonetarySummation"
     charges = reading.all(node, f"{settled}/ram:SpecifiedTradeAllowanceCharge")
     return Line(
@@ -300,21 +328,9 @@ def _line(reading: Reading, node: etree._Element) -> Line:
         price=reading.text(node, f"{net_price}/ram:ChargeAmount"),
         price_base=content(base),
         gross_price=reading.text(node, f"{gross_price}/ram:ChargeAmount"),
-        category=reading.code("BR-CL-18", "BT-151", category),
-        rate=reading.text(node, f"{settled}/ram:ApplicableTradeTax/ram:RateApplicablePercent"),
+        category=category,
+        rate=rate,
         seller_item=reading.text(node, f"{product}/ram:SellerAssignedID"),
-        charges=tuple(_charge(reading, found) for found in charges),
+        charges=tuple(read_charge(reading, found, CHARGE) for found in charges),
         period=_period(reading, reading.first(node, f"{settled}/ram:BillingSpecifiedPeriod")),
     )
-
-
-def _document_faults(reading: Reading, root: etree._Element) -> None:
-    for element in root.iter(f"{{{RAM}}}*"):
-        currency = element.get("currencyID")
-        if currency:
-            reading.code("BR-CL-03", "currencyID", currency)
-            name = etree.QName(element).localname
-            if name != "TaxTotalAmount":
-                reading.faults.append(Problem(name, "CII-DT-031", NO_CURRENCY, {"element": name}))
-        if mime := element.get("mimeCode"):
-            reading.code("BR-CL-24", "BT-125", mime)

@@ -67,9 +67,9 @@ class Party:
 @dataclass(frozen=True)
 class Charge:
     """A charge or, when `is_charge` is false, an allowance; on the document (BG-20, BG-21) or a line
-    (BG-27, BG-28)."""
+    (BG-27, BG-28). None where the file does not say which. `category` is that of VAT, of no other tax."""
 
-    is_charge: bool
+    is_charge: bool | None
     amount: str | None
     base: str | None = None
     percent: str | None = None
@@ -81,7 +81,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class VatRow:
-    """One row of the VAT breakdown (BG-23)."""
+    """One row of the VAT breakdown (BG-23). Category and rate are those of VAT, of no other tax."""
 
     category: str | None
     rate: str | None
@@ -111,14 +111,24 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Totals:
-    """Document totals (BG-22) beyond the reported ones."""
+class VatTotal:
+    """A total of VAT (BT-110, or BT-111 in the accounting currency) and the taxes it is the sum of.
 
-    lines: str | None = None  # BT-106
-    allowances: str | None = None  # BT-107
-    charges: str | None = None  # BT-108
-    without_vat: str | None = None  # BT-109
-    vat: tuple[tuple[str | None, str], ...] = ()  # BT-110, BT-111: (currency, amount)
+    `taxes` is None where the syntax gives this total no rows of its own.
+    """
+
+    currency: str | None
+    amount: str
+    taxes: tuple[str | None, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Means:
+    """A way to pay (BG-16): its code (BT-81), and whether an account stands there and is named (BT-84)."""
+
+    code: str | None
+    has_account: bool
+    account: str | None
 
 
 class Preceding(NamedTuple):
@@ -154,16 +164,19 @@ class Invoice:
     lines: tuple[Line, ...] = ()
     charges: tuple[Charge, ...] = ()
     vat_rows: tuple[VatRow, ...] = ()
-    totals: Totals = field(default_factory=Totals)
+    vat_totals: tuple[VatTotal, ...] = ()
     accounts: tuple[str, ...] = ()
-    means: tuple[tuple[str | None, bool], ...] = ()  # BG-16: (code, has an account)
+    means: tuple[Means, ...] = ()
     period: tuple[str | None, str | None] | None = None
     preceding: tuple[Preceding, ...] = ()
     notes: tuple[str, ...] = ()
     codes: tuple[CodeUse, ...] = ()
     syntax_faults: tuple[Problem, ...] = ()
     bodies: int = 1
-    has_payment_terms: bool = False  # BT-20 is there, be it empty
+    due_dates: tuple[str, ...] = ()  # every date a reader could take for BT-9
+    prepaid_elsewhere: tuple[str, ...] = ()  # amounts paid in advance, told beside BT-113
+    marks: tuple[str, ...] = ()  # what else speaks against selling: "copy", "factoring"
+    texts: tuple[str, ...] = ()  # every free text that could speak of an assignment
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,8 @@ class ReadInvoice:
     """What the market knows of an uploaded e-invoice.
 
     `listable`: yes, review (a person must decide) or no; `reasons` are stable codes, words for them are in
-    `invoice_policy.WORDS`; `notes` are codes that decide nothing. `amount_due` is what is sold (BT-115).
+    `invoice_policy.WORDS`; `notes` are codes that decide nothing, `texts` what it says in free words (BT-22, BT-20).
+    `amount_due` is what is sold (BT-115).
     Money and dates are None where the file has none or the text is no amount or date (then a fault says so).
     """
 

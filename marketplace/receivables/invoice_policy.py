@@ -5,50 +5,28 @@
 A reason is never dropped because a graver one was found.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.words import N_
-from marketplace.receivables.en16931 import content_faults, form_faults
+from marketplace.receivables.en16931 import DECISIVE, content_faults, form_faults
 from marketplace.receivables.exact_numbers import day, exact
+from marketplace.receivables.invoice_doubts import doubts
 from marketplace.receivables.invoice_model import Invoice, Listable, Party
 
 # UNTDID 1001. Source: EN 16931-1 BT-3 and UN/CEFACT's descriptions of each code.
 CREDIT_NOTES = frozenset(
     ["81", "83", "261", "262", "296", "308", "381", "396", "420", "458", "502", "503", "532", "TD04", "TD08"]
 )
-NO_CLAIMS = frozenset(["751", "325", "935"])
+# 325 is a pro-forma invoice. The TD codes are Italian papers a buyer writes to itself, for the tax office.
+NO_CLAIMS = frozenset(["751", "325", "935", "TD16", "TD17", "TD18", "TD19", "TD22", "TD23", "TD28", "TD29"])
+FACTORED = frozenset(["393", "472", "473", "501"])
 WITHOUT_LINES = ("minimum", "basicwl")
 CORE = ("BT-1", "BT-2", "BT-3", "BT-5", "BT-27", "BT-44", "BT-112", "BT-115")
 EN16931_SYNTAXES = ("ubl_invoice", "ubl_creditnote", "cii")
 DIRECT_DEBITS = frozenset(("49", "59"))
-# The most digits an all-digit VAT number has. Source: European Commission, VIES FAQ question 11; HMRC for GB.
-VAT_DIGITS_MAX = {
-    "BE": 10,
-    "BG": 10,
-    "CZ": 10,
-    "DE": 9,
-    "DK": 8,
-    "EE": 9,
-    "EL": 9,
-    "FI": 8,
-    "GB": 12,
-    "HR": 11,
-    "HU": 8,
-    "IT": 11,
-    "LT": 12,
-    "LU": 8,
-    "LV": 11,
-    "MT": 8,
-    "PL": 10,
-    "PT": 9,
-    "RO": 10,
-    "SE": 12,
-    "SI": 8,
-    "SK": 10,
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +41,7 @@ class Reason:
 # Stem of a reason code → what to tell the seller.
 WORDS = {
     "credit_note": N_("This is a credit note: it takes money back and cannot be sold."),
-    "already_factored_393": N_("This invoice was issued for a factor: it is already assigned."),
+    "already_factored": N_("This invoice was issued for a factor: it is already assigned."),
     "not_a_payment_claim_type": N_("A document of this type asks nobody to pay."),
     "nothing_due": N_("Nothing is left to be paid on this invoice."),
     "missing": N_("A field without which nothing can be sold is missing."),
@@ -71,10 +49,10 @@ WORDS = {
     "totals_inconsistent": N_("The amount due is not the total less what was prepaid, plus rounding."),
     "en16931_rules_broken": N_("The invoice breaks rules of the European standard: see the list."),
     "payee_is_not_seller": N_("Somebody other than the seller is to be paid: the invoice may already be assigned."),
-    "corrected_invoice_384": N_("This corrects an earlier invoice: which of the two stands must be looked at."),
-    "prepayment_386": N_("This asks for payment in advance: nothing has been delivered yet."),
-    "self_billed_389": N_("The buyer wrote this invoice himself: the seller's consent must be looked at."),
-    "consignment_395": N_("These goods are on consignment: the debt depends on their sale."),
+    "corrected_invoice": N_("This corrects an earlier invoice: which of the two stands must be looked at."),
+    "prepayment": N_("This asks for payment in advance: nothing has been delivered yet."),
+    "self_billed": N_("The buyer wrote this invoice himself: the seller's consent must be looked at."),
+    "consignment": N_("These goods are on consignment: the debt depends on their sale."),
     "unusual_type_code": N_("This document type is unusual for a commercial invoice."),
     "profile_without_lines": N_("This profile has no invoice lines: what was sold cannot be seen."),
     "en16931_codelist_or_syntax_rules_broken": N_("The invoice uses codes or forms the standard does not allow."),
@@ -83,14 +61,46 @@ WORDS = {
     "lotto_of": N_("The file holds several invoices; only one can be listed at a time."),
     "due_before_issue": N_("The due date lies before the issue date."),
     "lines_claim_more": N_("The lines claim more than their quantities and prices explain."),
-    "vat_number_too_long": N_("The seller's VAT number has more digits than any number of its country."),
+    "vat_number_too_long": N_("A VAT number has more digits than any number of its country."),
+    "already_assigned_wording": N_("The invoice speaks of an assignment, pledge or sale of the claim: read its notes."),
+    "several_due_dates": N_("The file names several due dates: which one counts must be looked at."),
+    "copy_of_an_invoice": N_("The file calls itself a copy of an invoice."),
+    "prepaid_elsewhere": N_("Payments in advance are told that were not deducted from the amount due."),
+    "invisible_characters": N_("A number or name holds characters that cannot be seen, or is too long to be one."),
+    "not_payable_in_coins": N_("The amount due is no whole number of the smallest coins of a currency we know."),
+    "sums_beyond_profile": N_(
+        "The sums do not add up, and the file's profile is one that the standard does not judge."
+    ),
 }
 TYPE_REVIEWS = {
     "384": "corrected_invoice_384",
     "386": "prepayment_386",
     "389": "self_billed_389",
     "395": "consignment_395",
+    "500": "prepayment_500",
+    "527": "self_billed_527",
+    "471": "self_billed_471",
+    "TD02": "prepayment_TD02",
+    "TD03": "prepayment_TD03",
+    "TD20": "self_billed_TD20",
+    "TD21": "self_billed_TD21",
+    "TD27": "self_billed_TD27",
 }
+# What a document of a code is, where it is neither a credit note, factored nor no claim at all.
+KINDS = {
+    "380": "invoice",
+    "TD01": "invoice",
+    "TD24": "invoice",
+    "326": "partial",
+    "875": "partial",
+    "876": "partial",
+    "384": "corrected",
+    "395": "consignment",
+}
+# The profiles of Factur-X / ZUGFeRD that EN 16931 does not decide for, as their own identifiers end.
+PROFILE = re.compile(r"(?:factur-x\.eu:1p\d|zugferd\.de:2p\d):(minimum|basicwl|extended)")
+# Presence and sums that hold in EXTENDED too, where other rules do not decide.
+BEYOND = frozenset(("BR-CO-10", "BR-CO-13", "BR-CO-14", "BR-CO-15", "BR-12", "BR-13", "BR-16", "BR-CO-18"))
 
 
 def words_for(code: str) -> str:
@@ -112,16 +122,13 @@ def judge(invoice: Invoice) -> tuple[Listable, tuple[Reason, ...], tuple[str, ..
     if invoice.syntax in EN16931_SYNTAXES:
         content, form = content_faults(invoice), form_faults(invoice)
         faults = content + form
-        if not _rules_decide(invoice):
-            if faults:
-                notes.append("en16931_rules_do_not_decide_for_this_profile")
-        else:
-            if content:
-                reasons.append(Reason("en16931_rules_broken", "no", content[0].field))
-            elif form:
-                reasons.append(Reason("en16931_codelist_or_syntax_rules_broken", "review", form[0].field))
-            elif not reasons:
-                reasons += _suspicious(invoice)
+        reasons += _by_the_standard(invoice, content, form)
+        if faults and not _rules_decide(invoice):
+            notes.append("en16931_rules_do_not_decide_for_this_profile")
+        found = [Reason(code, "review", field) for code, field in doubts(invoice)]
+        if reasons:  # a person looks at it anyway, and finds these among the faults
+            faults += [Problem(doubt.field, doubt.code, words_for(doubt.code)) for doubt in found]
+        reasons = reasons or found
     distinct = tuple(sorted({reason.code: reason for reason in reasons}.values(), key=lambda reason: reason.code))
     verdicts = {reason.verdict for reason in distinct}
     verdict: Listable = "no" if "no" in verdicts else "review" if "review" in verdicts else "yes"
@@ -130,37 +137,46 @@ def judge(invoice: Invoice) -> tuple[Listable, tuple[Reason, ...], tuple[str, ..
 
 
 def document_kind(invoice: Invoice) -> str:
-    """Return what the document is: credit_note, factored, no_claim, corrected, prepayment, self_billed,
-    … invoice."""
+    """Return what the document is: credit_note, factored, pro_forma, no_claim, corrected, partial, prepayment,
+    self_billed, consignment, invoice or other."""
     code = invoice.terms.get("BT-3", "")
     if invoice.syntax == "ubl_creditnote" or code in CREDIT_NOTES:
         return "credit_note"
     if code in NO_CLAIMS:
-        return "no_claim"
-    named = {
-        "384": "corrected",
-        "386": "prepayment",
-        "389": "self_billed",
-        "393": "factored",
-        "395": "consignment",
-    }
-    return named.get(code, "invoice" if code in ("380", "TD01") else "other")
+        return "pro_forma" if code == "325" else "no_claim"
+    if code in FACTORED:
+        return "factored"
+    stem = TYPE_REVIEWS.get(code, "").rpartition("_")[0]
+    return KINDS.get(code) or (stem if stem in ("prepayment", "self_billed") else "other")
+
+
+def _by_the_standard(invoice: Invoice, content: list[Problem], form: list[Problem]) -> Iterator[Reason]:
+    if not _rules_decide(invoice):
+        content = [fault for fault in content if fault.rule in DECISIVE]
+    if content:
+        yield Reason("en16931_rules_broken", "no", content[0].field)
+    elif form and (_rules_decide(invoice) or any(fault.rule == "xml_schema" for fault in form)):
+        yield Reason("en16931_codelist_or_syntax_rules_broken", "review", form[0].field)
+    elif _profile(invoice) == "extended" and (beyond := [f for f in content_faults(invoice) if f.rule in BEYOND]):
+        yield Reason("sums_beyond_profile", "review", beyond[0].field)
 
 
 def _profile(invoice: Invoice) -> str:
-    return invoice.terms.get("BT-24", "").lower().rpartition(":")[2]
+    """Return which of the profiles the standard does not decide for this is, or ""."""
+    found = PROFILE.search(invoice.terms.get("BT-24", "").lower()) if invoice.syntax == "cii" else None
+    return found[1] if found and found.end() == len(invoice.terms["BT-24"]) else ""
 
 
 def _rules_decide(invoice: Invoice) -> bool:
-    return _profile(invoice) not in (*WITHOUT_LINES, "extended")
+    return not _profile(invoice)
 
 
 def _type(invoice: Invoice) -> Iterator[Reason]:
     code = invoice.terms.get("BT-3")
     if invoice.syntax == "ubl_creditnote" or code in CREDIT_NOTES:
         yield Reason("credit_note", "no", "BT-3")
-    elif code == "393":
-        yield Reason("already_factored_393", "no", "BT-3")
+    elif code in FACTORED:
+        yield Reason(f"already_factored_{code}", "no", "BT-3")
     elif code in NO_CLAIMS:
         yield Reason(f"not_a_payment_claim_type_{code}", "no", "BT-3")
     elif code in TYPE_REVIEWS:
@@ -228,45 +244,6 @@ def _form(invoice: Invoice) -> Iterator[Reason]:
         yield Reason(f"lotto_of_{invoice.bodies}_invoices", "review", "BT-1")
     if _profile(invoice) in WITHOUT_LINES:
         yield Reason("profile_without_lines", "review", "BT-24")
-
-
-def _suspicious(invoice: Invoice) -> Iterator[Reason]:
-    """Yield what no rule of the standard forbids but an honest invoice does not show.
-
-    Asked only of an invoice that everything else would let through.
-    """
-    if _claims_more(invoice):
-        yield Reason("lines_claim_more", "review", "BT-131")
-    number = invoice.seller.vat_id or ""
-    digits_max = VAT_DIGITS_MAX.get(number[:2])
-    if digits_max and number[2:].isdigit() and len(number) - 2 > digits_max:
-        yield Reason("vat_number_too_long", "review", "BT-31")
-
-
-def _claims_more(invoice: Invoice) -> bool:
-    """Say whether the lines together claim materially (5 %) more than quantity × price, charges
-    included, explains.
-
-    Who overstates a claim overstates its lines; a line that claims less harms nobody who buys it. Prices
-    may have
-    been rounded to two decimals, which is half a penny a unit.
-    """
-    over, claimed, tolerance = Fraction(0), Fraction(0), Fraction(1)
-    for line in invoice.lines:
-        quantity, price, net = exact(line.quantity), exact(line.price), exact(line.net)
-        if quantity is None or price is None or net is None:
-            continue
-        base = (exact(line.price_base) if line.price_base else None) or Fraction(1)
-        explained = max(quantity * price / base, quantity * price)
-        for charge in line.charges:
-            amount = exact(charge.amount) or Fraction(0)
-            explained += amount if charge.is_charge else -amount
-        over, claimed, tolerance = (
-            over + net - explained,
-            claimed + abs(net),
-            tolerance + abs(quantity / base) / 200,
-        )
-    return over > tolerance and over * 20 > claimed
 
 
 def _notes(invoice: Invoice) -> Iterator[str]:

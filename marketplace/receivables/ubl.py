@@ -9,16 +9,26 @@ from marketplace.kernel.errors import Problem
 from marketplace.kernel.words import N_
 from marketplace.receivables.exact_numbers import day
 from marketplace.receivables.invoice_model import (
-    Charge,
     Identifier,
     Invoice,
     Line,
+    Means,
     Party,
     Preceding,
-    Totals,
-    VatRow,
+    VatTotal,
     party_terms,
 )
+from marketplace.receivables.invoice_parts import (
+    TRUE,
+    ChargePaths,
+    TaxPaths,
+    VatRowPaths,
+    read_charge,
+    read_tax,
+    read_vat_row,
+)
+from marketplace.receivables.invoice_structure import structure_faults
+from marketplace.receivables.ubl_form import check_form
 from marketplace.receivables.xml_reading import Reading, content
 
 NAMESPACES = {
@@ -51,6 +61,36 @@ HEADER = {
     "BT-89": "cac:PaymentMeans/cac:PaymentMandate/cbc:ID",
 }
 ONCE = {"BT-1", "BT-2", "BT-5", "BT-24"}
+DUE_DATES = ("cbc:DueDate", "cac:PaymentMeans/cbc:PaymentDueDate", "cac:PaymentTerms/cbc:PaymentDueDate")
+# Free texts in which a seller says that the claim is assigned: notes, terms, references, the account's holder.
+TEXTS = (
+    "cbc:Note",
+    "cac:PaymentTerms/cbc:Note",
+    "cac:PaymentMeans/cbc:InstructionNote",
+    "cac:PaymentMeans/cbc:PaymentID",
+    "cac:PaymentMeans/cac:PayeeFinancialAccount/cbc:Name",
+    "cac:PaymentMeans/cac:PayeeFinancialAccount/cbc:PaymentNote",
+    "cac:AdditionalDocumentReference/cbc:DocumentDescription",
+)
+TAX = TaxPaths("cac:TaxCategory/cbc:ID", "cac:TaxCategory/cbc:Percent", "cac:TaxCategory/cac:TaxScheme/cbc:ID")
+CLASSIFIED = "cac:Item/cac:ClassifiedTaxCategory"
+LINE_TAX = TaxPaths(f"{CLASSIFIED}/cbc:ID", f"{CLASSIFIED}/cbc:Percent", f"{CLASSIFIED}/cac:TaxScheme/cbc:ID")
+CHARGE = ChargePaths(
+    indicator="cbc:ChargeIndicator",
+    amount="cbc:Amount",
+    base="cbc:BaseAmount",
+    percent="cbc:MultiplierFactorNumeric",
+    reason="cbc:AllowanceChargeReason",
+    reason_code="cbc:AllowanceChargeReasonCode",
+    tax=TAX,
+)
+VAT_ROW = VatRowPaths(
+    basis="cbc:TaxableAmount",
+    amount="cbc:TaxAmount",
+    reason="cac:TaxCategory/cbc:TaxExemptionReason",
+    reason_code="cac:TaxCategory/cbc:TaxExemptionReasonCode",
+    tax=TAX,
+)
 TOTALS = {
     "BT-106": "LineExtensionAmount",
     "BT-107": "AllowanceTotalAmount",
@@ -71,7 +111,7 @@ def read_ubl(root: etree._Element) -> Invoice:
     seller_node = reading.only(root, "cac:AccountingSupplierParty/cac:Party", "BT-27")
     buyer_node = reading.only(root, "cac:AccountingCustomerParty/cac:Party", "BT-44")
     payee_node = reading.only(root, "cac:PayeeParty", "BT-59")
-    tax_node = reading.first(root, "cac:TaxRepresentativeParty")
+    tax_node = reading.only(root, "cac:TaxRepresentativeParty", "BT-62")
     seller, buyer = _party(reading, seller_node, "BT-34"), _party(reading, buyer_node, "BT-49")
     payee = _payee(reading, payee_node) if payee_node is not None else None
     for term, said in party_terms(seller, buyer, payee).items():
@@ -87,9 +127,12 @@ def read_ubl(root: etree._Element) -> Invoice:
     if accounts:
         terms["BT-84"] = accounts[0]
     _document_codes(reading, root)
+    check_form(reading, root)
+    syntax = "ubl_creditnote" if credit else "ubl_invoice"
+    reading.faults += structure_faults(root, syntax)
     line_path = "cac:CreditNoteLine" if credit else "cac:InvoiceLine"
     return Invoice(
-        syntax="ubl_creditnote" if credit else "ubl_invoice",
+        syntax=syntax,
         terms=terms,
         seller=seller,
         buyer=buyer,
@@ -97,15 +140,22 @@ def read_ubl(root: etree._Element) -> Invoice:
         tax_representative=_party(reading, tax_node, "BT-62") if tax_node is not None else None,
         deliver_to=_deliver_to(reading, root),
         lines=tuple(_line(reading, node, credit) for node in reading.all(root, line_path)),
-        charges=tuple(_charge(reading, node, "cac:TaxCategory") for node in reading.all(root, "cac:AllowanceCharge")),
-        vat_rows=tuple(_vat_row(reading, node) for node in reading.all(root, "cac:TaxTotal/cac:TaxSubtotal")),
-        totals=_totals(reading, root, terms),
+        charges=tuple(read_charge(reading, node, CHARGE) for node in reading.all(root, "cac:AllowanceCharge")),
+        vat_rows=tuple(
+            read_vat_row(reading, node, VAT_ROW) for node in reading.all(root, "cac:TaxTotal/cac:TaxSubtotal")
+        ),
+        vat_totals=tuple(
+            total for node in reading.all(root, "cac:TaxTotal") if (total := _vat_total(reading, node)) is not None
+        ),
         accounts=accounts,
-        means=_means(reading, root),
+        means=tuple(_means(reading, node) for node in reading.all(root, "cac:PaymentMeans")),
         period=_period(reading, reading.first(root, "cac:InvoicePeriod")),
         preceding=_preceding(reading, root),
-        has_payment_terms=reading.first(root, HEADER["BT-20"]) is not None,
         notes=reading.texts(root, "cbc:Note"),
+        texts=tuple(said for path in TEXTS for said in reading.texts(root, path)),
+        due_dates=tuple(said for path in DUE_DATES for said in reading.texts(root, path)),
+        prepaid_elsewhere=reading.texts(root, "cac:PrepaidPayment/cbc:PaidAmount"),
+        marks=("copy",) if reading.text(root, "cbc:CopyIndicator") in TRUE else (),
         codes=tuple(reading.codes),
         syntax_faults=tuple(reading.faults),
     )
@@ -122,10 +172,10 @@ def _terms(reading: Reading, root: etree._Element, credit: bool) -> dict[str, st
     for term, said in (("BT-3", kind), ("BT-9", due)):
         if said:
             terms[term] = said
-    reading.code("BR-CL-01", "BT-3", kind)
+    reading.code("BR-CL-01/creditnote" if credit else "BR-CL-01/invoice", "BT-3", kind)
     reading.code("BR-CL-04", "BT-5", terms.get("BT-5"))
     reading.code("BR-CL-05", "BT-6", terms.get("BT-6"))
-    reading.code("BR-CL-06-UBL", "BT-8", terms.get("BT-8"))
+    reading.code("BR-CL-06/ubl", "BT-8", terms.get("BT-8"))
     return terms
 
 
@@ -159,9 +209,9 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
 def _identifiers(reading: Reading, node: etree._Element | None) -> tuple[Identifier, ...]:
     found = []
     for element in reading.all(node, "cac:PartyIdentification/cbc:ID"):
-        rule = None if (element.get("schemeID") or "") == "SEPA" else "BR-CL-10"
-        said = reading.as_identifier(element, rule, "BT-29/BT-46")
-        if said:
+        creditor = (element.get("schemeID") or "").strip() == "SEPA"
+        said = reading.as_identifier(element, None if creditor else "BR-CL-10", "BT-29/BT-46")
+        if said and not creditor:  # the creditor identifier (BT-90) names a mandate, not a party
             found.append(said)
     return tuple(found)
 
@@ -184,42 +234,14 @@ def _deliver_to(reading: Reading, root: etree._Element) -> Party | None:
     return Party(has_address=address is not None, country=country)
 
 
-def _charge(reading: Reading, node: etree._Element, category_path: str) -> Charge:
-    is_charge = reading.text(node, "cbc:ChargeIndicator") in ("true", "1")
-    field = "BT-105/BT-145" if is_charge else "BT-98/BT-140"
-    code = reading.text(node, "cbc:AllowanceChargeReasonCode")
-    reading.code("BR-CL-20" if is_charge else "BR-CL-19", field, code)
-    return Charge(
-        is_charge=is_charge,
-        amount=reading.text(node, "cbc:Amount"),
-        base=reading.text(node, "cbc:BaseAmount"),
-        percent=reading.text(node, "cbc:MultiplierFactorNumeric"),
-        reason_code=code,
-        category=reading.code("BR-CL-18", "BT-95/BT-102", reading.text(node, f"{category_path}/cbc:ID")),
-        rate=reading.text(node, f"{category_path}/cbc:Percent"),
-        reason=reading.text(node, "cbc:AllowanceChargeReason"),
-    )
-
-
-def _vat_row(reading: Reading, node: etree._Element) -> VatRow:
-    reason_code = reading.text(node, "cac:TaxCategory/cbc:TaxExemptionReasonCode")
-    return VatRow(
-        category=reading.code("BR-CL-17", "BT-118", reading.text(node, "cac:TaxCategory/cbc:ID")),
-        rate=reading.text(node, "cac:TaxCategory/cbc:Percent"),
-        basis=reading.text(node, "cbc:TaxableAmount"),
-        tax=reading.text(node, "cbc:TaxAmount"),
-        reason=reading.text(node, "cac:TaxCategory/cbc:TaxExemptionReason"),
-        reason_code=reading.code("BR-CL-22", "BT-121", reason_code.upper() if reason_code else None),
-    )
-
-
-def _totals(reading: Reading, root: etree._Element, terms: dict[str, str]) -> Totals:
-    vat = []
-    for element in reading.all(root, "cac:TaxTotal/cbc:TaxAmount"):
-        said = content(element)
-        if said:
-            vat.append(((element.get("currencyID") or "").strip() or None, said))
-    return Totals(terms.get("BT-106"), terms.get("BT-107"), terms.get("BT-108"), terms.get("BT-109"), tuple(vat))
+def _vat_total(reading: Reading, node: etree._Element) -> VatTotal | None:
+    found = reading.first(node, "cbc:TaxAmount")
+    said = content(found)
+    if found is None or said is None:
+        return None
+    rows = list(reading.all(node, "cac:TaxSubtotal"))
+    taxes = tuple(reading.text(row, "cbc:TaxAmount") for row in rows) if rows else None
+    return VatTotal((found.get("currencyID") or "").strip() or None, said, taxes)
 
 
 def _preceding(reading: Reading, root: etree._Element) -> tuple[Preceding, ...]:
@@ -230,12 +252,10 @@ def _preceding(reading: Reading, root: etree._Element) -> tuple[Preceding, ...]:
     )
 
 
-def _means(reading: Reading, root: etree._Element) -> tuple[tuple[str | None, bool], ...]:
-    means = []
-    for node in reading.all(root, "cac:PaymentMeans"):
-        code = reading.code("BR-CL-16", "BT-81", reading.text(node, "cbc:PaymentMeansCode"))
-        means.append((code, reading.text(node, "cac:PayeeFinancialAccount/cbc:ID") is not None))
-    return tuple(means)
+def _means(reading: Reading, node: etree._Element) -> Means:
+    code = reading.code("BR-CL-16", "BT-81", reading.text(node, "cbc:PaymentMeansCode"))
+    account = reading.first(node, "cac:PayeeFinancialAccount")
+    return Means(code, account is not None, reading.text(account, "cbc:ID"))
 
 
 def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:
@@ -247,7 +267,7 @@ def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, 
 def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
     quantity = reading.first(node, "cbc:CreditedQuantity" if credit else "cbc:InvoicedQuantity")
     unit = (quantity.get("unitCode") or "").strip() or None if quantity is not None else None
-    category = reading.text(node, "cac:Item/cac:ClassifiedTaxCategory/cbc:ID")
+    category, rate = read_tax(reading, node, LINE_TAX, "BR-CL-18", "BT-151")
     base = reading.first(node, "cac:Price/cbc:BaseQuantity")
     if base is not None:
         reading.code("BR-CL-23", "BT-150", base.get("unitCode"))
@@ -264,10 +284,10 @@ def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
         price=reading.text(node, "cac:Price/cbc:PriceAmount"),
         price_base=content(base),
         gross_price=reading.text(node, "cac:Price/cac:AllowanceCharge/cbc:BaseAmount"),
-        category=reading.code("BR-CL-18", "BT-151", category),
-        rate=reading.text(node, "cac:Item/cac:ClassifiedTaxCategory/cbc:Percent"),
+        category=category,
+        rate=rate,
         seller_item=reading.text(node, "cac:Item/cac:SellersItemIdentification/cbc:ID"),
-        charges=tuple(_charge(reading, found, "cac:TaxCategory") for found in reading.all(node, "cac:AllowanceCharge")),
+        charges=tuple(read_charge(reading, found, CHARGE) for found in reading.all(node, "cac:AllowanceCharge")),
         period=_period(reading, reading.first(node, "cac:InvoicePeriod")),
     )
 
@@ -276,8 +296,8 @@ def _document_codes(reading: Reading, root: etree._Element) -> None:
     currencies = {content(root.find(f"cbc:{name}", NAMESPACES)) for name in ("DocumentCurrencyCode", "TaxCurrencyCode")}
     for element in root.iter(f"{{{NAMESPACES['cbc']}}}*"):
         currency = element.get("currencyID")
-        if currency and currency not in currencies:
+        if currency is not None and currency not in currencies:  # PEPPOL-EN16931-R051
             name = etree.QName(element).localname
             reading.faults.append(Problem(name, "other_currency", OTHER_CURRENCY, {"element": name}))
-        reading.code("BR-CL-03", "currencyID", element.get("currencyID"))
+        reading.code("BR-CL-03", "currencyID", currency)
         reading.code("BR-CL-24", "BT-125", element.get("mimeCode"))

@@ -17,7 +17,7 @@ class Reading:
 
     def __init__(self, namespaces: Mapping[str, str]) -> None:
         self.namespaces = dict(namespaces)
-        self.codes: list[CodeUse] = []
+        self.codes: dict[CodeUse, None] = {}
         self.faults: list[Problem] = []
 
     def all(self, node: etree._Element | None, path: str) -> Iterator[etree._Element]:
@@ -68,7 +68,7 @@ class Reading:
     def code(self, rule: str, field: str, text: str | None) -> str | None:
         """Remember a coded value for the code-list rules, and return it."""
         if text:
-            self.codes.append(CodeUse(rule, field, text))
+            self.codes[CodeUse(rule, field, text)] = None
         return text
 
 
