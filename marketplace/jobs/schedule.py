@@ -29,7 +29,10 @@ from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_party, rate_receivable
 from marketplace.rating.schemas import RateParty, RateReceivable
 from marketplace.receivables import bulk_work
+from marketplace.receivables.duplicates import outdated
 from marketplace.receivables.ending import run_expiry
+from marketplace.receivables.relisting import renew_keys
+from marketplace.receivables.schemas import RenewKeys
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment
 from marketplace.servicing.demands import demand_buy_back
@@ -80,6 +83,7 @@ JOBS = (
         each(apply_debtor_payment, ApplyDebtorPayment)),
     Job("run_bulk", 1, lambda: bulk_work.to_work(BATCH), _bulk),
     Job("ask_registry", 2, *once(lambda: run_exchange())),
+    Job("renew_keys", 30, lambda: outdated(db.session(), BATCH), each(renew_keys, RenewKeys)),
     Job("expire_links", 60, *once(run_expiry)),
     Job("age_receivables", 3_600, _to_age, each(age_receivable, AgeReceivable), daily=True),
     Job("demand_buy_backs", 60, lambda: servicing.upheld_disputes(db.session(), BATCH),

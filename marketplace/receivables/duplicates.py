@@ -172,6 +172,17 @@ def keep_keys(tx: Tx, receivable_id: UUID, keys: dict[bytes, str]) -> None:
         )
 
 
+def outdated(session: Session, limit: int = 100) -> list[UUID]:
+    """Return receivables whose keys were made by an earlier version, the most outdated first."""
+    rows = session.execute(
+        select(ReceivableRow.id)
+        .where(ReceivableRow.keys_version < KEYS_VERSION)
+        .order_by(ReceivableRow.keys_version)
+        .limit(limit)
+    )
+    return list(rows.scalars())
+
+
 def wait_in_turn(tx: Tx, keys: Iterable[bytes]) -> None:
     """Let whoever lists or judges something that might be alike wait, until the end of the transaction.
 

@@ -268,7 +268,8 @@ def reviews(session: Session, limit: int = 100) -> Sequence[Row[Any]]:
             "SELECT v.id AS review_id, v.cause, v.findings, v.matches, v.state, v.maker_id, v.maker_reason, "
             "v.proposed_at, "
             "v.opened_at, maker.display_name AS maker, r.id, r.ref, r.number, r.currency, r.face_minor, "
-            "r.issued_on, r.due_on, "
+            "r.issued_on, r.due_on, (SELECT lot.id FROM lot WHERE lot.receivable_id = r.id AND "
+            "lot.state IN ('accepted', 'held')) AS lot_id, "
             "seller.legal_name AS seller, debtor.legal_name AS debtor FROM review v JOIN receivable r ON "
             "r.id = v.receivable_id "
             "JOIN organisation seller ON seller.id = r.seller_id JOIN organisation debtor ON debtor.id = r.debtor_id "
@@ -277,20 +278,6 @@ def reviews(session: Session, limit: int = 100) -> Sequence[Row[Any]]:
         ),
         {"limit": limit},
     ).all()
-
-
-def facts_of(session: Session, refs: Sequence[str]) -> dict[str, Row[Any]]:
-    """Return the facts of other receivables, by ref, to lay beside a held one."""
-    rows = session.execute(
-        text(
-            "SELECT r.id, r.ref, r.number, r.currency, r.face_minor, r.issued_on, r.due_on, r.state, "
-            "seller.legal_name AS seller, debtor.legal_name AS debtor FROM receivable r "
-            "JOIN organisation seller ON seller.id = r.seller_id JOIN organisation debtor ON debtor.id = r.debtor_id "
-            "WHERE r.ref = ANY(:refs)"
-        ),
-        {"refs": list(refs)},
-    )
-    return {row.ref: row for row in rows}
 
 
 def reviews_open(session: Session) -> int:

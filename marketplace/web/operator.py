@@ -36,15 +36,15 @@ from marketplace.title import queries as title
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import cancel_lot
 from marketplace.trading.schemas import CancelLotSchema
-from marketplace.web import operator_people, operator_ratings
+from marketplace.web import operator_duplicates, operator_people, operator_ratings
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.navigation import count_with
-from marketplace.web.operator_door import JOB_NAMES, blueprint, only_operators, par_chart, policy
+from marketplace.web.operator_door import CAUSE_WORDS, JOB_NAMES, blueprint, only_operators, par_chart, policy
 from marketplace.web.operator_door import today as business_day
 from marketplace.web.session import require_actor
 
-__all__ = ["JOB_NAMES", "blueprint", "operator_people", "operator_ratings"]
+__all__ = ["JOB_NAMES", "blueprint", "operator_duplicates", "operator_people", "operator_ratings"]
 
 count_with("operator.queue", operations.reviews_open)
 count_with("operator.jobs", operations.failures_open)
@@ -136,9 +136,8 @@ def queue(error: MarketplaceError | None = None, about: UUID | None = None, form
     if error:
         session.rollback()
     held = operations.reviews(session)
-    refs = [match["ref"] for row in held for match in row.matches if match.get("ref")]
     page = render_template(
-        "operator/queue.html", held=held, others=operations.facts_of(session, refs), my_id=require_actor().user_id,
+        "operator/queue.html", held=held, causes=CAUSE_WORDS, my_id=require_actor().user_id,
         unanswered=operations.waiting(session, "awaiting_confirmation"), letters=operations.letters(session),
         problems=reasons(error) if error else (), error=error, about=about, form=form,
         given=request.form if error else {},

@@ -40,9 +40,22 @@ WATERFALL_WORDS = {
     "platform_fee": N_("Platform fee"),
     "residual": N_("Residual"),
 }
+# Why a listing is held.
+CAUSE_WORDS = {
+    "operators": N_("Other evidence in place of the debtor’s answer"),
+    "near_match": N_("It looks like another listing"),
+    "title_check": N_("Asked again before the sale, something speaks against it"),
+    "document": N_("The document needs a look"),
+    "differences": N_("It was changed against its document"),
+    "outside_evidence": N_("Evidence from outside speaks against it"),
+    "prior_notice": N_("The debtor knows of an earlier assignment"),
+    "dispute": N_("The debtor disputes it"),
+    "came_back": N_("It was refused before, and comes back"),
+}
 # The clock's jobs in the order in which a receivable meets them; told here so that no page imports the scheduler.
 JOB_WORDS = {
     "run_bulk": N_("Read and list bulk uploads"),
+    "renew_keys": N_("Write look-alikes’ keys anew"),
     "expire_links": N_("Close links and listings that ran out"),
     "ask_registry": N_("Ask the registry about claims"),
     "rate_parties": N_("Rate parties with new accounts"),
