@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import click
 
@@ -37,7 +37,7 @@ def evaluate(pairs: Path, as_json: bool) -> None:
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(_told(report)))
 
 
-def _rows(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _rows(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield every line that is not blank with its number; a longer one than may be comes cut, to be refused."""
     row = 0
     while raw := stream.readline(PAIR_BYTES_MAX + 1):

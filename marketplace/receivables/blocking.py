@@ -19,27 +19,49 @@ from marketplace.receivables.matching.party import anchors
 
 WINDOW_DAYS = 32
 SUM_STEP = log(1.04)  # two overlapping grids: sums up to two percent apart always share a cell
-LINES_MAX = 2
-ORDER_SIGNS_MIN = 4
+PENNIES = 16  # likewise two grids: sums up to eight minor units apart
+LINES_MAX, REFERENCES_MAX = 2, 2
+ORDER_SIGNS_MIN, SIGNS_MIN = 4, 4
+
+Key = tuple[str, str]
 
 
-def blocking_keys(claim: Claim) -> frozenset[tuple[str, str]]:
-    """Return (kind, text) of every key the claim is stored and looked up under; thirty at the most, as a rule.
+def blocking_keys(claim: Claim) -> frozenset[Key]:
+    """Return (kind, text) of every key the claim is stored and looked up under; thirty or forty as a rule.
 
     Absent facts make no key. The texts hold parts of the invoice in the clear: hash them with a secret before storing.
     """
-    sellers = anchors(claim.seller, claim.seller_who, claim.seller_name)
-    debtors = anchors(claim.debtor, claim.debtor_who, claim.debtor_name)
-    if claim.seller_group:
-        sellers.append(f"@{claim.seller_group}")
-    issued, due = list(_months(claim.issued_on)), list(_months(claim.due_on))
-    return frozenset((
-        *_by_number(claim, sellers, debtors, issued), *_by_sum(claim, sellers, debtors, issued, due),
-        *_by_goods(claim, sellers, debtors, issued),
-    ))  # fmt: skip
+    return frozenset(_keys(claim))
 
 
-def _by_number(claim: Claim, sellers: list[str], debtors: list[str], months: list[str]) -> Iterator[tuple[str, str]]:
+def share_a_key(one: Claim, other: Claim) -> bool:
+    """Say whether one of two claims would be found when the other is looked up."""
+    known = blocking_keys(one)
+    return any(key in known for key in _keys(other))
+
+
+def _keys(claim: Claim) -> Iterator[Key]:
+    sellers = anchors(claim.seller_group or claim.seller, claim.seller_who, claim.seller_name)
+    debtors = anchors(claim.debtor_group or claim.debtor, claim.debtor_who, claim.debtor_name)
+    issued = list(_months(claim.issued_on))
+    yield from _by_order(claim, sellers, debtors[-1:], issued)
+    yield from _by_number(claim, sellers, debtors[-1:], issued)
+    yield from _by_sum(claim, sellers, debtors, issued)
+    yield from _by_goods(claim, sellers[-1:], debtors[-1:], issued)
+
+
+def _by_order(claim: Claim, sellers: list[str], debtors: list[str], months: list[str]) -> Iterator[Key]:
+    goods = claim.goods
+    for order in {goods.order, *sorted(goods.references, key=_longest)[:REFERENCES_MAX]}:
+        if len(order) >= ORDER_SIGNS_MIN:
+            for seller in sellers:
+                yield "order-seller", f"{order}|{seller}"
+            for debtor in debtors:
+                for month in months:
+                    yield "order-debtor", f"{order}|{debtor}|{month}"
+
+
+def _by_number(claim: Claim, sellers: list[str], debtors: list[str], months: list[str]) -> Iterator[Key]:
     number = claim.read
     for core in number.cores:
         for seller in sellers:
@@ -51,46 +73,43 @@ def _by_number(claim: Claim, sellers: list[str], debtors: list[str], months: lis
             yield "number-day", f"{core}|{claim.issued_on}"
         for value in claim.sums[:2]:
             yield "number-sum", f"{core}|{value}"
-    if len(number.alike) >= 4:
+    if len(number.alike) >= SIGNS_MIN:
         signs = "".join(sorted(number.alike.replace("0", "")))
         for seller in sellers:
             yield "signs-seller", f"{signs}|{seller}"
 
 
-def _by_sum(
-    claim: Claim, sellers: list[str], debtors: list[str], issued: list[str], due: list[str]
-) -> Iterator[tuple[str, str]]:
+def _by_sum(claim: Claim, sellers: list[str], debtors: list[str], issued: list[str]) -> Iterator[Key]:
+    due = list(_months(claim.due_on))
     for value in claim.sums:
         cell = log(value) / SUM_STEP
         for seller in sellers[-1:]:
             for near in (f"a{floor(cell)}", f"b{floor(cell + 0.5)}"):
                 for month in issued:
                     yield "sum-seller", f"{near}|{seller}|{month}"
-        for seller in sellers[:1]:
-            for debtor in debtors[:1]:
-                yield "sum-parties", f"{value}|{seller}|{debtor}"
         for debtor in debtors:
             for month in due:
                 yield "sum-debtor", f"{value}|{debtor}|{month}"
+    for value in {part for face in claim.sums[:1] for part in (face, face // 2)}:
+        for near in (f"a{value // PENNIES}", f"b{(value + PENNIES // 2) // PENNIES}"):
+            for seller in sellers[-1:]:
+                for debtor in debtors[-1:]:
+                    yield "sum-parties", f"{near}|{seller}|{debtor}"
 
 
-def _by_goods(claim: Claim, sellers: list[str], debtors: list[str], months: list[str]) -> Iterator[tuple[str, str]]:
+def _by_goods(claim: Claim, sellers: list[str], debtors: list[str], months: list[str]) -> Iterator[Key]:
     if claim.document_sha256:
         yield "document", claim.document_sha256.lower()
-    goods = claim.goods
-    orders = {order for order in (goods.order, *sorted(goods.references)[:3]) if len(order) >= ORDER_SIGNS_MIN}
-    for order in orders:
-        for seller in sellers:
-            yield "order-seller", f"{order}|{seller}"
-        for debtor in debtors:
-            for month in months:
-                yield "order-debtor", f"{order}|{debtor}|{month}"
-    largest = sorted(goods.lines, key=lambda line: (-abs(line.amount_minor or 0), line.root))[:LINES_MAX]
+    largest = sorted(claim.goods.lines, key=lambda line: (-abs(line.amount_minor or 0), line.words))[:LINES_MAX]
     for root in {line.root for line in largest}:
-        for seller in sellers[-1:]:
-            for debtor in debtors[-1:]:
+        for seller in sellers:
+            for debtor in debtors:
                 for month in months:
                     yield "line-parties", f"{root}|{seller}|{debtor}|{month}"
+
+
+def _longest(text: str) -> tuple[int, str]:
+    return -len(text), text
 
 
 def _months(day: date | None) -> Iterator[str]:

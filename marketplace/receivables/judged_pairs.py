@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from marketplace.kernel.errors import InvalidInput, Problem
-from marketplace.receivables.blocking import blocking_keys
+from marketplace.receivables.blocking import share_a_key
 from marketplace.receivables.fingerprint import identity
 from marketplace.receivables.matching.claim import Claim, ClaimLine
 from marketplace.receivables.near_match import compare
@@ -105,7 +105,7 @@ def judge(one: Claim, other: Claim) -> Verdict:
         return "passed"
     if match.exact:
         return "blocked"
-    if blocking_keys(one).isdisjoint(blocking_keys(other)):
+    if not share_a_key(one, other):
         return "passed"
     return "blocked" if match.verdict == "same" else "held"
 

@@ -74,7 +74,7 @@ def nearest(new: Claim, known: Sequence[Claim]) -> list[tuple[int, NearMatch]]:
 
 
 def _in_spite(new: Claim, old: Claim, findings: Sequence[Finding]) -> int:
-    """Return the weight of sums that agree in spite of the goods, 0 where they do not; other goods excuse nothing then."""
+    """Return the weight of sums that agree in spite of the goods, 0 where they do not."""
     codes = {finding.code for finding in findings}
     if codes.isdisjoint(OTHER_GOODS):
         return 0

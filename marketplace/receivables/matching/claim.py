@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
 from typing import Literal
 
 from marketplace.receivables.fingerprint import Identity, currency_code
 from marketplace.receivables.matching.goods_read import GoodsRead, read_goods
+from marketplace.receivables.matching.lazily import lazily
 from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.party import NameRead, read_name
 
@@ -46,32 +46,32 @@ class Claim:
     iban: str | None = None
     notes: str | None = None
 
-    @cached_property
+    @lazily
     def read(self) -> NumberRead:
         """The invoice number in every form that is compared."""
         return read_number(self.number)
 
-    @cached_property
+    @lazily
     def money(self) -> str:
         """The currency's three letters, however it was written."""
         return currency_code(self.currency)
 
-    @cached_property
+    @lazily
     def goods(self) -> GoodsRead:
         """Lines, order and notes in the forms that are compared."""
         return read_goods(self.lines, self.purchase_order, self.contract, self.notes)
 
-    @cached_property
+    @lazily
     def seller_name(self) -> NameRead:
         """The seller's name in the forms that are compared."""
         return read_name(self.seller_who.name if self.seller_who else "")
 
-    @cached_property
+    @lazily
     def debtor_name(self) -> NameRead:
         """The debtor's name in the forms that are compared."""
         return read_name(self.debtor_who.name if self.debtor_who else "")
 
-    @cached_property
+    @lazily
     def sums(self) -> tuple[int, ...]:
         """Every sum that stands for the whole, without repetition: face, total, sum of the lines, face and prepaid."""
         face, total, net = self.amount_minor, self.total_minor, self.goods.net_minor

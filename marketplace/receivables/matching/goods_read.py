@@ -4,10 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from marketplace.receivables.fingerprint import SEPARATORS
 from marketplace.receivables.look_alikes import folded
+from marketplace.receivables.matching.lazily import lazily
 from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.particulars import Particulars, read_particulars, stands_in
 
@@ -26,12 +27,12 @@ class Line:
     quantity: float | None
     price_minor: int | None
 
-    @cached_property
+    @lazily
     def root(self) -> str:
         """The words without figures and short words: what was sold, not when or which."""
         return " ".join(WORD.findall(self.words)) or self.words
 
-    @cached_property
+    @lazily
     def unit_minor(self) -> int | None:
         """The unit price, worked out from amount and quantity where it is not said."""
         if self.price_minor is not None:
@@ -51,33 +52,33 @@ class GoodsRead:
     contract: str
     notes: str
 
-    @cached_property
+    @lazily
     def net_minor(self) -> int | None:
         """The sum of the lines, None without lines or where one has no amount."""
         amounts = [line.amount_minor for line in self.lines]
         return sum(amount for amount in amounts if amount is not None) if amounts and None not in amounts else None
 
-    @cached_property
+    @lazily
     def counted(self) -> "Counter[tuple[str, int | None]]":
         """The lines as (words, amount), to compare them in any order."""
         return Counter((line.words, line.amount_minor) for line in self.lines)
 
-    @cached_property
+    @lazily
     def amounts(self) -> "Counter[int | None]":
         """The amounts of the lines, to compare them in any order."""
         return Counter(line.amount_minor for line in self.lines)
 
-    @cached_property
+    @lazily
     def text(self) -> str:
         """The words of all lines, in one order whatever order the lines stand in."""
         return " ".join(sorted(line.words for line in self.lines))
 
-    @cached_property
+    @lazily
     def particulars(self) -> Particulars:
         """What lines and notes say to tell this delivery, month or instalment from others."""
         return read_particulars(self.text, self.notes)
 
-    @cached_property
+    @lazily
     def references(self) -> frozenset[str]:
         """Numbers that notes and lines mention: an order or an earlier invoice may hide there."""
         found = REFERENCE.findall(f"{self.notes} {self.text}")
@@ -91,17 +92,17 @@ class GoodsRead:
         """Say whether what a reference ends on stands anywhere in notes or lines: most papers mention nothing."""
         return end in self.notes or end in self.text
 
-    @cached_property
+    @lazily
     def again(self) -> bool:
         """Whether notes say that this stands in another's place."""
         return stands_in(self.notes)
 
-    @cached_property
+    @lazily
     def lumped(self) -> bool:
         """Whether every line is one of something: a sum without an account of it."""
         return bool(self.lines) and all(line.quantity in (None, 1) for line in self.lines)
 
-    @cached_property
+    @lazily
     def figures(self) -> frozenset[str]:
         """The figures in the words of the lines: measures, types and drawings survive a rewording."""
         return frozenset(FIGURE.findall(self.text))

@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from rapidfuzz.distance import OSA
 
 from marketplace.kernel.words import N_
 from marketplace.receivables.fingerprint import canonical_number, number_words
+from marketplace.receivables.matching.lazily import lazily
 
 # Within one alphabet these are read for each other. Only here: a seller may honestly use both in one place.
 READ_ALIKE = str.maketrans({"O": "0", "Q": "0", "D": "0", "I": "1", "L": "1", "S": "5", "B": "8", "Z": "2", "G": "6"})
@@ -26,22 +27,22 @@ class NumberRead:
     canonical: str
     words: tuple[str, ...]
 
-    @cached_property
+    @lazily
     def compact(self) -> str:
         """Letters and digits alone."""
         return self.canonical.replace(".", "")
 
-    @cached_property
+    @lazily
     def bare(self) -> str:
         """Letters and digits alone, every group without its leading zeros: A-0017 as A17."""
         return "".join(DIGITS.sub(lambda found: found[0].lstrip("0"), word) for word in self.words)
 
-    @cached_property
+    @lazily
     def alike(self) -> str:
         """Letters and digits alone, look-alikes folded."""
         return self.compact.translate(READ_ALIKE).lstrip("0")
 
-    @cached_property
+    @lazily
     def cuts(self) -> frozenset[int]:
         """Where separators stand between two digits, counted in signs from the right."""
         found, behind = set(), 0
@@ -51,24 +52,24 @@ class NumberRead:
                 found.add(behind)
         return frozenset(found)
 
-    @cached_property
+    @lazily
     def core(self) -> str:
         """What remains when year, suffix, prefix and padding are taken away: what a renumbering tends to keep."""
         return _core([group for word in self.words for group in DIGITS.findall(_folded(word))]) or self.alike
 
-    @cached_property
+    @lazily
     def cores(self) -> frozenset[str]:
         """The core, with look-alikes folded and not, and all digits together."""
         plain = _core([group for word in self.words for group in DIGITS.findall(word)])
         whole = "".join(DIGITS.findall(self.alike)).lstrip("0")
         return frozenset((self.core, plain, whole)) - {""}
 
-    @cached_property
+    @lazily
     def series(self) -> str:
         """The number with every digit as 0: numbers of one series look the same."""
         return "-".join(DIGITS.sub(lambda found: "0" * len(found[0]), word) for word in self.words)
 
-    @cached_property
+    @lazily
     def years(self) -> frozenset[str]:
         """Groups of the number that are years."""
         return frozenset(group for word in self.words for group in DIGITS.findall(word) if YEAR.fullmatch(group))
