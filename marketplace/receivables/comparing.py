@@ -52,6 +52,8 @@ class LinePair:
     mine: Line | None
     theirs: Line | None
     differs: tuple[str, ...] = ()
+    mine_pieces: tuple[Piece, ...] = ()
+    theirs_pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,4 +160,5 @@ def _alike(one: Line, other: Line) -> float:
 def _pair(mine: Line, theirs: Line) -> LinePair:
     names = ("words", "quantity", "price", "amount_minor")
     differs = tuple(name for name in names if getattr(mine, name) != getattr(theirs, name))
-    return LinePair("changed" if differs else "same", mine, theirs, differs)
+    cut = pieces(mine.words, theirs.words) if "words" in differs else ((), ())
+    return LinePair("changed" if differs else "same", mine, theirs, differs, *cut)

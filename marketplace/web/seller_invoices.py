@@ -15,6 +15,7 @@ from marketplace.kernel.words import N_
 from marketplace.parties.rules import require_own
 from marketplace.perform import perform
 from marketplace.receivables import actions, notice, queries
+from marketplace.receivables.considering import can_come_back
 from marketplace.receivables.schemas import DISPUTE_REASONS, IssueDebtorLink, UploadDocument, WithdrawSchema
 from marketplace.reports import seller as reports
 from marketplace.schemas import load
@@ -118,6 +119,7 @@ def _page(receivable_id: UUID, error: MarketplaceError | None = None, wanted: st
         notice_words=words.notice_words(page), steps=words.steps_of(page.collection),
         sums=words.sums_of(page.collection), to_you=lambda one: words.share_of(one, found.seller_id),
         lowest=page.lot.target_minor * found.min_share_bps // 10_000 if page.lot else 0,
+        returns=can_come_back(db.session(), found), given=request.form if error else {}, policy=policy(),
         dispute_reasons=DISPUTE_REASONS, phrase=notice.phrase_of(found.seller_id, found.debtor_id),
     )  # fmt: skip
 
@@ -135,12 +137,16 @@ def withdraw_receivable(receivable_id: UUID) -> ResponseReturnValue:
         command = load(WithdrawSchema, request.form, receivable_id=str(receivable_id))
         perform(actions.withdraw_receivable, command, actor)
     except MarketplaceError as error:
-        return _refused(receivable_id, error)
-    say(gettext("Withdrawn. The invoice stays on record, so that it cannot be listed a second time."), "info")
+        return refused(receivable_id, error)
+    say(gettext("Withdrawn. It stays on record under its reference: you may bring it back, not list it anew."), "info")
     return _back(receivable_id)
 
 
-def _refused(receivable_id: UUID, error: MarketplaceError, wanted: str = "") -> ResponseReturnValue:
+def refused(receivable_id: UUID, error: MarketplaceError, wanted: str = "") -> ResponseReturnValue:
+    """Show the invoice again with what was wrong.
+
+    Raises: the error itself, where it is not the seller's to see.
+    """
     db.session.rollback()
     if status_of(error) in (403, 404):
         raise error
@@ -155,7 +161,7 @@ def issue_debtor_link(receivable_id: UUID) -> ResponseReturnValue:
     try:
         perform(actions.issue_debtor_link, IssueDebtorLink(receivable_id), actor)
     except MarketplaceError as error:
-        return _refused(receivable_id, error)
+        return refused(receivable_id, error)
     say(gettext("The debtor is sent a new link. The earlier one no longer works."))
     return _back(receivable_id)
 
@@ -173,7 +179,7 @@ def upload_document(receivable_id: UUID) -> ResponseReturnValue:
         command = UploadDocument(receivable_id, chosen.filename, chosen.stream.read())
         perform(actions.upload_document, command, actor)
     except MarketplaceError as error:
-        return _refused(receivable_id, error)
+        return refused(receivable_id, error)
     say(gettext("The document is filed with the invoice."))
     return _back(receivable_id)
 
@@ -190,7 +196,7 @@ def accept_award(lot_id: UUID) -> ResponseReturnValue:
         amount = minor_of(wanted, lot.currency, "accepted_minor") if wanted else None
         perform(trading.accept_award, AcceptAward(lot_id, amount), actor)
     except MarketplaceError as error:
-        return _refused(lot.receivable_id, error, wanted)
+        return refused(lot.receivable_id, error, wanted)
     say(gettext("Accepted. The money is being moved; it is then sent to your bank."))
     return _back(lot.receivable_id)
 
@@ -205,7 +211,7 @@ def refuse_award(lot_id: UUID) -> ResponseReturnValue:
     try:
         perform(trading.refuse_award, RefuseAward(lot_id), actor)
     except MarketplaceError as error:
-        return _refused(lot.receivable_id, error)
+        return refused(lot.receivable_id, error)
     say(gettext("Refused. Nothing was sold, and the investors’ money is free again."), "info")
     return _back(lot.receivable_id)
 

@@ -100,7 +100,7 @@ def draft_typed() -> ResponseReturnValue:
     actor, _ = seller()
     given = request.form.to_dict()
     try:
-        values, problems = _parsed(given)
+        values, problems = parsed(given)
         _refuse(problems)
         made = perform(actions.draft_receivable, load(TypedSchema, values), actor)
     except InvalidInput as error:
@@ -112,11 +112,15 @@ def draft_typed() -> ResponseReturnValue:
 @for_sellers
 def draft(draft_id: UUID) -> ResponseReturnValue:
     """What the invoice says, what is wrong with it, what it would cost, and the terms."""
-    found = _own_draft(draft_id)
+    found = own_draft(draft_id)
     return _page(found, consider(db.session(), found, {}, today(), policy()), {}, Terms())
 
 
-def _own_draft(draft_id: UUID) -> queries.Draft:
+def own_draft(draft_id: UUID) -> queries.Draft:
+    """Return a draft of the seller who is signed in.
+
+    Raises: NotFound.
+    """
     _, seller_id = seller()
     found = queries.draft(db.session(), draft_id)
     if found.seller_id != seller_id:
@@ -135,6 +139,16 @@ def _page(
         **_lists(),
         cost=reports.cost_of(db.session(), considered, terms, today(), policy()), policy=policy(),
     )  # fmt: skip
+
+
+def draft_refused(
+    found: queries.Draft, given: Mapping[str, Any], error: MarketplaceError,
+    corrections: Mapping[str, Any] | None = None, terms: Terms | None = None,
+) -> ResponseReturnValue:  # fmt: skip
+    """Show the draft again with what was wrong."""
+    db.session.rollback()
+    considered = consider(db.session(), found, corrections or {}, today(), policy())
+    return _page(found, considered, given, terms or Terms(), error), status_of(error)
 
 
 def _asides(considered: Considered) -> dict[str, str]:
@@ -156,7 +170,7 @@ def _asides(considered: Considered) -> dict[str, str]:
 def list_receivable(draft_id: UUID) -> ResponseReturnValue:
     """List the draft with its corrections and terms; or, with the other button, only work everything out again."""
     actor, _ = seller()
-    found = _own_draft(draft_id)
+    found = own_draft(draft_id)
     given = request.form.to_dict()
     corrections: dict[str, Any] = {}
     terms = Terms()
@@ -167,9 +181,7 @@ def list_receivable(draft_id: UUID) -> ResponseReturnValue:
             return _page(found, considered, given, terms)
         made = perform(actions.list_receivable, ListReceivable(draft_id, corrections, terms), actor)
     except MarketplaceError as error:
-        db.session.rollback()
-        considered = consider(db.session(), found, corrections, today(), policy())
-        return _page(found, considered, given, terms, error), status_of(error)
+        return draft_refused(found, given, error, corrections, terms)
     if made["state"] == "held_for_review":
         say(gettext("%(ref)s is listed. An operator looks at it before the debtor is asked.", ref=made["ref"]), "info")
     else:
@@ -182,7 +194,7 @@ def _corrections_and_terms(given: Mapping[str, str]) -> tuple[dict[str, Any], Te
 
     Raises: InvalidInput.
     """
-    values, problems = _parsed(given)
+    values, problems = parsed(given)
     corrections: dict[str, Any] = {}
     terms: dict[str, Any] = {}
     for schema, into in ((FactsSchema, corrections), (TermsSchema, terms)):
@@ -195,7 +207,7 @@ def _corrections_and_terms(given: Mapping[str, str]) -> tuple[dict[str, Any], Te
     return corrections, Terms(**terms)
 
 
-def _parsed(given: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
+def parsed(given: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
     """Turn amounts and rates as people type them into whole numbers; return what could not be turned as problems."""
     values: dict[str, Any] = dict(given)
     problems: list[Problem] = []
