@@ -80,10 +80,15 @@ def _put(parent: etree._Element, node: Node) -> None:
     if " " in name:  # an amount carries its currency: "DueAmt GBP"
         made.set("Ccy", name.partition(" ")[2])
     if isinstance(content, str):
-        made.text = content
+        made.text = _clean(content)
         return
     for child in content:
         _put(made, child)
+
+
+def _clean(words: str) -> str:
+    """Return a text without what XML cannot hold and without spaces at its ends; a dash where nothing is left."""
+    return "".join(letter for letter in words if letter.isprintable()).strip() or "–"
 
 
 def _header(facts: Assignment) -> Node:
@@ -121,11 +126,11 @@ def _trade_party(one: Party) -> Iterator[Node]:
     identity: list[Node] = []
     if one.legal_id:
         identity.append(("Id", [("OrgId", [("Othr", [("Id", one.legal_id[:35])])])]))
-    identity.append(("Nm", one.name[:35].strip()))
+    identity.append(("Nm", one.name[:35]))
     if one.country:
         identity.append(("CtryOfRes", one.country))
     yield "PtyId", identity
-    yield "LglOrg", [*([("Id", one.legal_id[:35])] if one.legal_id else []), ("Nm", one.name[:140].strip())]
+    yield "LglOrg", [*([("Id", one.legal_id[:35])] if one.legal_id else []), ("Nm", one.name[:140])]
     if one.vat_id:
         yield "TaxPty", [("TaxId", one.vat_id[:35]), ("TaxTp", "VAT")]
 
