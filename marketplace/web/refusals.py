@@ -109,7 +109,7 @@ def of_http(error: HTTPException) -> ResponseReturnValue:
         return error.get_response()
     wait = error.retry_after if isinstance(error, TooManyRequests) and isinstance(error.retry_after, int) else None
     if status == 413:
-        most = (current_app.config["MAX_CONTENT_LENGTH"] or 0) // 1_000_000
+        most = (request.max_content_length or 0) // 1_000_000
         return page(413, words=gettext("At most %(most)s MB can be sent at once. It was not read.", most=most))
     return page(status, wait=wait)
 

@@ -26,6 +26,7 @@ from marketplace.receivables.schemas import DraftReceivable
 from marketplace.trading.actions import place_bid
 from marketplace.trading.schemas import PlaceBid
 from tests.people import PASSWORD, PersonOfTheTests, register, sign_in
+from tests.receivables.bulks import begin
 from tests.receivables.invoices import paper, ubl
 from tests.trading.world import World
 
@@ -41,7 +42,7 @@ BY_SIGNATURE = ("webhooks.",)
 BY_KEY = ("api", "v1")
 
 # What belongs to one organisation alone, by the name of the address's argument; the rest is for a whole role.
-OF_SELLERS = {"receivable_id", "draft_id", "document_id", "lot_id"}
+OF_SELLERS = {"receivable_id", "draft_id", "document_id", "lot_id", "bulk_id"}
 OF_INVESTORS = {"bid_id", "funding_id"}
 
 # What a lot has only once it is awarded.
@@ -78,6 +79,7 @@ def stage(app: Flask, postgres: EmbeddedPostgres, database: str) -> Stage:
         funding = perform(fund_account, FundAccount(5_000, "GBP", "/{id}"), people["investor_bob"].actor)
         invoice = DraftReceivable("invoice.xml", ubl(paper(date.today())))
         draft = perform(draft_receivable, invoice, people["seller_alice"].actor)
+        bulk_id = begin(people["seller_alice"].actor, {"a.xml": b"<a/>"})["upload_id"]
         with db.engine.connect() as connection:
             receivable_id = connection.execute(text("SELECT receivable_id FROM lot")).scalar_one()
             document_id = connection.execute(text("SELECT id FROM document")).scalar_one()
@@ -86,6 +88,7 @@ def stage(app: Flask, postgres: EmbeddedPostgres, database: str) -> Stage:
         "draft_id": UUID(draft["draft_id"]),
         "document_id": document_id,
         "lot_id": lot_id,
+        "bulk_id": UUID(bulk_id),
         "bid_id": UUID(bid["bid_id"]),
         "funding_id": UUID(funding["funding_id"]),
     }

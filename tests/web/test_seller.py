@@ -206,28 +206,6 @@ def test_the_money_page_is_there_before_there_is_money(alice: FlaskClient) -> No
     assert "Nothing was paid out yet" in page
 
 
-def test_many_files_each_have_their_own_outcome(alice: FlaskClient, invoice: Paper, today: date) -> None:
-    files = {
-        "good.xml": ubl(invoice),
-        "again.xml": ubl(invoice.but(number="TPC 20418")),
-        "payee.xml": ubl(invoice.but(number="B-2", order="PO-2", goods="Pumps", pounds=700, payee="Quick Factors Ltd")),
-        "late.xml": ubl(invoice.but(number="B-3", due=today)),
-        "credit.xml": ubl(invoice.but(number="B-4", type_code="381")),
-    }
-    sent = [(io.BytesIO(content), name) for name, content in files.items()]
-    page = alice.post("/seller/bulk", data={"documents": sent}).get_data(as_text=True)
-    for said in ("already listed as DB-", "Held for review", "Needs you", "credit note", "5 files"):
-        assert said in page
-    states = [len(queries.in_state(db.session(), state)) for state in ("awaiting_confirmation", "held_for_review")]
-    assert states == [1, 1]
-
-
-def test_no_file_and_too_many_files_are_refused(alice: FlaskClient) -> None:
-    assert alice.post("/seller/bulk", data={}).status_code == 422
-    many = [(io.BytesIO(b"<a/>"), f"{index}.xml") for index in range(31)]
-    assert alice.post("/seller/bulk", data={"documents": many}).status_code == 422
-
-
 def test_accounts_are_read_shown_and_refused_when_they_are_anothers(alice: FlaskClient) -> None:
     assert "No accounts are on file" in alice.get("/seller/accounts").get_data(as_text=True)
     for content in (b"", b"<html/>", b"%PDF-1.4"):

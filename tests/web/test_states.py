@@ -5,6 +5,7 @@ from enum import StrEnum
 import pytest
 
 from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState
+from marketplace.receivables.bulk_states import RowState, UploadState
 from marketplace.receivables.states import DisputeState, ReceivableState, ReviewState
 from marketplace.servicing.states import CollectionState
 from marketplace.trading.rules import BidState, LotState
@@ -21,6 +22,8 @@ MACHINES: dict[str, type[StrEnum]] = {
     "payout": PayoutState,
     "call": CallState,
     "notice": NoticeState,
+    "upload": UploadState,
+    "row": RowState,
 }
 # Shown beside the machine's own: an open dispute, and what ended a collection from outside.
 BESIDE = {"receivable": {"disputed"}, "collection": {"disputed", "bought_back"}}
