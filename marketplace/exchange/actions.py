@@ -127,13 +127,13 @@ def _note(tx: Tx, receivable_id: UUID, claim_id: UUID, source: str, operation: s
     """Keep an answer that differs from the last one of its source about this claim; return whether it did."""
     last = tx.session.execute(
         select(AnswerRow).where(AnswerRow.claim_id == claim_id, AnswerRow.source == source)
-        .order_by(AnswerRow.at.desc(), AnswerRow.id.desc()).limit(1)
+        .order_by(AnswerRow.at.desc()).limit(1)
     ).scalar_one_or_none()  # fmt: skip
     if queries.answer_of(last) == answer if last else not answer.known and operation == IMPORT:
         return False
     tx.session.add(AnswerRow(id=new_id(), receivable_id=receivable_id, claim_id=claim_id, source=source,
                              operation=operation, known=answer.known, state=answer.state, yours=answer.yours,
-                             at=tx.clock()))  # fmt: skip
+                             at=tx.now))  # fmt: skip
     tx.session.flush()
     return True
 

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from marketplace.exchange.rules import Answer
@@ -102,8 +103,8 @@ def latest_answers(session: Session, receivable_id: UUID) -> list[AnswerRow]:
     newest = (
         select(AnswerRow)
         .where(AnswerRow.receivable_id == receivable_id)
-        .distinct(AnswerRow.source, AnswerRow.claim_id)
-        .order_by(AnswerRow.source, AnswerRow.claim_id, AnswerRow.at.desc(), AnswerRow.id.desc())
+        .ext(distinct_on(AnswerRow.source, AnswerRow.claim_id))
+        .order_by(AnswerRow.source, AnswerRow.claim_id, AnswerRow.at.desc())
     )
     return list(session.execute(newest).scalars())
 
@@ -178,7 +179,7 @@ def files(session: Session, limit: int = 20) -> list[FileRow]:
 
 def answers(session: Session, limit: int = 50, only_contrary: bool = False) -> list[AnswerRow]:
     """Return what was answered, newest first."""
-    query = select(AnswerRow).order_by(AnswerRow.at.desc(), AnswerRow.id.desc()).limit(limit)
+    query = select(AnswerRow).order_by(AnswerRow.at.desc()).limit(limit)
     if only_contrary:
         query = query.where(AnswerRow.known, ~AnswerRow.yours)
     return list(session.execute(query).scalars())
@@ -207,8 +208,8 @@ def lapsing(session: Session, limit: int = 20) -> list[Standing]:
 
 def waiting(session: Session, limit: int = 20) -> list[Standing]:
     """Return live receivables that the registry has not answered about, longest waiting first."""
-    unasked = exists().where(ClaimRow.receivable_id == WatchRow.receivable_id, ClaimRow.state == S.UNASKED)
-    missing = and_(WatchRow.wanted != "released", or_(WatchRow.claimed_at.is_(None), unasked))
+    unasked = or_(WatchRow.claimed_at.is_(None), ClaimRow.state == S.UNASKED)
+    missing = and_(WatchRow.wanted != "released", unasked)
     return _standings(session, missing, limit)
 
 

@@ -33,7 +33,11 @@ class ClaimRow(Base):
     """One way in which another market may know the same invoice, and how the registry holds it for us."""
 
     __tablename__ = "exchange_claim"
-    __table_args__ = (UniqueConstraint("receivable_id", "claim"), Index(None, "claim"))
+    __table_args__ = (
+        UniqueConstraint("receivable_id", "claim"),
+        Index(None, "claim"),
+        Index("ix_exchange_claim_state", "state", "leased_until"),
+    )
 
     id: Mapped[Id]
     receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"))
@@ -166,7 +170,7 @@ class HeldRow(Base):
     __tablename__ = "registry_claim"
     __table_args__ = (
         Index("uq_registry_claim_live", "claim", unique=True, postgresql_where=text("state <> 'released'")),
-        Index(None, "peer_id", "state"),
+        Index("ix_registry_claim_peer_id", "peer_id", "state"),
     )
 
     id: Mapped[Id]

@@ -98,6 +98,7 @@ def _claims() -> None:
             CONSTRAINT uq_exchange_claim_receivable_id_claim UNIQUE (receivable_id, claim),
             CONSTRAINT ck_exchange_claim_lease CHECK ((state = 'registered') = (leased_until IS NOT NULL)))""")
     run("CREATE INDEX ix_exchange_claim_claim ON exchange_claim (claim)")
+    run("CREATE INDEX ix_exchange_claim_state ON exchange_claim (state, leased_until)")
     state_machine("exchange_claim", CLAIM_STATES, CLAIM_MOVES)
     keep_columns("exchange_claim", "id", "receivable_id", "claim", "key_mark")
     no_delete("exchange_claim")
