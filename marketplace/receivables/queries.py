@@ -6,11 +6,12 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, undefer
 
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
+from marketplace.receivables.bulk_tables import BulkRowRow
 from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.states import LIVE
 from marketplace.receivables.stops import UPHELD_DISPUTE as UPHELD_DISPUTE
@@ -249,10 +250,15 @@ def lock_draft(session: Session, draft_id: UUID) -> DraftRow:
 
 
 def drafts(session: Session, seller_id: UUID, limit: int = 50) -> list[Draft]:
-    """Return a seller's open drafts, newest first."""
+    """Return a seller's open drafts, newest first. Those of a bulk upload are shown there."""
     rows = session.execute(
         select(DraftRow)
-        .where(DraftRow.seller_id == seller_id, DraftRow.listed_at.is_(None), DraftRow.dropped_at.is_(None))
+        .where(
+            DraftRow.seller_id == seller_id,
+            DraftRow.listed_at.is_(None),
+            DraftRow.dropped_at.is_(None),
+            ~exists().where(BulkRowRow.draft_id == DraftRow.id),
+        )
         .order_by(DraftRow.created_at.desc())
         .limit(limit)
     ).scalars()
