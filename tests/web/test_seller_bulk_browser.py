@@ -1,0 +1,164 @@
+"""A bulk upload in a browser: dropped, cut off in the middle, dropped again, watched, listed; and without scripts."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from sqlalchemy import text
+from werkzeug.serving import make_server
+
+from marketplace.db import db
+from marketplace.kernel.clock import business_date
+from marketplace.receivables.bulk_work import to_work, work_off
+from tests.people import PASSWORD, register
+from tests.receivables.bulks import files_of, papers, zipped
+from tests.receivables.invoices import ubl
+
+pytestmark = pytest.mark.browser
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture
+def market(make_app: Callable[..., Flask]) -> Iterator[tuple[str, Flask]]:
+    """A market that really listens, with its forms guarded as in earnest, and a worker beside it."""
+    app = make_app(testing=False)
+    app.testing = True  # cheap password hashes
+    register(app)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    stop = Event()
+
+    def work() -> None:
+        while not stop.wait(0.2):
+            with app.app_context():
+                for upload_id in to_work(10):
+                    work_off(upload_id, 0.5)
+                db.session.remove()
+
+    threads = [Thread(target=server.serve_forever, daemon=True), Thread(target=work, daemon=True)]
+    for thread in threads:
+        thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", app
+    stop.set()
+    server.shutdown()
+    for thread in threads:
+        thread.join(20)
+    server.server_close()
+
+
+@pytest.fixture
+def today(market: tuple[str, Flask]) -> date:
+    with market[1].app_context():
+        now = db.session.execute(text("SELECT market_now()")).scalar_one()
+        return business_date(now, "Europe/London")
+
+
+def clean(page: Any) -> None:
+    found = Axe().run(page, options=RULES).response["violations"]
+    assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], page.url
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{page.url} scrolls sideways"
+
+
+def signed_in(page: Any, base: str) -> Any:
+    page.goto(f"{base}/sign-in")
+    page.fill("input[name=email]", "seller.alice@example.com")
+    page.fill("input[name=password]", PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"{base}/seller/**")
+    page.goto(f"{base}/seller/bulk")
+    return page
+
+
+def chosen(files: dict[str, bytes]) -> list[dict[str, Any]]:
+    return [{"name": name, "mimeType": "text/xml", "buffer": content} for name, content in files.items()]
+
+
+def count(app: Flask, table: str) -> int:
+    with app.app_context(), db.engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def heavy(today: date, number: int) -> dict[str, bytes]:
+    """Invoices with so many notes that a few fill a request."""
+    return {f"{one.number}.xml": ubl(one).replace(b"<cac:OrderReference>", b"<!--" + b"x" * 2_500_000 +
+            one.number.encode() + b"--><cac:OrderReference>") for one in papers(number, today)}  # fmt: skip
+
+
+def test_a_drop_that_breaks_off_goes_on_another_day_and_lists_each_invoice_once(
+    market: tuple[str, Flask], page: Any, today: date
+) -> None:
+    base, app = market
+    files = heavy(today, 8)
+    signed_in(page, base)
+    clean(page)
+    sent: list[str] = []
+
+    def cut_off(route: Any) -> None:
+        sent.append(route.request.url)
+        if len(sent) > 1:
+            page.close()  # the lid of the laptop falls
+        else:
+            route.continue_()
+
+    page.route("**/pieces", cut_off)
+    page.set_input_files("input[type=file]", files=chosen(files))
+    page.get_by_role("button", name="Send and read them").click()
+    page.wait_for_event("close")
+    assert 0 < count(app, "bulk_piece") < 8
+    again = page.context.new_page()
+    again.goto(f"{base}/seller/bulk")
+    again.get_by_text("Files are still coming").wait_for()
+    clean(again)
+    requests: list[int] = []
+    again.on("request", lambda one: requests.append(1) if one.url.endswith("/pieces") else None)
+    again.set_input_files("input[type=file]", files=chosen(files))
+    again.get_by_role("button", name="Send and read them").click()
+    again.get_by_role("heading", name="List the 8 that are ready").wait_for(timeout=60_000)
+    assert len(requests) == 2, "three of the pieces were there already"
+    clean(again)
+    again.get_by_role("button", name="List 8 invoices").click()
+    again.locator(".state", has_text="Done").first.wait_for(timeout=60_000)
+    clean(again)
+    assert (count(app, "bulk_upload"), count(app, "bulk_row"), count(app, "receivable")) == (1, 8, 8)
+
+
+def test_what_is_missing_is_entered_in_the_row_on_a_phone(market: tuple[str, Flask], browser: Any, today: date) -> None:
+    base, _ = market
+    phone = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    page = signed_in(phone.new_page(), base)
+    clean(page)
+    one, two = papers(2, today)
+    files = {"a.xml": ubl(one), "b.xml": ubl(two.but(buyer_id="")), "c.xml": ubl(one), "d.txt": b"no invoice"}
+    page.set_input_files("input[type=file]", files=chosen({"all.zip": zipped(files)}))
+    page.get_by_role("button", name="Send and read them").click()
+    page.get_by_role("heading", name="1 row needs something").wait_for(timeout=30_000)
+    clean(page)
+    page.get_by_text("Enter it", exact=True).click()
+    clean(page)
+    page.get_by_label("Debtor’s company number").fill("08100001")
+    page.get_by_role("button", name="Check row 2 again").click()
+    page.get_by_role("heading", name="List the 2 that are ready").wait_for(timeout=30_000)
+    clean(page)
+    phone.close()
+
+
+def test_without_scripts_the_form_posts_and_the_page_comes_again(
+    market: tuple[str, Flask], browser: Any, today: date, tmp_path: Path
+) -> None:
+    base, app = market
+    plain = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 800})
+    page = signed_in(plain.new_page(), base)
+    packed = tmp_path / "june.zip"
+    packed.write_bytes(zipped(files_of(papers(5, today))))
+    page.set_input_files("input[type=file]", files=[packed])
+    page.check("input[name=list_as_read]")
+    page.get_by_role("button", name="Send and read them").click()
+    page.wait_for_url("**/seller/bulk/*-*")
+    page.locator(".state", has_text="Done").first.wait_for(timeout=60_000)
+    assert count(app, "receivable") == 5
+    plain.close()
