@@ -28,7 +28,8 @@ from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_party, rate_receivable
 from marketplace.rating.schemas import RateParty, RateReceivable
-from marketplace.receivables import bulk_work
+from marketplace.receivables import bulk_work, debtor_queries
+from marketplace.receivables.answering import work_batch
 from marketplace.receivables.duplicates import outdated
 from marketplace.receivables.ending import run_expiry
 from marketplace.receivables.relisting import renew_keys
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 CALLS = 20  # of the outside world in one tick: a stop need not wait for more
 THREADS = 8  # at once; each holds one connection, and the pool has more
 GRACE_SECONDS = 1.5
+ANSWER_SECONDS, ANSWER_ROWS = 4.0, 500  # of one debtor's in one tick: others wait their turn, not for the last row
 
 
 def each(verb: Verb, command: Callable[[UUID], Any]) -> Callable[[UUID | None], object]:
@@ -57,6 +59,12 @@ def each(verb: Verb, command: Callable[[UUID], Any]) -> Callable[[UUID | None], 
         return perform(verb, command(item), Actor.system(verb.name))
 
     return work
+
+
+def take_answers(item: UUID | None) -> object:
+    """Carry on with one answer of a debtor's for many invoices; what is left waits for the next tick."""
+    assert item is not None
+    return work_batch(item, ANSWER_SECONDS, ANSWER_ROWS)
 
 
 def _to_age() -> list[UUID]:
@@ -84,6 +92,7 @@ JOBS = (
     Job("run_bulk", 1, lambda: bulk_work.to_work(BATCH), _bulk),
     Job("ask_registry", 2, *once(lambda: run_exchange())),
     Job("renew_keys", 30, lambda: outdated(db.session(), BATCH), each(renew_keys, RenewKeys)),
+    Job("take_answers", 5, lambda: debtor_queries.batches_waiting(db.session(), BATCH), take_answers),
     Job("expire_links", 60, *once(run_expiry)),
     Job("age_receivables", 3_600, _to_age, each(age_receivable, AgeReceivable), daily=True),
     Job("demand_buy_backs", 60, lambda: servicing.upheld_disputes(db.session(), BATCH),

@@ -89,17 +89,16 @@ def answer_one(tx: Tx, command: AnswerOne) -> Result:
     ).scalar_one_or_none()  # fmt: skip
     if row is None:
         raise Conflict("answered_meanwhile", N_("This answer is taken already, or just being taken."))
-    events = tx.events
+    events, words = tx.events, None
     try:
         with tx.session.begin_nested():
-            code = _take(tx, batch, row)
-        row.state, row.code = "taken", code
+            state, code = "taken", _take(tx, batch, row)
     except MarketplaceError as error:
-        tx.events = events
-        row.state, row.code = "refused", error.code
+        tx.events, state, code = events, "refused", error.code
         said = error.problems[0] if error.problems else error
-        row.words = str(said.words) % dict(said.params) if said.params else str(said.words)
-    row.done_at = tx.clock()
+        words = str(said.words) % dict(said.params) if said.params else str(said.words)
+    at = tx.clock()  # before the row changes: its rules are judged at every flush
+    row.state, row.code, row.words, row.done_at = state, code, words, at
     tx.session.flush()
     tx.record("receivable", row.receivable_id, after={"batch_id": batch.id, "state": row.state, "code": row.code})
     return {"receivable_id": row.receivable_id, "state": row.state, "code": row.code}
