@@ -18,14 +18,20 @@ REX = Actor(Role.REGULATOR, new_id(), new_id())
 
 
 def build(meddle: Callable[..., None]) -> None:
-    """Fund two investors, bid, close, settle, discharge; and let a regulator look."""
+    """Fund two investors, bid, close, settle, sell on, buy back, discharge; and let a regulator look."""
     bob, carol, alice, receivable, lot = (new_id() for _ in range(5))
     for owner in (bob, carol):
         do(lambda tx, owner=owner: _fund(tx, owner, 500_000))
     do(lambda tx: title.register(tx, receivable, alice, 500_000, "GBP", receivable.bytes * 2))
-    do(lambda tx: title.register(tx, new_id(), alice, 70_000, "GBP", new_id().bytes * 2))
+    withdrawn = new_id()
+    do(lambda tx: title.register(tx, withdrawn, alice, 70_000, "GBP", new_id().bytes * 2))
+    do(lambda tx: title.tombstone(tx, withdrawn, "withdrawn"))
+    do(lambda tx: title.revive(tx, withdrawn, alice))
     do(lambda tx: _book(tx, meddle, lot, receivable, [(bob, 300_000, 650), (carol, 200_000, 700)]))
     do(lambda tx: title.assign(tx, receivable, [(bob, 240_000), (carol, 160_000)]))
+    do(lambda tx: title.transfer(tx, receivable, bob, carol, 100_000, 50_000))
+    do(lambda tx: title.transfer(tx, receivable, carol, alice, 120_000, 20_000))
+    do(lambda tx: title.buy_back(tx, receivable, alice))
     do(lambda tx: title.discharge(tx, receivable))
     do(lambda tx: tx.record("auction", lot, verb="look_up", reason="case 1") and None, REX)
 

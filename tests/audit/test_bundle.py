@@ -344,6 +344,9 @@ LIES = [
     ("an unknown account", '"code":"provider_lender"', '"code":"petty_cash"', "no account petty_cash"),
     ("a hold from nowhere", r'"holds_posted":\["........', '"holds_posted":["00000000', "is not open"),
     ("title given twice", r',0,500000\]\]', ",0,600000]]", "sum to 600000, not to 500000"),
+    ("units of another's", '"first_unit":100000', '"first_unit":400000', "by one who does not hold them"),
+    ("more units than are said to go", '"units":50000', '"units":60000', "other units of .* moved"),
+    ("a sale of what was sold", '"cause":"buy_back"', '"cause":"award"', "is sold twice"),
     ("another award", '"stop_out_bps":700', '"stop_out_bps":650', "stop_out_bps"),
     ("a bid that was not placed so", r'"rate_bps":650,"replaces|"rate_bps":650,"seq"', '"rate_bps":640,"seq"', "bid"),
 ]  # fmt: skip

@@ -245,17 +245,19 @@ def test_an_upheld_dispute_is_found_by_the_job(world: World) -> None:
     ("statement", "kept"),
     [
         ("UPDATE collection SET state = 'bought_back', closed_at = market_now()", "bought_back_was_paid"),
-        ("INSERT INTO buy_back SELECT gen_random_uuid(), receivable_id, seller_id, currency, reason, note, asked_at, "
-         "asked_by, pay_by FROM buy_back", "uq_buy_back_receivable_id_live"),
+        (("INSERT INTO buy_back SELECT gen_random_uuid(), receivable_id, seller_id, currency, reason, note, asked_at, "
+         "asked_by, pay_by FROM buy_back"), "uq_buy_back_receivable_id_live"),
         ("UPDATE buy_back SET state = 'paid', ended_at = market_now()", "ck_buy_back_paid"),
         ("UPDATE buy_back SET reason = 'dilution'", ""),
-        ("INSERT INTO buy_back_share (id, buy_back_id, step, party_id, minor) SELECT gen_random_uuid(), id, "
-         "'principal', seller_id, 0 FROM buy_back", "ck_buy_back_share_minor"),
-        ("UPDATE buy_back SET state = 'paid', ended_at = market_now(), priced_on = '2026-01-01', principal_minor = 5, "
-         "discount_minor = 0, late_minor = 0, fee_minor = 0, price_minor = 6, entry_id = (SELECT id FROM entry LIMIT 1)",
+        (("INSERT INTO buy_back_share (id, buy_back_id, step, party_id, minor) SELECT gen_random_uuid(), id, "
+         "'principal', seller_id, 0 FROM buy_back"), "ck_buy_back_share_minor"),
+        (("UPDATE buy_back SET state = 'paid', ended_at = market_now(), priced_on = '2026-01-01', principal_minor = 5, "
+         "discount_minor = 0, late_minor = 0, fee_minor = 0, price_minor = 6, "
+         "entry_id = (SELECT id FROM entry LIMIT 1)"),
          "ck_buy_back_price"),
-        ("UPDATE buy_back SET state = 'paid', ended_at = market_now(), priced_on = '2026-01-01', principal_minor = 5, "
-         "discount_minor = 0, late_minor = 0, fee_minor = 0, price_minor = 5, entry_id = (SELECT id FROM entry LIMIT 1)",
+        (("UPDATE buy_back SET state = 'paid', ended_at = market_now(), priced_on = '2026-01-01', principal_minor = 5, "
+         "discount_minor = 0, late_minor = 0, fee_minor = 0, price_minor = 5, "
+         "entry_id = (SELECT id FROM entry LIMIT 1)"),
          "buy_back_adds_up"),
         ("DELETE FROM buy_back", ""),
     ],

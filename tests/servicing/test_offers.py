@@ -125,7 +125,7 @@ def test_what_is_offered_is_in_steps_and_not_more_than_is_free(world: World) -> 
     with pytest.raises(RuleBroken, match="at most 1,352,941 units"):
         offered(world, receivable, 2_000_000, 1)
     offered(world, receivable, BOBS - 1_000_000, 1)
-    with pytest.raises(RuleBroken, match="nothing_held|on offer already"):
+    with pytest.raises(RuleBroken, match="on offer already"):
         offered(world, receivable, 10_000, 1)
     with pytest.raises(NotFound):
         perform(offer_holding, OfferHolding(receivable, 10_000, 1), world.dave)
@@ -189,7 +189,7 @@ def test_a_late_one_must_be_acknowledged(world: World) -> None:
     world.fund("carol", PRICE)
     lives.on_day(world, receivable, 3)
     offer = offered(world, receivable)
-    with pytest.raises(RuleBroken, match="not_acknowledged|speaks against"):
+    with pytest.raises(RuleBroken, match="speaks against it"):
         bought(world, offer)
     bought(world, offer, ack=True)
     assert queries.offer(db.session(), offer).acknowledged == ("overdue",)
@@ -305,10 +305,10 @@ EVENT = ("INSERT INTO event (id, verb, actor_role, request_id, subject_kind, sub
         ("UPDATE holding_offer SET price_minor = 2", ""),
         ("UPDATE holding_offer SET state = 'accepted', ended_at = market_now()", "ck_holding_offer_accepted"),
         ("UPDATE holding_offer SET state = 'expired', ended_at = market_now()", "ck_holding_offer_times"),
-        ("UPDATE holding_offer SET state = 'accepted', ended_at = market_now(), buyer_id = owner_id, fee_minor = 0, "
-         "entry_id = (SELECT id FROM entry LIMIT 1)", "ck_holding_offer_accepted"),
-        ("UPDATE holding_offer SET state = 'accepted', ended_at = market_now(), fee_minor = 0, buyer_id = "
-         "(SELECT id FROM organisation WHERE kind = 'seller' LIMIT 1), entry_id = (SELECT id FROM entry LIMIT 1)",
+        (("UPDATE holding_offer SET state = 'accepted', ended_at = market_now(), buyer_id = owner_id, fee_minor = 0, "
+         "entry_id = (SELECT id FROM entry LIMIT 1)"), "ck_holding_offer_accepted"),
+        (("UPDATE holding_offer SET state = 'accepted', ended_at = market_now(), fee_minor = 0, buyer_id = "
+         "(SELECT id FROM organisation WHERE kind = 'seller' LIMIT 1), entry_id = (SELECT id FROM entry LIMIT 1)"),
          "offer_buyer_allowed"),
         ("DELETE FROM holding_offer", ""),
     ],
@@ -326,7 +326,7 @@ def test_units_on_offer_cannot_leave_their_owner_behind_the_offers_back(world: W
 
     receivable = lives.funded(world)
     offered(world, receivable, 1_000_000, 1)
-    with pytest.raises(Exception, match="open_offers_are_held|does not hold"):
+    with pytest.raises(Exception, match="does not hold"):
         do(lambda tx: actions.transfer(tx, receivable, world.id("bob"), world.id("dave"), 0, 10))
 
 
