@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -29,12 +30,30 @@ def command() -> None:
 def read(paths: tuple[Path, ...], as_json: bool) -> None:
     """Read every file in PATHS; folders are walked for .xml and .pdf.
 
-    A file that cannot be read is a line too, with the reason. Exits 0 when every file could be looked at.
+    A document that is no invoice is a line too, with the reason. Exits 1 when a file could not be opened.
     """
-    files = [file for path in paths for file in _documents(path)]
-    with ThreadPoolExecutor(READERS) as readers:
-        for file, record in zip(files, readers.map(_record, files), strict=True):
+    failed = False
+    for file, record in _records(file for path in paths for file in _documents(path)):
+        if isinstance(record, OSError):
+            click.echo(f"{file}: {record.strerror}", err=True)
+            failed = True
+        else:
             click.echo(json.dumps(record, ensure_ascii=False) if as_json else _told(file, record))
+    if failed:
+        raise SystemExit(1)
+
+
+def _records(files: Iterable[Path]) -> Iterator[tuple[Path, dict[str, object] | OSError]]:
+    """Yield each file with what it says, in order; only a few are in memory at a time."""
+    waiting: deque[tuple[Path, Future[dict[str, object] | OSError]]] = deque()
+    with ThreadPoolExecutor(READERS) as readers:
+        for file in files:
+            waiting.append((file, readers.submit(_record, file)))
+            if len(waiting) > READERS:
+                first, found = waiting.popleft()
+                yield first, found.result()
+        for file, found in waiting:
+            yield file, found.result()
 
 
 def _documents(path: Path) -> Iterator[Path]:
@@ -50,7 +69,7 @@ def _documents(path: Path) -> Iterator[Path]:
             click.echo(f"{file}: not an .xml or .pdf document, left out", err=True)
 
 
-def _record(file: Path) -> dict[str, object]:
+def _record(file: Path) -> dict[str, object] | OSError:
     try:
         with file.open("rb") as handle:
             content = handle.read(UPLOAD_BYTES_MAX + 1)
@@ -67,8 +86,7 @@ def _record(file: Path) -> dict[str, object]:
             "faults": [_fault(problem) for problem in refused.problems],
         }
     except OSError as error:
-        click.echo(f"{file}: {error.strerror}", err=True)
-        raise SystemExit(1) from None
+        return error
     return {
         "file": str(file),
         "syntax": invoice.syntax,

@@ -215,8 +215,9 @@ def read_cii(root: etree._Element) -> Invoice:
     )
 
 
-def _iso(text: str | None) -> str | None:
-    if text and re.fullmatch(r"\d{8}", text, re.ASCII):
+def _iso(text: str | None, written: str | None = "102") -> str | None:
+    """Return a date of format 102 as yyyy-mm-dd; any other text, or one of another format, as it is."""
+    if text and written == "102" and re.fullmatch(r"\d{8}", text, re.ASCII):
         return f"{text[:4]}-{text[4:6]}-{text[6:]}"
     return text
 
@@ -297,8 +298,9 @@ def _vat_totals(reading: Reading, root: etree._Element, currency: str | None) ->
 def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:
     if node is None:
         return None
-    start = reading.text(node, "ram:StartDateTime/udt:DateTimeString")
-    return _iso(start), _iso(reading.text(node, "ram:EndDateTime/udt:DateTimeString"))
+    found = [reading.first(node, f"ram:{name}/udt:DateTimeString") for name in ("StartDateTime", "EndDateTime")]
+    start, end = (_iso(content(one), one.get("format")) if one is not None else None for one in found)
+    return start, end
 
 
 def _line(reading: Reading, node: etree._Element) -> Line:

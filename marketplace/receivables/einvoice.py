@@ -16,9 +16,11 @@ from marketplace.receivables.exact_numbers import day, money
 from marketplace.receivables.invoice_model import REPORTED, Invoice, ReadInvoice
 from marketplace.receivables.invoice_policy import document_kind, judge
 from marketplace.receivables.xml_guard import parse_guarded, refusal
-from marketplace.sandboxed import run_sandboxed
+from marketplace.sandboxed import Limits, run_sandboxed
 
 UPLOAD_BYTES_MAX = 50 * 1024 * 1024
+# Address space, of which the libraries take half. An honest PDF takes a third of a second.
+PDF_LIMITS = Limits(memory_bytes=448 * 1024 * 1024, cpu_seconds=2, wall_seconds=20)
 AMOUNTS = ("BT-112", "BT-113", "BT-115")
 
 
@@ -29,7 +31,8 @@ def read_einvoice(content: bytes, filename: str) -> ReadInvoice:
 
     Raises: InvalidInput when it cannot be read at all: too_large, empty, not_a_document, not_well_formed,
     forbidden_doctype, too_deep, too_many_elements, broken_pdf, encrypted_pdf, no_embedded_xml,
-    two_embedded_invoices, unusual_compression, too_costly, unknown_syntax (with the root's name as `syntax`).
+    embedded_order, two_embedded_invoices, too_many_attachments, unusual_compression, too_costly, unknown_syntax (with
+    the root's name as `syntax`).
     """
     if len(content) > UPLOAD_BYTES_MAX:
         raise refusal("too_large", N_("The file is larger than %(most)s MB."), {"most": UPLOAD_BYTES_MAX // 2**20})
@@ -37,7 +40,9 @@ def read_einvoice(content: bytes, filename: str) -> ReadInvoice:
         raise refusal("empty", N_("The file is empty."))
     embedded_name = None
     if b"%PDF-" in content[:1024]:
-        attached = run_sandboxed("marketplace.receivables.pdf_attachment", "attached_invoice", content)
+        attached = run_sandboxed(
+            "marketplace.receivables.pdf_attachment", "attached_invoice", content, limits=PDF_LIMITS
+        )
         embedded_name, content = str(attached["name"]), base64.b64decode(attached["xml"])
     elif not _looks_like_xml(content):
         raise refusal(
@@ -89,7 +94,7 @@ def _judged(invoice: Invoice, embedded_name: str | None, xml: bytes) -> ReadInvo
         purchase_order=terms.get("BT-13"),
         contract=terms.get("BT-12"),
         remittance=terms.get("BT-83"),
-        texts=invoice.notes,
+        texts=(*invoice.notes, *((terms["BT-20"],) if "BT-20" in terms else ())),
         accounts=invoice.accounts,
         preceding=invoice.preceding,
         issued_on=day(terms.get("BT-2")),

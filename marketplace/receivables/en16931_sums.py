@@ -44,7 +44,7 @@ def _no_numbers(invoice: Invoice) -> Iterator[Problem]:
     for row in invoice.vat_rows:
         texts += [("BT-116", row.basis), ("BT-117", row.tax), ("BT-119", row.rate)]
     for line in invoice.lines:
-        texts += [("BT-131", line.net), ("BT-146", line.price), ("BT-129", line.quantity), ("BT-149", line.price_base)]
+        texts += [("BT-131", line.net), ("BT-146", line.price)]
         texts += [("BT-136/BT-141", charge.amount) for charge in line.charges]
     texts += [("BT-92/BT-99", charge.amount) for charge in invoice.charges]
     for field, text in texts:

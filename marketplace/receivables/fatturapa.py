@@ -55,6 +55,8 @@ def read_fatturapa(root: etree._Element) -> Invoice:
             if (number := reading.text(node, "IdDocumento"))
         ),
         notes=reading.texts(body, f"{general}/Causale"),
+        texts=reading.texts(body, f"{general}/Causale") + reading.texts(body, f"{payment}/Beneficiario"),
+        due_dates=reading.texts(body, f"{payment}/DataScadenzaPagamento"),
         bodies=len(bodies),
     )
 

@@ -54,10 +54,12 @@ def doubts(invoice: Invoice) -> Iterator[tuple[str, str]]:
 
 def _speaks_of_assignment(texts: tuple[str, ...]) -> bool:
     """Say whether the free texts speak of an assignment, or are more than one reads to deny it."""
+    if sum(map(len, texts)) > TEXT_MAX:
+        return True
     said = "\n".join(
         "".join(c for c in text if unicodedata.category(c) not in INVISIBLE or c.isspace()) for text in texts
     )
-    return len(said) > TEXT_MAX or assignment_wording(said) is not None
+    return assignment_wording(said) is not None
 
 
 def _invisible(text: str) -> bool:

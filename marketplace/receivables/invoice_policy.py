@@ -125,10 +125,10 @@ def judge(invoice: Invoice) -> tuple[Listable, tuple[Reason, ...], tuple[str, ..
         reasons += _by_the_standard(invoice, content, form)
         if faults and not _rules_decide(invoice):
             notes.append("en16931_rules_do_not_decide_for_this_profile")
-        found = [Reason(code, "review", field) for code, field in doubts(invoice)]
-        if reasons:  # a person looks at it anyway, and finds these among the faults
-            faults += [Problem(doubt.field, doubt.code, words_for(doubt.code)) for doubt in found]
-        reasons = reasons or found
+    found = [Reason(code, "review", field) for code, field in doubts(invoice)]
+    if reasons:  # a person looks at it anyway, and finds these among the faults
+        faults += [Problem(doubt.field, doubt.code, words_for(doubt.code)) for doubt in found]
+    reasons = reasons or found
     distinct = tuple(sorted({reason.code: reason for reason in reasons}.values(), key=lambda reason: reason.code))
     verdicts = {reason.verdict for reason in distinct}
     verdict: Listable = "no" if "no" in verdicts else "review" if "review" in verdicts else "yes"

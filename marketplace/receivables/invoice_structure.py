@@ -26,11 +26,23 @@ SCHEMAS = {
 NOT_TO_SCHEMA = N_("The file does not follow its format's schema: see line %(line)s, %(element)s.")
 # Below a CII party several identifiers may stand; below a document only one.
 PARTY = "TradeParty"
+# What stands in or below these neither names the claim nor its amount: a repetition there is for a person.
+DETAILS = frozenset(
+    (
+        "InvoiceLine", "CreditNoteLine", "IncludedSupplyChainTradeLineItem", "PostalAddress", "PostalTradeAddress",
+        "Contact", "DefinedTradeContact", "Delivery", "ApplicableHeaderTradeDelivery", "OrderReference",
+        "AdditionalDocumentReference", "AdditionalReferencedDocument", "BuyerOrderReferencedDocument",
+        "ContractDocumentReference", "ContractReferencedDocument", "SellerOrderReferencedDocument", "EndpointID",
+        "URIUniversalCommunication", "ProfileID", "AccountingCost", "BusinessProcessSpecifiedDocumentContextParameter",
+        "ReceivableSpecifiedTradeAccountingAccount", "InvoicePeriod", "BillingSpecifiedPeriod", "IncludedNote",
+    )
+)  # fmt: skip
 VALIDATION = Lock()  # a schema keeps its last errors: one validation at a time may read them
 
 
 def structure_faults(root: etree._Element, syntax: str) -> Iterator[Problem]:
-    """Yield what stands more than once (rule "repeated") and where the file leaves its schema ("xml_schema")."""
+    """Yield what stands more than once (rule "repeated", among details "repeated_detail") and where the file
+    leaves its schema ("xml_schema")."""
     yield from _repeated(root)
     schema = _schema(syntax)
     with VALIDATION:
@@ -41,18 +53,23 @@ def structure_faults(root: etree._Element, syntax: str) -> Iterator[Problem]:
 
 
 def _repeated(root: etree._Element) -> Iterator[Problem]:
-    told, many = set(), codes_of("repeated") or frozenset()
-    for parent in root.iter("{*}*"):
+    many = codes_of("repeated") or frozenset()
+    told: set[tuple[str, str]] = set()
+    pending = [(root, False)]
+    while pending:
+        parent, detail = pending.pop()
         seen = set()
         for child in parent:
+            name = etree.QName(child).localname
+            aside = detail or name in DETAILS
+            pending.append((child, aside))
             if child.tag not in seen:
                 seen.add(child.tag)
-                continue
-            name = etree.QName(child).localname
-            if name in many or (name == "ID" and etree.QName(parent).localname.endswith(PARTY)) or name in told:
-                continue
-            told.add(name)
-            yield Problem(name, "repeated", REPEATED, {"element": name})
+            elif name not in many and not (name == "ID" and etree.QName(parent).localname.endswith(PARTY)):
+                rule = "repeated_detail" if aside else "repeated"
+                if (rule, name) not in told:
+                    told.add((rule, name))
+                    yield Problem(name, rule, REPEATED, {"element": name})
 
 
 @cache

@@ -293,11 +293,16 @@ def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
 
 
 def _document_codes(reading: Reading, root: etree._Element) -> None:
-    currencies = {content(root.find(f"cbc:{name}", NAMESPACES)) for name in ("DocumentCurrencyCode", "TaxCurrencyCode")}
+    own = {content(root.find(f"cbc:{name}", NAMESPACES)) for name in ("DocumentCurrencyCode", "TaxCurrencyCode")}
+    currencies: dict[str, str] = {}  # each currency met, and an element that is in it
     for element in root.iter(f"{{{NAMESPACES['cbc']}}}*"):
-        currency = element.get("currencyID")
-        if currency is not None and currency not in currencies:  # PEPPOL-EN16931-R051
-            name = etree.QName(element).localname
-            reading.faults.append(Problem(name, "other_currency", OTHER_CURRENCY, {"element": name}))
+        if not element.attrib:
+            continue
+        if (currency := element.get("currencyID")) is not None:
+            currencies.setdefault(currency, etree.QName(element).localname)
+        if mime := element.get("mimeCode"):
+            reading.code("BR-CL-24", "BT-125", mime)
+    for currency, name in currencies.items():
         reading.code("BR-CL-03", "currencyID", currency)
-        reading.code("BR-CL-24", "BT-125", element.get("mimeCode"))
+        if currency not in own:  # PEPPOL-EN16931-R051
+            reading.faults.append(Problem(name, "other_currency", OTHER_CURRENCY, {"element": name}))

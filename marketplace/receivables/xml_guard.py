@@ -13,7 +13,8 @@ from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 
 XML_BYTES_MAX = 10 * 1024 * 1024
-ELEMENTS_MAX = 200_000
+ELEMENTS_MAX = 100_000
+EQUALS_MAX = 500_000  # each attribute has one
 DEPTH_MAX = 64
 ATTRIBUTES_MAX = 200
 
@@ -48,7 +49,7 @@ def parse_guarded(content: bytes) -> etree._Element:
     """
     if len(content) > XML_BYTES_MAX:
         raise refusal("too_large", N_("The XML is larger than %(most)s MB."), {"most": XML_BYTES_MAX // 2**20})
-    if content.count(b"<") > 3 * ELEMENTS_MAX:
+    if content.count(b"<") > 3 * ELEMENTS_MAX or content.count(b"=") > EQUALS_MAX:
         raise refusal("too_many_elements", N_("The XML has more elements than an invoice can need."))
     text = _decoded(content)
     _refuse_doctype(text)
