@@ -10,9 +10,11 @@ from marketplace.receivables.fingerprint import identity
 from marketplace.receivables.near_match import Claim
 
 FIRST, DAYS = date(2024, 1, 1), 1_000
-GOODS = ("Castings", "Turbine seal rings", "Site cleaning", "Temporary staff, week", "Hosting", "Pallets, oak",
-         "Cold storage", "Freight Felixstowe to Leeds", "Audit of accounts", "Coffee, green", "Fasteners M8",
-         "Crane hire", "Print run", "Legal advice", "Steel coil", "Translation", "Catering", "Software licence")  # fmt: skip
+GOODS = (
+    "Castings", "Turbine seal rings", "Site cleaning", "Temporary staff, week", "Hosting", "Pallets, oak",
+    "Cold storage", "Freight Felixstowe to Leeds", "Audit of accounts", "Coffee, green", "Fasteners M8",
+    "Crane hire", "Print run", "Legal advice", "Steel coil", "Translation", "Catering", "Software licence",
+)  # fmt: skip
 FORMS = ("INV-{n:05d}", "{y}-{n:04d}", "{n}", "RE{y}{n:05d}", "TPC/{n}", "SI-{n:06d}", "{y}/{m:02d}/{n:03d}")
 SYLLABLES = [first + vowel for first in "BCDFGHJKLMNPRSTVWZ" for vowel in "AEIOU"]
 # Of ten invoices three are monthly bills over one amount, two bill an order in parts, the rest stand alone.

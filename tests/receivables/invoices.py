@@ -22,6 +22,7 @@ class Paper:
     goods: str = "Turbine seal ring"
     payee: str = ""
     iban: str = ""
+    note: str = ""
 
     def but(self, **changes: object) -> "Paper":
         """Return the same invoice with some things otherwise."""
@@ -38,14 +39,14 @@ def ubl(p: Paper) -> bytes:
     payee = f"<cac:PayeeParty><cac:PartyName><cbc:Name>{p.payee}</cbc:Name></cac:PartyName></cac:PayeeParty>"
     means = (f"<cac:PaymentMeans><cbc:PaymentMeansCode>30</cbc:PaymentMeansCode><cac:PayeeFinancialAccount>"
              f"<cbc:ID>{p.iban}</cbc:ID></cac:PayeeFinancialAccount></cac:PaymentMeans>")  # fmt: skip
-    amount = f"{p.pounds}.00"
+    amount, note = f"{p.pounds}.00", f"<cbc:Note>{p.note}</cbc:Note>"
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <Invoice xmlns="urn:oasis:names:specification:ubl:schema:xsd:Invoice-2"
  xmlns:cac="urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2"
  xmlns:cbc="urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2">
 <cbc:CustomizationID>urn:cen.eu:en16931:2017</cbc:CustomizationID>
 <cbc:ID>{p.number}</cbc:ID><cbc:IssueDate>{p.issued}</cbc:IssueDate><cbc:DueDate>{p.due}</cbc:DueDate>
-<cbc:InvoiceTypeCode>{p.type_code}</cbc:InvoiceTypeCode><cbc:DocumentCurrencyCode>{p.currency}</cbc:DocumentCurrencyCode>
+<cbc:InvoiceTypeCode>{p.type_code}</cbc:InvoiceTypeCode>{note if p.note else ""}<cbc:DocumentCurrencyCode>{p.currency}</cbc:DocumentCurrencyCode>
 <cac:OrderReference><cbc:ID>{p.order}</cbc:ID></cac:OrderReference>
 {_party("AccountingSupplierParty", p.seller, p.seller_id, "GB123456789")}
 {_party("AccountingCustomerParty", p.buyer, p.buyer_id, "")}

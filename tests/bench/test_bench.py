@@ -1,0 +1,30 @@
+"""The benchmarks run, at a small size, and say what they were asked to say."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from marketplace.cli import market
+from marketplace.commands.bench import names
+
+FIELDS = {"name", "value", "target", "ok", "runs", "parts", "machine"}
+
+
+def test_an_unknown_benchmark_is_refused_naming_those_there_are() -> None:
+    done = CliRunner().invoke(market, ["bench", "nothing"])
+    assert done.exit_code == 2
+    assert "duplicates" in done.output
+    assert "duplicates" in names()
+
+
+@pytest.mark.slow
+def test_look_ups_are_measured_and_use_the_index_alone() -> None:
+    done = CliRunner().invoke(market, ["bench", "duplicates", "--size", "60000", "--runs", "1", "--json"])
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert set(told) == FIELDS
+    assert (told["name"], told["target"], told["runs"]) == ("P14", 0.8, 1)
+    assert told["value"] > 0.1  # how fast it must be is asked at full size
+    assert told["parts"]["large"]["keys"] >= 60_000
+    assert told["parts"]["large"]["candidates_each"] < 40
+    assert done.exit_code == (0 if told["ok"] else 1)
