@@ -149,13 +149,15 @@ def parse_cells(cells: Mapping[str, str], currency: str | None = None) -> tuple[
             values[name] = _value(column, cell, code)
         except InvalidInput as refusal:
             problems += refusal.problems
-    try:
-        return load(FactsSchema, values), tuple(problems)
-    except InvalidInput as refusal:
-        problems += refusal.problems
-    wrong = {problem.field for problem in problems}
-    kept = {name: value for name, value in values.items() if name not in wrong}
-    return load(FactsSchema, kept), tuple(problems)
+    while True:  # characters are told before forms: what is wrong is taken out until the rest is right
+        try:
+            return load(FactsSchema, values), tuple(problems)
+        except InvalidInput as refusal:
+            wrong = {problem.field for problem in refusal.problems} & values.keys()
+            if not wrong:
+                raise
+            problems += refusal.problems
+            values = {name: value for name, value in values.items() if name not in wrong}
 
 
 def _value(column: str, cell: str, currency: str) -> Any:
