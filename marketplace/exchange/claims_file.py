@@ -112,8 +112,9 @@ def _check_signature(body: bytes, last: bytes, key: VerifierKey, issuer: str) ->
 def _entry(line: bytes, number: int) -> Entry:
     told = _object(line, number)
     claim, state, reason = told.get("claim"), told.get("state"), told.get("reason")
-    right = isinstance(claim, str) and HEX_CLAIM.fullmatch(claim) and state in STATES
-    if not right or (reason in REASONS) != (state == RELEASED) or told.keys() - {"claim", "state", "reason"}:
+    plain = isinstance(claim, str) and isinstance(state, str) and isinstance(reason, str | None)
+    right = plain and HEX_CLAIM.fullmatch(str(claim)) and state in STATES and (reason in REASONS) == (state == RELEASED)
+    if not right or told.keys() - {"claim", "state", "reason"}:
         raise bad(N_("Line %(line)s is not a claim with a known state."), number)
     return Entry(bytes.fromhex(str(claim)), str(state), reason)
 

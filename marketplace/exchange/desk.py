@@ -36,6 +36,19 @@ class Request:
     known: int
 
 
+@dataclass(frozen=True)
+class Question:
+    """One question of ours as the log has it: about one receivable, of a registry."""
+
+    at: datetime
+    receivable_id: UUID
+    source: str
+    operation: str
+    claims: int
+    state: str
+    contrary: bool
+
+
 def book(session: Session) -> BookRow | None:
     """Return what this database serves as a registry; None when it serves none."""
     return session.get(BookRow, True)
@@ -85,3 +98,23 @@ def _request(at: datetime, peer: str, told: dict[str, Any]) -> Request:
     count = len(told.get("claims") or []) or int(told.get("elements") or 0)
     known = sum(not answer.startswith("none") for answer in answers)
     return Request(at, peer, str(told.get("operation")), count, told.get("refused"), known)
+
+
+def asked(session: Session, limit: int = 100) -> list[Question]:
+    """Return what this market asked, newest first, from the audit trail."""
+    rows = session.execute(
+        text("""
+            SELECT at, subject_id, convert_from(body, 'UTF8')::jsonb -> 'after' AS told
+            FROM event WHERE verb = 'record_exchange_answer' ORDER BY at DESC LIMIT :limit"""),
+        {"limit": limit},
+    )
+    return [_question(row.at, row.subject_id, row.told) for row in rows if row.told["answers"]]
+
+
+def _question(at: datetime, receivable_id: UUID, told: dict[str, Any]) -> Question:
+    answers = told["answers"]
+    operations = " ".join(sorted({answer["operation"] for answer in answers}))
+    contrary = any(answer["known"] and not answer["yours"] for answer in answers)
+    states = [answer["state"] for answer in answers]
+    worst = next(state for state in ("financed", "registered", "none") if state in states)
+    return Question(at, receivable_id, str(told["source"]), operations, len(answers), worst, contrary)

@@ -65,6 +65,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Defaults"), ("operator.defaults",)),
         Item(N_("Queue"), ("operator.queue",)),
         Item(N_("Duplicates"), ("operator.duplicates", "operator.duplicate")),
+        Item(N_("Exchange"), ("operator.exchange",)),
         Item(N_("Suspense"), ("operator.suspense",)),
         Item(N_("Reconciliation"), ("operator.reconciliation",)),
         Item(N_("Ratings"), ("operator.ratings",)),
@@ -78,6 +79,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Outcomes"), ("regulator.outcomes",)),
         Item(N_("Defaults"), ("regulator.defaults",)),
         Item(N_("Replay"), ("regulator.replay", "regulator.award")),
+        Item(N_("Exchange"), ("regulator.exchange",)),
         Item(N_("My look-ups"), ("regulator.look_ups", "regulator.lookups")),
     ),
 }

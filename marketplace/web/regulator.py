@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from flask import Blueprint, current_app, g, redirect, render_template, request, send_file, url_for
+from flask import current_app, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
@@ -21,42 +21,25 @@ from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.reports import supervision
 from marketplace.reports.look_ups import (
-    LookUp,
     OrderBundleSchema,
     ReplayAuction,
     export_bundle,
-    look_up,
     replay_auction,
 )  # fmt: skip
 from marketplace.schemas import load
 from marketplace.trading import queries as trading
+from marketplace.web import regulator_exchange
 from marketplace.web import regulator_words as words
 from marketplace.web.downloads import csv_file
 from marketplace.web.forms import day_of, say
 from marketplace.web.frame import server_now
-from marketplace.web.session import require_actor, signed_in
+from marketplace.web.regulator_door import PAGE_ROWS, blueprint, for_regulators, looked
+from marketplace.web.session import require_actor
 
-blueprint = Blueprint("regulator", __name__, url_prefix="/regulator")
-for_regulators = signed_in(Role.REGULATOR)
+__all__ = ["blueprint", "regulator_exchange"]
 
 FORMAT = Path(__file__).resolve().parents[2] / "docs" / "audit-format.md"
-PAGE_ROWS = 50
 CSV_ROWS = 10_000
-
-
-@blueprint.before_request
-def in_utc() -> None:
-    """Regulators read UTC."""
-    g.zone = "UTC"
-
-
-def looked(
-    page: str, kind: str | None = None, subject: UUID | None = None, filters: Mapping[str, str] | None = None
-) -> None:
-    """Record that this page was opened. Without a subject it is about the regulator's own organisation."""
-    actor = require_actor()
-    about = subject or actor.organisation_id or actor.request_id
-    perform(look_up, LookUp(page, kind or "organisation", about, filters or {}), actor)
 
 
 @blueprint.get("/")

@@ -23,6 +23,7 @@ PAGES = {
     "outcomes": N_("Opened the outcome statement"),
     "defaults": N_("Opened the default table"),
     "look_ups": N_("Opened the list of look-ups"),
+    "exchange": N_("Opened the list of questions about claims"),
     "export": N_("Exported a bundle at the console"),
 }
 VERBS = {"export_bundle": N_("Ordered a bundle"), "replay_auction": N_("Computed an award again")}

@@ -35,6 +35,7 @@ def upgrade() -> None:
     _files()
     _peers()
     _held()
+    _log()
     wall_functions()
 
 
@@ -223,6 +224,12 @@ def _peers() -> None:
             CONSTRAINT pk_registry_nonce PRIMARY KEY (key_id, nonce))""")
     run("CREATE INDEX ix_registry_nonce_at ON registry_nonce (at)")
     grant("registry_nonce", worker="SELECT, INSERT, DELETE")
+
+
+def _log() -> None:
+    """Let the pages that show who asked find the newest questions at once."""
+    run("CREATE INDEX ix_event_exchange ON event (verb, at) "
+        "WHERE verb IN ('record_exchange_answer', 'answer_peer')")  # fmt: skip
 
 
 def _held() -> None:
