@@ -17,8 +17,10 @@ from math import floor, log
 from marketplace.receivables.matching.claim import Claim
 from marketplace.receivables.matching.party import anchors
 
-WINDOW_DAYS = 32
+WINDOW_DAYS, SEASON_DAYS = 32, 128
+CORE_SIGNS_MIN = 4  # numbers shorter than this are used by everybody
 SUM_STEP = log(1.04)  # two overlapping grids: sums up to two percent apart always share a cell
+ROUND_MINOR = 1_000  # many bills of a large debtor come to the same round sum
 PENNIES = 16  # likewise two grids: sums up to eight minor units apart
 LINES_MAX, REFERENCES_MAX = 2, 2
 ORDER_SIGNS_MIN, SIGNS_MIN = 4, 4
@@ -43,7 +45,7 @@ def share_a_key(one: Claim, other: Claim) -> bool:
 def _keys(claim: Claim) -> Iterator[Key]:
     sellers = anchors(claim.seller_group or claim.seller, claim.seller_who, claim.seller_name)
     debtors = anchors(claim.debtor_group or claim.debtor, claim.debtor_who, claim.debtor_name)
-    issued = list(_months(claim.issued_on))
+    issued = _windows(claim.issued_on, WINDOW_DAYS)
     yield from _by_order(claim, sellers, debtors[-1:], issued)
     yield from _by_number(claim, sellers, debtors[-1:], issued)
     yield from _by_sum(claim, sellers, debtors, issued)
@@ -54,25 +56,28 @@ def _by_order(claim: Claim, sellers: list[str], debtors: list[str], months: list
     goods = claim.goods
     for order in {goods.order, *sorted(goods.references, key=_longest)[:REFERENCES_MAX]}:
         if len(order) >= ORDER_SIGNS_MIN:
-            for seller in sellers:
-                yield "order-seller", f"{order}|{seller}"
-            for debtor in debtors:
-                for month in months:
+            for season in _windows(claim.issued_on, SEASON_DAYS) or [""]:
+                for seller in sellers:
+                    yield "order-seller", f"{order}|{seller}|{season}"
+            for month in months or [""]:
+                for debtor in debtors:
                     yield "order-debtor", f"{order}|{debtor}|{month}"
 
 
 def _by_number(claim: Claim, sellers: list[str], debtors: list[str], months: list[str]) -> Iterator[Key]:
-    number = claim.read
+    number, issued = claim.read, [str(claim.issued_on)] if claim.issued_on else []
     for core in number.cores:
         for seller in sellers:
             yield "number-seller", f"{core}|{seller}"
         for debtor in debtors:
-            for month in months:
-                yield "number-debtor", f"{core}|{debtor}|{month}"
-        if claim.issued_on:
-            yield "number-day", f"{core}|{claim.issued_on}"
-        for value in claim.sums[:2]:
-            yield "number-sum", f"{core}|{value}"
+            for days in months if len(core) >= CORE_SIGNS_MIN else issued:
+                yield "number-debtor", f"{core}|{debtor}|{days}"
+        if len(core) > CORE_SIGNS_MIN:
+            for day in issued:
+                yield "number-day", f"{core}|{day}"
+        if not _round(claim):
+            for value in claim.sums[:2]:
+                yield "number-sum", f"{core}|{value}"
     if len(number.alike) >= SIGNS_MIN:
         signs = "".join(sorted(number.alike.replace("0", "")))
         for seller in sellers:
@@ -80,21 +85,23 @@ def _by_number(claim: Claim, sellers: list[str], debtors: list[str], months: lis
 
 
 def _by_sum(claim: Claim, sellers: list[str], debtors: list[str], issued: list[str]) -> Iterator[Key]:
-    due = list(_months(claim.due_on))
+    due = [str(claim.due_on)] if _round(claim) and claim.due_on else _windows(claim.due_on, WINDOW_DAYS)
     for value in claim.sums:
         cell = log(value) / SUM_STEP
         for seller in sellers[-1:]:
             for near in (f"a{floor(cell)}", f"b{floor(cell + 0.5)}"):
                 for month in issued:
                     yield "sum-seller", f"{near}|{seller}|{month}"
-        for debtor in debtors:
-            for month in due:
-                yield "sum-debtor", f"{value}|{debtor}|{month}"
+        for days in due:
+            for debtor in debtors:
+                yield "sum-debtor", f"{value}|{debtor}|{days}"
     for value in {part for face in claim.sums[:1] for part in (face, face // 2)}:
+        months = issued if _round(claim) else [""]
         for near in (f"a{value // PENNIES}", f"b{(value + PENNIES // 2) // PENNIES}"):
-            for seller in sellers[-1:]:
-                for debtor in debtors[-1:]:
-                    yield "sum-parties", f"{near}|{seller}|{debtor}"
+            for month in months:
+                for seller in sellers[-1:]:
+                    for debtor in debtors[-1:]:
+                        yield "sum-parties", f"{near}|{seller}|{debtor}|{month}"
 
 
 def _by_goods(claim: Claim, sellers: list[str], debtors: list[str], months: list[str]) -> Iterator[Key]:
@@ -108,12 +115,18 @@ def _by_goods(claim: Claim, sellers: list[str], debtors: list[str], months: list
                     yield "line-parties", f"{root}|{seller}|{debtor}|{month}"
 
 
+def _round(claim: Claim) -> bool:
+    """Say whether any sum is round: then so are, before tax or after, the others, and many claims come to them."""
+    return any(value % ROUND_MINOR == 0 for value in claim.sums)
+
+
 def _longest(text: str) -> tuple[int, str]:
     return -len(text), text
 
 
-def _months(day: date | None) -> Iterator[str]:
-    if day:
-        ordinal = day.toordinal()
-        yield f"a{ordinal // WINDOW_DAYS}"
-        yield f"b{(ordinal + WINDOW_DAYS // 2) // WINDOW_DAYS}"
+def _windows(day: date | None, days: int) -> list[str]:
+    """Return the two windows of so many days that a day lies in; half a window apart, so that near days share one."""
+    if day is None:
+        return []
+    ordinal = day.toordinal()
+    return [f"a{days}.{ordinal // days}", f"b{days}.{(ordinal + days // 2) // days}"]

@@ -27,6 +27,7 @@ SUMS = frozenset(("same_amount", "amount_closest", "half_amount"))
 OTHER_GOODS = frozenset(("other_lines", "lines_differ", "lines_merged"))
 SAID_APART = frozenset(("other_period", "other_part", "part_of_other", "other_document"))
 EXCUSES = frozenset(("other_lines", "other_order", "other_particulars", "other_contract", "other_place"))
+CREDIT_NOTE, NAMES_OTHER = -110, frozenset(("number_mentioned", "says_again"))
 SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
 CORROBORATES = frozenset(
@@ -50,6 +51,8 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     findings += _document(new, old, how, parties)
     findings += [*about_sums(new, old, not codes.isdisjoint(EXPLAINS)), *goods]
     findings += about_dates(new, old, parties is Kinship.SAME)
+    if CREDIT_NOTE in (finding.weight for finding in findings):  # it names the invoice that it takes back
+        findings = [replace(found, weight=0) if found.code in NAMES_OTHER else found for found in findings]
     if parties is Kinship.SAME and _one_number(new, old, how, findings):
         return NearMatch("same", max(_score(findings), HOLD_AT), tuple(findings))
     in_spite = _in_spite(new, old, findings) if parties >= Kinship.KIN else 0
@@ -140,7 +143,7 @@ def _document(new: Claim, old: Claim, how: str, parties: Kinship) -> Iterator[Fi
     said: dict[str, object] = {"new": new.document_type, "old": old.document_type}
     if mine != theirs:
         credit = "credit" in (mine, theirs)
-        weight = -60 if credit and not again else -20
+        weight = CREDIT_NOTE if credit else -20
         yield Finding("other_document", weight, N_("Another kind of document, %(new)s and %(old)s."), said)
         again = again and not credit
     if again and (mine != theirs or new.money != old.money):

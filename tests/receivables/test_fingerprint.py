@@ -25,7 +25,6 @@ from marketplace.receivables.fingerprint import (
     same_party,
 )
 from marketplace.receivables.invoice_model import Party, ReadInvoice
-from marketplace.receivables.near_match import Claim, compare, nearest
 
 PEPPER = b"a pepper of the tests"
 
@@ -62,6 +61,19 @@ PEPPER = b"a pepper of the tests"
 )
 def test_a_number_is_reduced_to_what_it_says(text: str, canonical: str) -> None:
     assert canonical_number(text) == canonical
+
+
+def test_a_separator_stays_where_the_figures_could_be_cut_elsewhere() -> None:
+    """1-11 may be January's eleventh and 11-1 November's first; 2026-0042 can be read in one way only."""
+    for three in (("1-11", "11-1", "111"), ("2026/1/11", "2026/11/1", "2026111"), ("3-45", "34-5", "345")):
+        assert len({canonical_number(text) for text in three}) == 3
+    for one, dropped in (("2026-42", "202642"), ("INV 20261001/5", "202610015"), ("7-0042", "70042"), ("A-17", "A17")):
+        assert canonical_number(one) == canonical_number(dropped)
+    assert canonical_number("1-11") == canonical_number("1/11") == canonical_number("No. 1 11")
+
+
+def test_what_prints_nothing_says_nothing() -> None:
+    assert canonical_number("IN\u200bV-\u00ad42") == canonical_number("I N V 42") == canonical_number("42")
 
 
 @pytest.mark.parametrize(
@@ -124,6 +136,26 @@ def test_a_party_is_known_by_number_registration_or_name() -> None:
     assert same_party(by_vat, by_name)
     assert not same_party(by_vat, identity(None, None, "Au bon moulin", "BE"))
     assert not same_party(by_vat, identity(None, "FR22888888888", "Au bon moulin", "FR"))
+
+
+def test_companies_of_one_vat_group_are_two_parties() -> None:
+    one, other = (identity(legal, "GB123456789", name, None) for legal, name in (("01111111", "A"), ("02222222", "B")))
+    assert not same_party(one, other)
+    assert same_party(one, identity("1111111", "GB 999 9999 73", "A", None))  # the registration decides
+    assert same_party(one, identity(None, "123456789", "Quite another name", None))  # else the VAT number
+
+
+@pytest.mark.parametrize(
+    ("legal", "vat", "other_legal", "other_vat"),
+    [("01234567", None, "GB 1234567", None), (None, "EL123456789", None, "123456789"),
+     ("552 100 554", None, "55210055400013", None),
+     (None, "CHE-123.456.789 MWST", None, "CHE123456789"), (None, "NO 999999999 MVA", "999 999 999", None),
+     ("B78861986", None, None, "ESB78861986"), (None, "GB123456789001", None, "GB123456789")],
+)  # fmt: skip
+def test_a_number_is_a_number_however_it_is_written(
+    legal: str | None, vat: str | None, other_legal: str | None, other_vat: str | None
+) -> None:
+    assert same_party(identity(legal, vat, "One", None), identity(other_legal, other_vat, "Another", None))
 
 
 def test_legal_forms_are_spelt_in_many_ways() -> None:
@@ -211,49 +243,3 @@ def test_our_own_documents_have_one_key_in_three_forms() -> None:
         book = PartyBook()
         keys = {key_in(book, read_einvoice(invoice(spec, form), "x")) for form in ("ubl", "cii", "facturx")}
         assert len(keys) == 1
-
-
-# -- near matches -------------------------------------------------------------------------------------------------
-
-OLD = Claim(
-    "s",
-    "d",
-    "INV-20418",
-    "380",
-    "GBP",
-    4_860_000,
-    date(2026, 10, 1),
-    date(2026, 11, 30),
-    "PO77",
-    (("Cartons", 4_860_000),),
-)
-
-
-def changed(**changes: object) -> Claim:
-    from dataclasses import replace
-
-    return replace(OLD, **changes)  # type: ignore[arg-type]
-
-
-def test_the_same_number_is_the_same_claim_whatever_the_amount() -> None:
-    assert compare(changed(number="inv 20418", amount_minor=4_860_001), OLD).verdict == "same"
-
-
-@pytest.mark.parametrize("number", ["INV-2O418", "INV-20481", "INV-20418A", "INV-204I8", "INV-Z0418"])
-def test_a_number_that_reads_alike_is_held(number: str) -> None:
-    assert compare(changed(number=number), OLD).verdict == "hold"
-
-
-def test_the_monthly_bill_of_the_same_amount_is_honest() -> None:
-    later = changed(number="INV-20551", issued_on=date(2026, 11, 1), due_on=date(2026, 12, 31), purchase_order="PO81")
-    assert compare(later, OLD).verdict == "apart"
-
-
-def test_the_same_number_of_another_seller_is_honest() -> None:
-    other = changed(seller="t", amount_minor=912_000, purchase_order=None, lines=(), issued_on=date(2026, 8, 2))
-    assert compare(other, OLD).verdict == "apart"
-
-
-def test_the_nearest_comes_first() -> None:
-    found = nearest(changed(number="INV-2O418"), [changed(debtor="e", number="X"), OLD])
-    assert [index for index, _ in found] == [1]

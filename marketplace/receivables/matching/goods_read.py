@@ -80,13 +80,14 @@ class GoodsRead:
 
     @lazily
     def references(self) -> frozenset[str]:
-        """Numbers that notes and lines mention: an order or an earlier invoice may hide there."""
-        found = REFERENCE.findall(f"{self.notes} {self.text}")
-        return frozenset(bare(word) for before, number in found for word in (number, before + number))
+        """Numbers that the notes mention: an order or an earlier invoice may hide there."""
+        return _references(self.notes)
 
     def mentions(self, reference: str) -> bool:
         """Say whether notes or lines mention a bare reference of four signs or more."""
-        return len(reference) >= REFERENCE_SIGNS_MIN and reference in self.references
+        if len(reference) < REFERENCE_SIGNS_MIN:
+            return False
+        return reference in self.references or reference in _references(self.text)
 
     def may_mention(self, end: str) -> bool:
         """Say whether what a reference ends on stands anywhere in notes or lines: most papers mention nothing."""
@@ -106,6 +107,11 @@ class GoodsRead:
     def figures(self) -> frozenset[str]:
         """The figures in the words of the lines: measures, types and drawings survive a rewording."""
         return frozenset(FIGURE.findall(self.text))
+
+
+def _references(text: str) -> frozenset[str]:
+    found = REFERENCE.findall(text) if text else ()
+    return frozenset(bare(word) for before, number in found for word in (number, before + number))
 
 
 @lru_cache(maxsize=65_536)

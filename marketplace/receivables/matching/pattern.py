@@ -11,7 +11,7 @@ from marketplace.receivables.matching.particulars import told_apart
 MONTH_SLACK_DAYS = 3
 WEEK_DAYS = 7
 WORDS = {
-    "period": ("other_period", -40, N_("They say that they are for different periods.")),
+    "period": ("other_period", -60, N_("They say that they are for different periods.")),
     "position": ("other_part", -60, N_("They say that they are different parts or instalments.")),
     "label": ("other_particulars", -40, N_("They name different sites, deliveries or the like.")),
 }
