@@ -61,14 +61,18 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def doors() -> Iterator[Blueprint]:
-    """Yield every blueprint that a module of `web` or `api` holds, once."""
+    """Yield every blueprint that a module of `web` or `api` holds, once: when all modules have hung their pages on it."""
+    modules = [
+        importlib.import_module(found.name)
+        for package in (web, api)
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
     seen: set[int] = set()
-    for package in (web, api):
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            for thing in vars(importlib.import_module(found.name)).values():
-                if isinstance(thing, Blueprint) and id(thing) not in seen:
-                    seen.add(id(thing))
-                    yield thing
+    for module in modules:
+        for thing in vars(module).values():
+            if isinstance(thing, Blueprint) and id(thing) not in seen:
+                seen.add(id(thing))
+                yield thing
 
 
 def _say_no(app: Flask) -> None:
