@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def doors() -> Iterator[Blueprint]:
-    """Yield every blueprint that a module of `web` or `api` holds, once: when all modules have hung their pages on it."""
+    """Yield every blueprint of `web` and `api` once, when all their modules have hung their pages on it."""
     modules = [
         importlib.import_module(found.name)
         for package in (web, api)
