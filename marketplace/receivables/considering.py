@@ -14,7 +14,7 @@ from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.parties.queries import Organisation
 from marketplace.parties.schemas import plain_number
-from marketplace.receivables import duplicates, queries, rules
+from marketplace.receivables import debtor_queries, duplicates, queries, rules
 from marketplace.receivables.duplicates import Match, Subject
 from marketplace.receivables.facts import InvoiceFacts, differences
 from marketplace.receivables.plain import plain_day
@@ -117,7 +117,13 @@ def party(found: Organisation) -> rules.Party:
 
 
 def can_come_back(session: Session, found: queries.Receivable) -> bool:
-    """Say whether a receivable left the market unsold in a way that lets its seller bring it back."""
+    """Say whether a receivable left the market unsold in a way that lets its seller bring it back.
+
+    After a credit note it cannot: its face, which never changes, is not owed any more. The rest of the debt is for an
+    invoice of its own.
+    """
+    if debtor_queries.credited_minor(session, found.id):
+        return False
     if found.state == ReceivableState.REJECTED:
         return title.left_because(session, found.id) == CURABLE
     return found.state in (ReceivableState.WITHDRAWN, ReceivableState.EXPIRED)

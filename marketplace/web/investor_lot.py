@@ -42,7 +42,8 @@ from marketplace.web.investor_door import (
 from marketplace.web.session import require_actor, signed_in
 
 FIELDS = {"rate_bps": "rate", "cash_minor": "cash", "min_fill_minor": "least"}
-DOCUMENTS = {"invoice": N_("Invoice"), "supporting": N_("Supporting document"), "notice": N_("Notice of assignment")}
+DOCUMENTS = {"invoice": N_("Invoice"), "supporting": N_("Supporting document"), "notice": N_("Notice of assignment"),
+             "credit_note": N_("Credit note")}  # fmt: skip
 CLOSED = ("closed_failed", "awaiting_seller", "accepted", "held", "refused", "settled")
 
 

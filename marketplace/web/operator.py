@@ -36,7 +36,7 @@ from marketplace.title import queries as title
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import cancel_lot
 from marketplace.trading.schemas import CancelLotSchema
-from marketplace.web import operator_duplicates, operator_exchange, operator_people, operator_ratings
+from marketplace.web import operator_debtors, operator_duplicates, operator_exchange, operator_people, operator_ratings
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.navigation import count_with
@@ -44,7 +44,15 @@ from marketplace.web.operator_door import CAUSE_WORDS, JOB_NAMES, blueprint, onl
 from marketplace.web.operator_door import today as business_day
 from marketplace.web.session import require_actor
 
-__all__ = ["JOB_NAMES", "blueprint", "operator_duplicates", "operator_exchange", "operator_people", "operator_ratings"]
+__all__ = [
+    "JOB_NAMES",
+    "blueprint",
+    "operator_debtors",
+    "operator_duplicates",
+    "operator_exchange",
+    "operator_people",
+    "operator_ratings",
+]
 
 count_with("operator.queue", operations.reviews_open)
 count_with("operator.jobs", operations.failures_open)

@@ -26,6 +26,7 @@ from marketplace.receivables.schemas import (
 from marketplace.reports import seller as reports
 from marketplace.schemas import load
 from marketplace.web.forms import bps_of_percent, minor_of, reasons, say, status_of
+from marketplace.web.seller_credit_notes import offer
 from marketplace.web.seller_door import blueprint, for_sellers, policy, seller, today
 
 COUNTRIES = (("GB", N_("United Kingdom")), ("IE", N_("Ireland")), ("HK", N_("Hong Kong")), ("US", N_("United States")),
@@ -73,9 +74,13 @@ def draft_receivable() -> ResponseReturnValue:
     if chosen is None or not chosen.filename:
         words = N_("Choose an XML or PDF file first.")
         return _choose(InvalidInput("no_file", words, problems=[Problem("document", "no_file", words)])), 422
+    content = chosen.stream.read()
     try:
-        made = perform(actions.draft_receivable, DraftReceivable(chosen.filename, chosen.stream.read()), actor)
+        made = perform(actions.draft_receivable, DraftReceivable(chosen.filename, content), actor)
     except MarketplaceError as error:
+        lowers = any(problem.rule == "credit_note" for problem in error.problems)
+        if lowers and (way := offer(chosen.filename, content)):
+            return way
         page = render_template("seller/refused.html", error=error, problems=reasons(error), filename=chosen.filename)
         return page, status_of(error)
     return redirect(url_for("seller.draft", draft_id=made["draft_id"]), 303)

@@ -1,0 +1,29 @@
+"""What credit notes did to a receivable, for whoever may see it: one line each. Read only."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from marketplace.receivables import debtor_queries
+from marketplace.receivables.debtor_queries import Dilution
+from marketplace.servicing.diluting import Effect, effects
+
+
+@dataclass(frozen=True)
+class Line:
+    """A credit note and, once the receivable was sold, what it took and from whom."""
+
+    note: Dilution
+    effect: Effect | None
+
+    @property
+    def open_minor(self) -> int:
+        """What the seller has still to make good."""
+        return self.effect.open_minor if self.effect else 0
+
+
+def dilutions(session: Session, receivable_id: UUID) -> list[Line]:
+    """Return a receivable's credit notes, oldest first."""
+    known = effects(session, receivable_id)
+    return [Line(one, known.get(one.id)) for one in debtor_queries.dilutions(session, receivable_id)]
