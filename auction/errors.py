@@ -28,5 +28,9 @@ class BookInvalid(AuctionError):
         super().__init__(f"{first.path}: {first.rule}{more}")
 
 
+class TooLarge(AuctionError):
+    """An amount or a sum may not fit in 64 bits: the fast engine leaves the book to the plain one."""
+
+
 class TranscriptUnreadable(AuctionError):
     """The bytes are not a transcript of this engine: not JSON, a repeated key, an unknown rule version."""

@@ -1,0 +1,95 @@
+"""Share a whole number over an array of weights, as `auction/allocation.py` does, in 64-bit integers.
+
+A product that might not fit is worked out by long division, some bits at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from auction.errors import TooLarge
+
+Numbers = npt.NDArray[np.int64]
+
+WORD = 63
+BUCKET_BITS = 16
+PIECE = 1 << 15  # bids worked on at a time: what lies between two steps stays in the processor's cache
+
+
+def pieces(count: int) -> Iterator[slice]:
+    """Cut `count` places into slices that fit the processor's cache."""
+    return (slice(start, start + PIECE) for start in range(0, count, PIECE))
+
+
+def share_columns(total: int, weights: Numbers, seq: Numbers) -> Numbers:
+    """Share `total` by weight; the parts sum to it exactly. Largest remainder, ties to the lower seq.
+
+    Weights are positive, and `total` is not above their sum.
+
+    Raises: TooLarge when the weights' sum leaves no bit to spare.
+    """
+    if not len(weights):
+        return np.zeros(0, np.int64)
+    whole = int(weights.sum())
+    parts, remainders = quotas(total, weights, whole)
+    give_rest(total, parts, remainders, seq)
+    return parts
+
+
+def quotas(total: int, weights: Numbers, whole: int) -> tuple[Numbers, Numbers]:
+    """Return ⌊total · weight / whole⌋ and the remainders; `total` and every weight are at most `whole`.
+
+    Raises: TooLarge.
+    """
+    if total * int(weights.max()) < 1 << WORD:
+        parts, remainders = np.empty_like(weights), np.empty_like(weights)
+        for piece in pieces(len(weights)):
+            products = weights[piece] * total
+            parts[piece] = quotients = products // whole
+            quotients *= whole
+            np.subtract(products, quotients, out=remainders[piece])
+        return parts, remainders
+    bits = WORD - 1 - whole.bit_length()  # so that (whole − 1 + weight) · 2^bits stays below 2^63
+    if bits < 1:
+        raise TooLarge("the cash at the stop-out leaves no bit to spare")
+    parts = np.zeros_like(weights)
+    remainders = np.zeros_like(weights)
+    for low in range((total.bit_length() + bits - 1) // bits * bits - bits, -1, -bits):
+        digit = total >> low & ((1 << bits) - 1)
+        remainders = (remainders << bits) + weights * digit
+        step = remainders // whole
+        remainders -= step * whole
+        parts = (parts << bits) + step
+    return parts, remainders
+
+
+def give_rest(total: int, parts: Numbers, remainders: Numbers, seq: Numbers) -> None:
+    """Give, in place, one unit each to the largest remainders until the parts sum to `total`; ties to the lower seq."""
+    count = total - int(parts.sum())
+    if not count:
+        return
+    bits = min(len(parts).bit_length() + 1, BUCKET_BITS)
+    buckets = remainders >> max(int(remainders.max()).bit_length() - bits, 0)
+    above = np.cumsum(np.bincount(buckets)[::-1])  # how many lie in the top bucket, in the top two …
+    steps = int(np.searchsorted(above, count))
+    edge = len(above) - 1 - steps
+    if steps:
+        np.add(parts, buckets > edge, out=parts)
+        count -= int(above[steps - 1])
+    open_ = np.flatnonzero(buckets == edge)
+    parts[open_[_largest(count, remainders[open_], seq[open_])]] += 1
+
+
+def _largest(count: int, remainders: Numbers, seq: Numbers) -> Numbers:
+    """Return the places of the `count` largest remainders; among equal ones, those of the lowest seq."""
+    if count == len(remainders):
+        return np.arange(count)
+    least = int(np.partition(remainders, -count)[-count])
+    above = np.flatnonzero(remainders > least)
+    equal = np.flatnonzero(remainders == least)
+    count -= len(above)
+    last = int(np.partition(seq[equal], count - 1)[count - 1])
+    return np.concatenate((above, equal[seq[equal] <= last]))
