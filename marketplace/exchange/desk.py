@@ -106,9 +106,10 @@ def asked(session: Session, limit: int = 100) -> list[Question]:
         text("""
             SELECT at, subject_id, convert_from(body, 'UTF8')::jsonb -> 'after' AS told
             FROM event WHERE verb = 'record_exchange_answer' ORDER BY at DESC LIMIT :limit"""),
-        {"limit": limit},
+        {"limit": 3 * limit},  # a receivable that is held leaves a second and a third event beside its answer
     )
-    return [_question(row.at, row.subject_id, row.told) for row in rows if row.told["answers"]]
+    found = [_question(row.at, row.subject_id, row.told) for row in rows if (row.told or {}).get("answers")]
+    return found[:limit]
 
 
 def _question(at: datetime, receivable_id: UUID, told: dict[str, Any]) -> Question:
