@@ -27,12 +27,26 @@ ENCODINGS = {
     "iso-8859-1": "latin-1",
     "iso-8859-15": "iso8859-15",
     "windows-1252": "cp1252",
-    "utf-16": "utf-16",
-    "utf-16le": "utf-16-le",
-    "utf-16be": "utf-16-be",
 }
-DECLARATION = re.compile(r"<\?xml\s[^>]{0,200}\?>")
-DECLARED = re.compile(r"""encoding\s*=\s*["']([^"']{1,40})["']""")
+# How a file in UTF-8 or UTF-16 begins, with a byte order mark or without: stronger than what it declares.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    b"<\x00": "utf-16-le",
+    b"\x00<": "utf-16-be",
+}
+# Source: XML 1.0 (fifth edition) §2.8, production 23; white space bounded.
+BLANK = r"[ \t\r\n]{1,20}"
+EQUALS = r"[ \t\r\n]{0,20}=[ \t\r\n]{0,20}"
+ENCODING = r"[A-Za-z][\w.-]{0,40}"
+DECLARATION = re.compile(
+    rf"""<\?xml{BLANK}version{EQUALS}(?:"1\.[0-9]+"|'1\.[0-9]+')"""
+    rf"""(?:{BLANK}encoding{EQUALS}(?:"({ENCODING})"|'({ENCODING})'))?"""
+    rf"""(?:{BLANK}standalone{EQUALS}(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\r\n]{{0,20}}\?>""",
+    re.ASCII,
+)
+DECLARED = re.compile(r"<\?xml[ \t\r\n]")
 PROLOG_STEP = re.compile(r"\s+|<\?.*?\?>|<!--.*?-->", re.DOTALL)
 
 
@@ -88,16 +102,11 @@ def not_well_formed(line: int | None) -> InvalidInput:
 def _decoded(content: bytes) -> str:
     """Decode by byte order mark, then by declaration, then as UTF-8; return text without declaration or
     mark."""
-    encoding = "utf-8"
-    if content.startswith(codecs.BOM_UTF8):
-        content = content[3:]
-    elif content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    if encoding == "utf-8":
-        declaration = DECLARATION.match(content[:300].decode("latin-1"))
-        declared = DECLARED.search(declaration[0]) if declaration else None
-        name = declared[1].lower() if declared else "utf-8"
-        if name not in ENCODINGS or name.startswith("utf-16"):
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
+    if encoding is None:
+        declaration = DECLARATION.match(content[:500].decode("latin-1"))
+        name = (declaration[1] or declaration[2] or "utf-8").lower() if declaration else "utf-8"
+        if name not in ENCODINGS:
             raise not_well_formed(1)
         encoding = ENCODINGS[name]
     try:
@@ -105,7 +114,14 @@ def _decoded(content: bytes) -> str:
     except UnicodeError:
         raise not_well_formed(None) from None
     text = text.removeprefix("\ufeff")
-    return DECLARATION.sub("", text, count=1) if text.startswith("<?xml") else text
+    if "\x00" in text:
+        raise not_well_formed(None)
+    if not DECLARED.match(text):
+        return text
+    declaration = DECLARATION.match(text)
+    if declaration is None:
+        raise not_well_formed(1)
+    return "\n" * declaration[0].count("\n") + text[declaration.end() :]
 
 
 def _refuse_doctype(text: str) -> None:

@@ -1,6 +1,7 @@
 """Reading e-invoices: what the 174 published files say, and that nothing is let through that should not be."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -65,6 +66,30 @@ class TestPublishedFiles:
 
     def test_every_reason_is_given_and_no_other(self, published: Any) -> None:
         assert {n: found[3] for n, e, found in published if sorted(found[3]) != own_reasons(n, e)} == {}
+
+
+RULE = re.compile(r"(BR|UBL|CII)-[A-Z0-9-]+")
+
+
+@pytest.mark.slow
+def test_the_rules_found_broken_are_those_the_official_artefacts_find(shared: Path) -> None:
+    folder = shared / "einvoices"
+    expected = json.loads((folder / "expected.json").read_text("utf-8"))["files"]
+    agreed, differing = 0, {}
+    for name, entry in expected.items():
+        official, profile = entry["en16931_fatal"], (entry["fields"]["BT-24"] or "").rpartition(":")[2]
+        if official is None or profile == "minimum":
+            continue  # nothing the artefacts read, or a profile with no place for what they ask for
+        try:
+            found = read_einvoice((folder / name).read_bytes(), name).faults
+        except InvalidInput:
+            continue  # two invoices in one PDF: the artefacts were given one of them
+        ours = {fault.rule for fault in found if RULE.fullmatch(fault.rule)}
+        agreed += len(ours & set(official))
+        if ours != set(official):
+            differing[name] = sorted(ours ^ set(official))
+    assert differing == {}
+    assert agreed >= 50
 
 
 def read_published(shared: Path, name: str) -> ReadInvoice:

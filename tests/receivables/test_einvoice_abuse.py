@@ -121,6 +121,55 @@ def test_only_the_standards_names_are_opened(name: str) -> None:
     assert refused(pdf_with((name, CII))) == "no_embedded_xml"
 
 
+def test_an_order_in_a_pdf_is_called_one() -> None:
+    assert refused(pdf_with(("order-x.xml", CII))) == "embedded_order"
+
+
+def changed(content: bytes, change: Any) -> bytes:
+    pdf = pikepdf.open(io.BytesIO(content))
+    change(pdf)
+    out = io.BytesIO()
+    pdf.save(out)
+    return out.getvalue()
+
+
+def only_associated(pdf: Any) -> None:
+    pdf.Root.AF = pikepdf.Array([pdf.attachments["factur-x.xml"].obj])
+    del pdf.Root.Names
+
+
+def another_in_a_note(pdf: Any) -> None:
+    other = pikepdf.AttachedFileSpec(pdf, CII.replace(b"380", b"386"), filename="factur-x.xml").obj
+    note = pikepdf.Dictionary(Type=pikepdf.Name.Annot, Subtype=pikepdf.Name.FileAttachment, FS=other, Rect=[0, 0, 1, 1])
+    pdf.pages[0].obj.Annots = pikepdf.Array([pdf.make_indirect(note)])
+
+
+def another_under_uf(pdf: Any) -> None:
+    pdf.attachments["factur-x.xml"].obj["/EF"]["/UF"] = pdf.make_stream(CII.replace(b"380", b"386"))
+
+
+def test_an_invoice_is_found_wherever_a_pdf_can_hold_one() -> None:
+    whole = pdf_with(("factur-x.xml", CII))
+    assert read_einvoice(changed(whole, only_associated), "x.pdf").fields["BT-1"] == SPEC.number
+    for change in (another_in_a_note, another_under_uf):
+        assert refused(changed(whole, change)) == "two_embedded_invoices"
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_utf_16_is_read_with_and_without_its_mark(codec: str) -> None:
+    text = UBL.decode().replace("UTF-8", "UTF-16") if "16" in codec else UBL.decode()
+    assert read_xml(text.encode(codec)).terms["BT-1"] == SPEC.number
+    with pytest.raises(InvalidInput) as caught:
+        read_xml(text.replace("?>", '?><!DOCTYPE a [<!ENTITY b "c">]>', 1).encode(codec))
+    assert caught.value.code == "forbidden_doctype"
+
+
+@pytest.mark.parametrize("declared", ["version='1.x'", "version='1.0' encoding='utf-8", "encoding='utf-8'"])
+def test_a_declaration_other_readers_stumble_over_is_refused(declared: str) -> None:
+    rest = UBL.partition(b"?>")[2]
+    assert refused(f"<?xml {declared}?>".encode() + rest) == "not_well_formed"
+
+
 def test_an_encrypted_pdf_is_refused() -> None:
     assert refused(pdf_with(("factur-x.xml", CII), password="secret")) == "encrypted_pdf"
 

@@ -31,6 +31,14 @@ def test_a_folder_gives_a_line_a_document_and_names_what_it_left_out(tmp_path: P
     assert "notes.txt" in result.stderr
 
 
+def test_what_cannot_be_opened_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_bytes(invoice(SPEC, "ubl"))
+    result = CliRunner().invoke(command, ["read", "/proc/self/mem", str(tmp_path / "a.xml"), "--json"])
+    assert result.exit_code == 1
+    assert [json.loads(line)["listable"] for line in result.stdout.splitlines()] == ["yes"]
+    assert "/proc/self/mem" in result.stderr
+
+
 def test_people_are_told_in_words(tmp_path: Path) -> None:
     file = tmp_path / "a.xml"
     file.write_bytes(invoice(SPEC, "ubl").replace(b">380<", b">393<"))
