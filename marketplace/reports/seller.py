@@ -28,7 +28,7 @@ from marketplace.servicing.waterfall import Step
 from marketplace.trading import queries as trading
 from marketplace.trading.queries import Lot
 
-CASH_CODES = ("seller_advance", "advance_in_transit", "seller_residual", "residual_in_transit")
+CASH_CODES = ("seller_advance", "advance_in_transit", "seller_residual", "residual_in_transit", "seller_cash")
 UNFINISHED = ("held_for_review", "awaiting_confirmation", "confirmed", "rated", "on_auction", "awarded", "funded")
 
 

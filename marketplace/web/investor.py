@@ -1,6 +1,6 @@
-"""What an investor may open: the market and its lots, the portfolio, cash and the statement."""
+"""What an investor may open: the market and its lots, the portfolio, holdings and offers of them, cash and the statement."""
 
-from marketplace.web import investor_lot, investor_market, investor_money
+from marketplace.web import investor_holding, investor_lot, investor_market, investor_money
 from marketplace.web.investor_door import blueprint
 
-__all__ = ["blueprint", "investor_lot", "investor_market", "investor_money"]
+__all__ = ["blueprint", "investor_holding", "investor_lot", "investor_market", "investor_money"]

@@ -45,6 +45,7 @@ KINDS = {
     "withdrawal_requested": N_("Taken out"),
     "withdrawal_returned": N_("Came back: the bank did not take it"),
     "buy_back": N_("Bought back by the seller"),
+    "transfer_holding": N_("A holding changed hands"),
 }
 
 

@@ -70,6 +70,8 @@ JOB_WORDS = {
     "ask_after_silence": N_("Ask the provider what it did not say"),
     "apply_payments": N_("Share out debtors’ payments"),
     "age_receivables": N_("Take the steps of collection"),
+    "demand_buy_backs": N_("Ask sellers to buy back what debtors rightly dispute"),
+    "expire_offers": N_("End offers whose time is over"),
     "sequence_events": N_("Put audit events in order"),
     "build_bundles": N_("Build audit bundles"),
     "verify_invariants": N_("Check the books"),

@@ -63,6 +63,18 @@ LOOKS: dict[str, dict[str, tuple[str, str]]] = {
         "bought_back": ("good", N_("Bought back")),
         "written_off": ("bad", N_("Written off")),
     },
+    "offer": {
+        "open": ("live", N_("On offer")),
+        "accepted": ("good", N_("Sold")),
+        "withdrawn": ("wait", N_("Taken back")),
+        "expired": ("wait", N_("Ran out")),
+        "void": ("hold", N_("Overtaken")),
+    },
+    "buy_back": {
+        "asked": ("warn", N_("Asked")),
+        "paid": ("good", N_("Paid")),
+        "withdrawn": ("wait", N_("No longer asked")),
+    },
     "review": {
         "open": ("hold", N_("Open")),
         "proposed": ("info", N_("Proposed, awaits a second person")),

@@ -45,8 +45,8 @@ BY_KEY = ("api", "v1")
 OF_SELLERS = {"receivable_id", "draft_id", "document_id", "lot_id", "bulk_id"}
 OF_INVESTORS = {"bid_id", "funding_id"}
 
-# What a lot has only once it is awarded.
-LATER = {"investor.transcript"}
+# What there is only once a lot is awarded, or a receivable funded.
+LATER = {"investor.transcript", "seller.buy_back"}
 
 REFUSED = {400, 403, 404, 409, 415, 422}
 

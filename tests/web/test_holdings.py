@@ -1,0 +1,266 @@
+"""Holdings that change hands, as people see it: offering, buying, buying back, the chain of title."""
+
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from werkzeug.serving import make_server
+
+from marketplace.db import db
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel.actors import Actor
+from marketplace.parties.actions import register_user
+from marketplace.parties.schemas import RegisterUser
+from marketplace.perform import perform
+from marketplace.servicing import queries
+from marketplace.servicing.demands import demand_buy_back
+from marketplace.servicing.offers import offer_holding
+from marketplace.servicing.schemas import DemandBuyBack, OfferHolding
+from tests import lives
+from tests.people import PASSWORD, register
+from tests.servicing.test_buy_back import price, put_in
+from tests.trading.world import World
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+LONG = "The Honourable Company of Very Long Winded Aerospace Subassemblies and Precision Fasteners (Northern) plc"
+
+
+@pytest.fixture
+def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
+    """A market with a funded receivable's people, each of whom can sign in."""
+    with app.app_context():
+        made = World(postgres, database)
+        for who in ("alice", "bob", "carol", "dave", "olga"):
+            perform(register_user, RegisterUser(made.id(who), f"{who}@example.com", who.title(), PASSWORD),
+                    Actor.system("tests"))  # fmt: skip
+        yield made
+
+
+def visit(app: Flask, who: str) -> FlaskClient:
+    client = app.test_client()
+    answer = client.post("/sign-in", data={"email": f"{who}@example.com", "password": PASSWORD})
+    assert answer.status_code == 303
+    return client
+
+
+def on_offer(world: World, receivable: UUID, minor: int = 800_000) -> UUID:
+    return UUID(str(perform(offer_holding, OfferHolding(receivable, 1_000_000, minor, 300), world.bob)["offer_id"]))
+
+
+def test_a_holding_shows_what_an_offer_would_mean_before_it_is_made(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    bob = visit(app, "bob")
+    page = bob.get(f"/investor/holdings/{receivable}")
+    assert page.status_code == 200
+    assert "Still to come" in page.text
+    form = {"units": "10,000.00", "price": "8,000.00", "hours": "72", "step": "show"}
+    shown = bob.post(f"/investor/holdings/{receivable}/offers", data=form)
+    assert shown.status_code == 200
+    assert "Offer it at £8,000.00" in shown.text
+    assert queries.offers_of(db.session(), receivable) == []
+    done = bob.post(f"/investor/holdings/{receivable}/offers", data=form | {"step": "offer"})
+    assert done.status_code == 303
+    db.session.rollback()
+    assert [one.units for one in queries.offers_of(db.session(), receivable)] == [1_000_000]
+    assert "On offer" in bob.get(f"/investor/holdings/{receivable}").text
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"units": "lots", "price": "1"}, "Enter an amount like"),
+        ({"units": "10,000.01", "price": "1"}, "whole number of steps"),
+        ({"units": "10,000", "price": "99,000"}, "can still bring"),
+        ({"units": "10,000", "price": "1", "hours": "2"}, "from 5 to 336 hours"),
+        ({"units": "10,000", "price": "1", "hours": "soon"}, "Not a valid integer"),
+        ({}, "Enter an amount like"),
+    ],
+)
+def test_what_cannot_be_offered_is_answered_beside_its_field(
+    app: Flask, world: World, form: dict[str, str], words: str
+) -> None:
+    receivable = lives.funded(world)
+    answer = visit(app, "bob").post(f"/investor/holdings/{receivable}/offers", data=form | {"step": "offer"})
+    assert answer.status_code in (400, 422)
+    assert words in answer.text
+    db.session.rollback()
+    assert queries.offers_of(db.session(), receivable) == []
+
+
+def test_an_offer_is_found_filtered_and_bought(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    offer = on_offer(world, receivable)
+    world.fund("carol", 800_000)
+    carol = visit(app, "carol")
+    assert "DB-26-" in carol.get("/investor/offers").text
+    for nothing in ("?yield=9000", "?days=1", "?grade=A%2B", "?currency=EUR"):
+        assert "Nothing fits" in carol.get(f"/investor/offers{nothing}").text, nothing
+    for sort in ("price", "-yield", "days", "grade", "debtor", "-closes", "nonsense"):
+        assert carol.get(f"/investor/offers?sort={sort}").status_code == 200
+    assert "Buy for £8,000.00" in carol.get(f"/investor/offers/{offer}").text
+    done = carol.post(f"/investor/offers/{offer}/accept", data={"price_minor": "800000"})
+    assert done.status_code == 303, done.text
+    assert "A holding changed hands" in carol.get(f"/investor/holdings/{receivable}").text
+    assert carol.get("/investor/statement").status_code == 200
+    again = carol.post(f"/investor/offers/{offer}/accept", data={"price_minor": "800000"})
+    assert again.status_code == 409
+    assert visit(app, "dave").get(f"/investor/offers/{offer}").status_code == 404
+
+
+def test_a_late_one_is_flagged_and_needs_a_tick(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    lives.on_day(world, receivable, 6)
+    offer = on_offer(world, receivable)
+    world.fund("carol", 800_000)
+    carol = visit(app, "carol")
+    assert "Overdue" in carol.get("/investor/offers").text
+    assert "Nothing fits" in carol.get("/investor/offers?sound=1").text
+    refused = carol.post(f"/investor/offers/{offer}/accept", data={"price_minor": "800000"})
+    assert refused.status_code == 422
+    assert "Tick that you have read" in refused.text
+    done = carol.post(f"/investor/offers/{offer}/accept", data={"price_minor": "800000", "acknowledged": "1"})
+    assert done.status_code == 303
+
+
+def test_a_stranger_sees_no_holding_and_no_title(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    dave = visit(app, "dave")
+    for address in (f"holdings/{receivable}", f"holdings/{receivable}/title", f"offers/{receivable}"):
+        assert dave.get(f"/investor/{address}").status_code == 404
+    assert dave.post(f"/investor/holdings/{receivable}/offers", data={"units": "1", "price": "1"}).status_code == 404
+
+
+def test_the_empty_list_of_offers_says_so(app: Flask, world: World) -> None:
+    assert "Nothing is on offer" in visit(app, "bob").get("/investor/offers").text
+
+
+def test_the_chain_of_title_is_shown_to_holders_operators_and_regulators(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    rex = register(app, "regulator_rex")["regulator_rex"]
+    bob, olga, regulator = visit(app, "bob"), visit(app, "olga"), app.test_client()
+    regulator.post("/sign-in", data={"email": rex.email, "password": PASSWORD})
+    for client, address in (
+        (bob, f"/investor/holdings/{receivable}/title"), (olga, f"/operator/receivables/{receivable}/title"),
+        (regulator, f"/regulator/receivables/{receivable}/title"),
+    ):  # fmt: skip
+        page = client.get(address)
+        assert page.status_code == 200, address
+        assert "Assigned by the auction" in page.text
+        before = client.get(f"{address}?at=2020-01-01T00:00")
+        assert "nobody owned it" in before.text
+        assert client.get(f"{address}?at=nonsense").status_code == 200
+    with db.engine.connect() as connection:
+        looked = connection.execute(
+            text("SELECT count(*) FROM event WHERE verb = 'look_up' AND subject_kind = 'title'")
+        )
+        assert looked.scalar_one() == 6
+
+
+def test_a_seller_sees_the_price_puts_money_in_and_buys_back(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    alice = visit(app, "alice")
+    assert "Nothing is asked of you" in alice.get("/seller/requests").text
+    perform(demand_buy_back, DemandBuyBack(receivable, "warranty", "It was pledged to a bank."), world.olga)
+    assert "It was pledged to a bank." in alice.get("/seller/requests").text
+    wanted = price(world, receivable)
+    page = alice.get(f"/seller/invoices/{receivable}/buy-back")
+    assert f"{wanted / 100:,.2f}" in page.text.replace("</span>", "").replace('<span class="dec">', "")
+    asked = alice.post(f"/seller/invoices/{receivable}/buy-back/money", data={"amount": "100.00"})
+    assert asked.status_code == 303
+    early = alice.post(f"/seller/invoices/{receivable}/buy-back", data={"price_minor": str(wanted)})
+    assert early.status_code == 422
+    put_in(world, wanted + 700)
+    stale = alice.post(f"/seller/invoices/{receivable}/buy-back", data={"price_minor": str(wanted - 1)})
+    assert stale.status_code == 422
+    assert alice.post(f"/seller/invoices/{receivable}/buy-back", data={"price_minor": "x"}).status_code == 400
+    done = alice.post(f"/seller/invoices/{receivable}/buy-back", data={"price_minor": str(wanted)})
+    assert done.status_code == 303
+    after = alice.get(f"/seller/invoices/{receivable}/buy-back").text
+    assert "Bought back for" in after
+    assert "Send it to my bank" in after
+    assert lives.collection(receivable).state == "bought_back"
+    for page_of, address in (("alice", "/seller/"), ("bob", "/investor/portfolio?show=ended")):
+        assert visit(app, page_of).get(address, follow_redirects=True).status_code == 200
+
+
+def test_an_operator_asks_and_asks_no_longer(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    olga = visit(app, "olga")
+    assert "No buy-back yet" in olga.get("/operator/buy-backs").text
+    with db.engine.connect() as connection:
+        ref = connection.execute(text("SELECT ref FROM receivable WHERE id = :id"), {"id": receivable}).scalar_one()
+    assert olga.post("/operator/buy-backs", data={"ref": "DB-0", "reason": "warranty"}).status_code == 400
+    assert olga.post("/operator/buy-backs", data={"ref": ref, "reason": "whim"}).status_code == 400
+    done = olga.post("/operator/buy-backs", data={"ref": ref, "reason": "warranty", "note": "It was pledged before."})
+    assert done.status_code == 303
+    assert "It was pledged before." in olga.get("/operator/buy-backs").text
+    db.session.rollback()
+    asked = queries.buy_back_of(db.session(), receivable)
+    assert asked is not None
+    assert olga.post(f"/operator/buy-backs/{asked.id}/withdraw", data={"reason": "short"}).status_code == 400
+    assert (
+        olga.post(f"/operator/buy-backs/{asked.id}/withdraw", data={"reason": "The pledge was lifted."}).status_code
+        == 303
+    )  # noqa: E501
+
+
+# -- in a browser -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_pages_hold_at_both_widths(app: Flask, world: World, browser: Any, width: int) -> None:
+    import os
+
+    receivable = lives.funded(world)
+    with world.superuser() as owner:
+        owner.execute("UPDATE organisation SET legal_name = %s WHERE id = %s", (LONG, world.id("kestrel")))
+    lives.on_day(world, receivable, 18)
+    lives.age(receivable)
+    offer = on_offer(world, receivable)
+    world.fund("carol", 900_000)
+    carol = visit(app, "carol")
+    second = UUID(str(perform(offer_holding, OfferHolding(receivable, 500_000, 400_000, 300), world.bob)["offer_id"]))
+    assert (
+        carol.post(f"/investor/offers/{second}/accept", data={"price_minor": "400000", "acknowledged": "1"}).status_code
+        == 303
+    )  # noqa: E501
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    base, photos = f"http://127.0.0.1:{server.server_port}", os.environ.get("DUEBILL_PHOTOS")
+    pages = {
+        "bob": [f"/investor/holdings/{receivable}", f"/investor/holdings/{receivable}/title", "/investor/portfolio"],
+        "carol": ["/investor/offers", f"/investor/offers/{offer}"],
+        "alice": ["/seller/requests", f"/seller/invoices/{receivable}/buy-back"],
+        "olga": ["/operator/buy-backs", f"/operator/receivables/{receivable}/title"],
+    }
+    try:
+        for who, addresses in pages.items():
+            seen = browser.new_context(viewport={"width": width, "height": 900}, locale="en-GB")
+            page = seen.new_page()
+            page.goto(f"{base}/sign-in")
+            page.fill("input[name=email]", f"{who}@example.com")
+            page.fill("input[name=password]", PASSWORD)
+            page.get_by_role("button", name="Sign in", exact=True).click()
+            for address in addresses:
+                page.goto(base + address)
+                found = Axe().run(page, options=RULES).response["violations"]
+                if photos:
+                    name = address.replace(str(receivable), "R").replace(str(offer), "O").strip("/").replace("/", "-")
+                    page.screenshot(path=f"{photos}/{name}-{width}.png", full_page=True)
+                assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], address
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+                    f"{address} scrolls sideways"
+                )
+            seen.close()
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
