@@ -177,12 +177,17 @@ def files(session: Session, limit: int = 20) -> list[FileRow]:
     return list(session.execute(select(FileRow).order_by(FileRow.at.desc()).limit(limit)).scalars())
 
 
-def answers(session: Session, limit: int = 50, only_contrary: bool = False) -> list[AnswerRow]:
-    """Return what was answered, newest first."""
-    query = select(AnswerRow).order_by(AnswerRow.at.desc()).limit(limit)
-    if only_contrary:
-        query = query.where(AnswerRow.known, ~AnswerRow.yours)
-    return list(session.execute(query).scalars())
+def contradictions(session: Session, limit: int = 20) -> list[AnswerRow]:
+    """Return what others claim, newest first: for each receivable and source the gravest of its claims' answers."""
+    rows = session.execute(
+        select(AnswerRow).where(AnswerRow.known, ~AnswerRow.yours).order_by(AnswerRow.at.desc()).limit(4 * limit)
+    ).scalars()
+    found: dict[tuple[UUID, str], AnswerRow] = {}
+    for row in rows:
+        before = found.get((row.receivable_id, row.source))
+        if before is None or (row.state == "financed") > (before.state == "financed"):
+            found[row.receivable_id, row.source] = row
+    return list(found.values())[:limit]
 
 
 def counts(session: Session) -> dict[str, int]:

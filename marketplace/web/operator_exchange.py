@@ -57,9 +57,9 @@ SOURCE_REGISTRY = N_("the registry")
 def exchange() -> ResponseReturnValue:
     """How claims stand with other markets."""
     session, chosen = db.session(), queries.settings()
-    against = queries.answers(session, ROWS, only_contrary=True)
+    against = queries.contradictions(session, ROWS)
     waiting, lapsing = queries.waiting(session, ROWS), queries.lapsing(session, ROWS)
-    ids = [one.receivable_id for one in (*against, *waiting, *lapsing)]
+    ids = [one.receivable_id for one in against] + [one.receivable_id for one in waiting + lapsing]
     known = receivables.receivables(session, ids)
     return render_template(
         "operator/exchange.html",
