@@ -53,24 +53,35 @@ def upload(
     The same files sent again go on where they broke off; what is listed already is told and not doubled.
     """
     files = [(name, path) for one in paths for name, path in _documents(one)]
+    begin = BeginBulkUpload(
+        tuple(Announced(file_name(name), *_hashed(path)) for name, path in files),
+        Terms(deal_type=deal_type, recourse=recourse), debtor_email, list_as_read,
+    )  # fmt: skip
     with create_app().app_context():
-        actor = _person(seller)
-        announced = tuple(Announced(file_name(name), *_hashed(path)) for name, path in files)
-        terms = Terms(deal_type=deal_type, recourse=recourse)
-        made = perform(bulk.begin_bulk_upload, BeginBulkUpload(announced, terms, debtor_email, list_as_read), actor)
-        upload_id, missing = UUID(made["upload_id"]), set(made["missing"])
-        progress(f"{len(files)} files, {len(missing)} pieces to send{', going on' if made['resumed'] else ''}")
-        for piece in (piece for _, path in files for piece in _cut(path)):
-            key = Announced.of("", piece).pieces[0]
-            if key in missing:
-                missing.discard(key)
-                perform(bulk.keep_bulk_pieces, KeepBulkPieces(upload_id, (piece,)), actor)
-        perform(bulk.seal_bulk_upload, OfBulkUpload(upload_id), actor)
-        run_in_full(upload_id, _told)
-        session = db.session()
-        for note in bulk_queries.upload(session, upload_id).notes:
-            progress(note.said())
-        emit([_record(row) for row in bulk_queries.rows(session, upload_id)], as_json, COLUMNS)
+        try:
+            upload_id = _sent(begin, [path for _, path in files], _person(seller))
+            run_in_full(upload_id, _told)
+            session = db.session()
+            for note in bulk_queries.upload(session, upload_id).notes:
+                progress(note.said())
+            emit([_record(row) for row in bulk_queries.rows(session, upload_id)], as_json, COLUMNS)
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+
+
+def _sent(begin: BeginBulkUpload, paths: list[Path], actor: Actor) -> UUID:
+    """Announce the files, send what is missing of them, and seal the upload."""
+    made = perform(bulk.begin_bulk_upload, begin, actor)
+    upload_id, missing = UUID(made["upload_id"]), set(made["missing"])
+    progress(f"{len(paths)} files, {len(missing)} pieces to send{', going on' if made['resumed'] else ''}")
+    for piece in (piece for path in paths for piece in _cut(path)):
+        key = Announced.of("", piece).pieces[0]
+        if key in missing:
+            missing.discard(key)
+            perform(bulk.keep_bulk_pieces, KeepBulkPieces(upload_id, (piece,)), actor)
+    perform(bulk.seal_bulk_upload, OfBulkUpload(upload_id), actor)
+    return upload_id
 
 
 def _documents(path: Path) -> Iterator[tuple[str, Path]]:
@@ -90,7 +101,8 @@ def _cut(path: Path) -> Iterator[bytes]:
 
 
 def _hashed(path: Path) -> tuple[int, tuple[str, ...]]:
-    size, hashes = 0, []
+    size = 0
+    hashes: list[str] = []
     for piece in _cut(path):
         size += len(piece)
         hashes += Announced.of("", piece).pieces

@@ -279,7 +279,8 @@ def _policy() -> Policy:
 def run_in_full(upload_id: UUID, tell: Callable[[Session, UUID], None] | None = None) -> None:
     """Work an upload off to where it waits for the seller or is over, telling how far it is after each slice."""
     while True:
-        work_off(upload_id, 1.0)
+        if not work_off(upload_id, 1.0):
+            time.sleep(0.1)  # somebody else works on it
         session = db.session()
         session.rollback()
         if tell is not None:

@@ -1,18 +1,24 @@
 """Bulk uploads: sent in any order, unpacked once, each row by itself, nothing doubled whatever happens."""
 
+import os
+from collections.abc import Callable
 from datetime import date
 from uuid import UUID
 
 import pytest
-from flask import Flask
-from sqlalchemy import text
+from flask import Flask, current_app
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from marketplace.db import db
+from marketplace.kernel.actors import Actor
 from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, RuleBroken
+from marketplace.parties.actions import suspend_user
+from marketplace.parties.schemas import SuspendUser
 from marketplace.perform import perform
-from marketplace.receivables import bulk, bulk_queries
+from marketplace.receivables import actions, bulk, bulk_queries
 from marketplace.receivables.bulk_csv import parse_cells
+from marketplace.receivables.bulk_noting import unpack_bulk_upload
 from marketplace.receivables.bulk_schemas import (
     Announced,
     BeginBulkUpload,
@@ -22,8 +28,9 @@ from marketplace.receivables.bulk_schemas import (
     ListBulkRows,
     OfBulkUpload,
 )
+from marketplace.receivables.bulk_unpacking import unpack
 from marketplace.receivables.bulk_work import run_in_full, to_work, work_off
-from marketplace.receivables.schemas import Terms
+from marketplace.receivables.schemas import ListReceivable, Terms
 from tests.receivables.bulks import (
     begin,
     counts,
@@ -40,10 +47,12 @@ from tests.receivables.bulks import (
 )
 from tests.receivables.conftest import People
 from tests.receivables.invoices import Paper, cii, ubl
+from tests.receivables.papers import plain_pdf
+from tests.support import SYSTEM
 
 
 @pytest.fixture
-def alice(people: People, context: Flask):  # type: ignore[no-untyped-def]
+def alice(people: People, context: Flask) -> Actor:
     return people["seller_alice"].actor
 
 
@@ -52,7 +61,7 @@ def scalar(statement: str) -> int:
         return int(connection.execute(text(statement)).scalar_one())
 
 
-def test_a_zip_is_read_previewed_and_listed_row_by_row(alice, today: date) -> None:  # type: ignore[no-untyped-def]
+def test_a_zip_is_read_previewed_and_listed_row_by_row(alice: Actor, today: date) -> None:
     files = files_of(papers(12, today))
     files["credit.xml"] = ubl(papers(1, today, 50)[0].but(type_code="381"))
     files["notes.txt"] = b"please see attached"
@@ -73,7 +82,7 @@ def test_a_zip_is_read_previewed_and_listed_row_by_row(alice, today: date) -> No
     assert all(row.ref and row.ref.startswith("DB-") for row in rows(upload_id) if row.state == "listed")
 
 
-def test_sent_again_nothing_is_doubled_and_each_row_names_its_listing(alice, today: date) -> None:  # type: ignore[no-untyped-def]
+def test_sent_again_nothing_is_doubled_and_each_row_names_its_listing(alice: Actor, today: date) -> None:
     files = {"june.zip": zipped(files_of(papers(8, today)))}
     first = worked(alice, files, list_as_read=True)
     assert state(first) == "done"
@@ -85,7 +94,7 @@ def test_sent_again_nothing_is_doubled_and_each_row_names_its_listing(alice, tod
     assert scalar("SELECT count(*) FROM receivable") == 8
 
 
-def test_one_invoice_in_two_files_is_one_listing(alice, today: date) -> None:  # type: ignore[no-untyped-def]
+def test_one_invoice_in_two_files_is_one_listing(alice: Actor, today: date) -> None:
     one = papers(1, today)[0]
     upload_id = worked(alice, {"a.xml": ubl(one), "b.xml": cii(one), "c.xml": ubl(one.but(number="tpc 31000"))},
                        list_as_read=True)  # fmt: skip
@@ -93,7 +102,7 @@ def test_one_invoice_in_two_files_is_one_listing(alice, today: date) -> None:  #
     assert counts(upload_id) == {"listed": 1, "known": 2}
 
 
-def test_an_interrupted_upload_goes_on_with_what_is_missing(alice, today: date) -> None:  # type: ignore[no-untyped-def]
+def test_an_interrupted_upload_goes_on_with_what_is_missing(alice: Actor, today: date) -> None:
     files = files_of(papers(6, today))
     begun = begin(alice, files)
     upload_id = UUID(begun["upload_id"])
@@ -113,16 +122,14 @@ def test_an_interrupted_upload_goes_on_with_what_is_missing(alice, today: date) 
     assert scalar("SELECT count(*) FROM bulk_upload") == 1
 
 
-def test_a_file_of_several_pieces_is_put_together_again(alice, today: date) -> None:  # type: ignore[no-untyped-def]
-    import os
-
+def test_a_file_of_several_pieces_is_put_together_again(alice: Actor, today: date) -> None:
     files = {**files_of(papers(3, today)), "noise.bin": os.urandom(9_000_000)}
     upload_id = worked(alice, {"large.zip": zipped(files)})
     assert scalar("SELECT count(*) FROM bulk_piece") == 3
     assert counts(upload_id) == {"ready": 3, "refused": 1}
 
 
-def test_what_nobody_announced_is_not_kept_and_what_is_announced_wrongly_is_refused(alice) -> None:  # type: ignore[no-untyped-def]
+def test_what_nobody_announced_is_not_kept_and_what_is_announced_wrongly_is_refused(alice: Actor) -> None:
     upload_id = UUID(begin(alice, {"a.xml": b"<a/>"})["upload_id"])
     with pytest.raises(InvalidInput, match="unknown_piece"):
         perform(bulk.keep_bulk_pieces, KeepBulkPieces(upload_id, (b"<b/>",)), alice)
@@ -140,7 +147,7 @@ def test_what_nobody_announced_is_not_kept_and_what_is_announced_wrongly_is_refu
         begin(alice, {"b.xml": b"<b/>"}, terms=Terms(deal_type="outright", recourse="full"))
 
 
-def test_another_seller_finds_nothing(alice, people: People, today: date) -> None:  # type: ignore[no-untyped-def]
+def test_another_seller_finds_nothing(alice: Actor, people: People, today: date) -> None:
     mallory = people["stranger_mallory"].actor
     files = files_of(papers(2, today))
     receiving, upload_id = UUID(begin(alice, {"x.xml": b"<x/>"})["upload_id"]), worked(alice, files)
@@ -160,8 +167,7 @@ def test_another_seller_finds_nothing(alice, people: People, today: date) -> Non
     assert counts(refused) == {"refused": 2}, "the seller on the invoice is somebody else"
 
 
-def test_a_csv_alone_is_typed_and_held_for_a_look(alice, today: date) -> None:  # type: ignore[no-untyped-def]
-    due = today.replace(year=today.year + 1) if today.month < 3 else today
+def test_a_csv_alone_is_typed_and_held_for_a_look(alice: Actor, today: date) -> None:
     sheet = (
         "number;currency;issued_on;due_on;amount_due;total;debtor_name;debtor_legal_id;debtor_country;colour\r\n"
         f"K-1;GBP;{today};{_in(today, 60)};1.234,50;1.234,50;Kestrel Aerospace UK Ltd;07714421;GB;red\r\n"
@@ -169,7 +175,6 @@ def test_a_csv_alone_is_typed_and_held_for_a_look(alice, today: date) -> None:  
         f"K-3;GBP;02/10/2026;{_in(today, 60)};99;;Kestrel Aerospace UK Ltd;;GB;\r\n"
         f"K-1;GBP;{today};{_in(today, 60)};1.234,50;;Kestrel Aerospace UK Ltd;07714421;GB;\r\n"
     )
-    assert due
     upload_id = worked(alice, {"lines.csv": sheet.encode("utf-16")})
     found = rows(upload_id)
     assert [row.state for row in found] == ["ready", "needs", "needs", "known"]
@@ -196,9 +201,7 @@ def _in(today: date, days: int) -> date:
     return date.fromordinal(today.toordinal() + days)
 
 
-def test_a_csv_with_files_adds_what_the_files_do_not_say(alice, today: date) -> None:  # type: ignore[no-untyped-def]
-    from tests.receivables.papers import plain_pdf
-
+def test_a_csv_with_files_adds_what_the_files_do_not_say(alice: Actor, today: date) -> None:
     one, two, three = papers(3, today)
     sheet = (
         "file,number,currency,issued_on,due_on,amount_due,debtor_name,debtor_legal_id,debtor_country,debtor_email\n"
@@ -221,12 +224,12 @@ def test_a_csv_with_files_adds_what_the_files_do_not_say(alice, today: date) -> 
     assert scalar("SELECT count(*) FROM receivable_document") == 1, "the paper is filed with what was typed"
 
 
-def test_the_email_for_all_fills_what_no_file_says(alice, today: date) -> None:  # type: ignore[no-untyped-def]
+def test_the_email_for_all_fills_what_no_file_says(alice: Actor, today: date) -> None:
     worked(alice, files_of(papers(2, today)), debtor_email="ap@example.com", list_as_read=True)
     assert scalar("SELECT count(*) FROM receivable WHERE debtor_email = 'ap@example.com'") == 2
 
 
-def test_what_is_missing_is_entered_and_listed(alice, today: date, invoice: Paper) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_missing_is_entered_and_listed(alice: Actor, today: date, invoice: Paper) -> None:
     upload_id = worked(alice, {"a.xml": ubl(invoice.but(buyer_id=""))})
     assert counts(upload_id) == {"needs": 1}
     with pytest.raises(RuleBroken, match="nothing_ready"):
@@ -240,10 +243,7 @@ def test_what_is_missing_is_entered_and_listed(alice, today: date, invoice: Pape
         perform(bulk.correct_bulk_rows, CorrectBulkRows(upload_id, (Correction(1, {}),)), alice)
 
 
-def test_a_draft_listed_by_hand_meanwhile_is_that_rows_listing(alice, today: date) -> None:  # type: ignore[no-untyped-def]
-    from marketplace.receivables import actions
-    from marketplace.receivables.schemas import ListReceivable
-
+def test_a_draft_listed_by_hand_meanwhile_is_that_rows_listing(alice: Actor, today: date) -> None:
     upload_id = worked(alice, files_of(papers(2, today)))
     first = rows(upload_id)[0]
     perform(actions.list_receivable, ListReceivable(first.draft_id), alice)
@@ -252,7 +252,7 @@ def test_a_draft_listed_by_hand_meanwhile_is_that_rows_listing(alice, today: dat
     assert rows(upload_id)[0].receivable_id == first.draft_id
 
 
-def test_an_archive_that_cannot_be_used_refuses_the_upload_in_words(alice) -> None:  # type: ignore[no-untyped-def]
+def test_an_archive_that_cannot_be_used_refuses_the_upload_in_words(alice: Actor) -> None:
     for content, words in ((b"PK\x03\x04 cut off", "cut off"), (zipped({}), "no invoice"),
                            (b"Rar!\x1a\x07\x00rest", "no ZIP")):  # fmt: skip
         upload_id = worked(alice, {"a.zip": content})
@@ -260,14 +260,16 @@ def test_an_archive_that_cannot_be_used_refuses_the_upload_in_words(alice) -> No
         assert words in bulk_queries.upload(db.session(), upload_id).notes[0].said()
 
 
-def test_too_many_rows_are_refused(alice) -> None:  # type: ignore[no-untyped-def]
+def test_too_many_rows_are_refused(alice: Actor) -> None:
     files = {f"{index}.xml": b"<a/>" + str(index).encode() for index in range(2_001)}
     upload_id = worked(alice, {"a.zip": zipped(files)})
     assert state(upload_id) == "refused"
     assert "2000 invoices" in bulk_queries.upload(db.session(), upload_id).notes[0].said()
 
 
-def test_the_bytes_go_when_the_upload_is_over_and_an_old_one_is_dropped(alice, today: date, owner_engine) -> None:  # type: ignore[no-untyped-def]
+def test_the_bytes_go_when_the_upload_is_over_and_an_old_one_is_dropped(
+    alice: Actor, today: date, owner_engine: Engine
+) -> None:
     worked(alice, files_of(papers(2, today)), list_as_read=True)
     begin(alice, {"x.xml": b"<x/>"})
     for upload_id in to_work(10):
@@ -282,26 +284,40 @@ def test_the_bytes_go_when_the_upload_is_over_and_an_old_one_is_dropped(alice, t
     assert to_work(10) == []
 
 
-def test_of_a_person_who_was_locked_out_nothing_is_listed(alice, people: People, today: date) -> None:  # type: ignore[no-untyped-def]
-    from marketplace.kernel.actors import Actor
-    from marketplace.parties.actions import suspend_user
-    from marketplace.parties.schemas import SuspendUser
-
+def test_of_a_person_who_was_locked_out_nothing_is_listed(alice: Actor, people: People, today: date) -> None:
     upload_id = sealed(alice, files_of(papers(2, today)))
     assert to_work(10) == [upload_id]
     perform(suspend_user, SuspendUser(alice.user_id, "left"), Actor.system("test"))
     assert to_work(10) == []
 
 
+def test_the_web_role_takes_them_in_and_the_worker_role_reads_and_lists_them(
+    make_app: Callable[..., Flask], people: People, today: date
+) -> None:
+    alice, files = people["seller_alice"].actor, files_of(papers(3, today)) | {"b.txt": b"no invoice"}
+    with make_app(role="duebill_web").app_context():
+        upload_id = sealed(alice, {"june.zip": zipped(files)})
+    with make_app(role="duebill_worker").app_context():
+        run_in_full(upload_id)
+    with make_app(role="duebill_web").app_context():
+        perform(bulk.correct_bulk_rows, CorrectBulkRows(upload_id, (Correction(1, {}),)), alice)
+    with make_app(role="duebill_worker").app_context():
+        run_in_full(upload_id)
+    with make_app(role="duebill_web").app_context():
+        perform(bulk.list_bulk_rows, ListBulkRows(upload_id), alice)
+    with make_app(role="duebill_worker").app_context():
+        run_in_full(upload_id)
+        assert counts(upload_id) == {"listed": 3, "refused": 1}
+        for one in to_work(10):
+            work_off(one)
+        assert scalar("SELECT count(*) FROM bulk_piece") == 0
+
+
 @pytest.mark.parametrize("change", ["position = 9", "state = 'listed'", "state = 'left'", "given = '{\"a\": 1}'",
                                     "same_as = 1", "sha256 = NULL"])  # fmt: skip
-def test_the_database_refuses_what_no_row_may_do(alice, today: date, owner_engine, change: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_database_refuses_what_no_row_may_do(alice: Actor, today: date, owner_engine: Engine, change: str) -> None:
     sealed_id = sealed(alice, files_of(papers(1, today)))
-    from marketplace.receivables.bulk_noting import unpack_bulk_upload
-    from marketplace.receivables.bulk_unpacking import unpack
-    from tests.support import SYSTEM
-
-    policy = db.session() and __import__("flask").current_app.extensions["duebill"].policy
+    policy = current_app.extensions["duebill"].policy
     perform(unpack_bulk_upload, unpack(db.session(), OfBulkUpload(sealed_id), policy), SYSTEM)
     db.session.rollback()
     with pytest.raises(DBAPIError), owner_engine.begin() as connection:

@@ -17,8 +17,10 @@ from sqlalchemy import Engine, text
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor
-from marketplace.receivables import bulk_queries
-from marketplace.receivables.bulk_work import run_in_full
+from marketplace.perform import perform
+from marketplace.receivables import bulk, bulk_queries
+from marketplace.receivables.bulk_schemas import ListBulkRows
+from marketplace.receivables.bulk_work import run_in_full, work_off
 from tests.conftest import APPLICATION, HOUSE
 from tests.receivables.bulks import counts, files_of, papers, rows, sealed, state, why, worked, zipped
 from tests.receivables.conftest import People
@@ -101,8 +103,6 @@ def test_one_row_that_kills_its_worker_is_given_up_and_the_others_are_listed(
 ) -> None:
     """Attempts are counted before they are made: a row at which workers died is taken alone, and given up."""
     upload_id = sealed(alice, files_of(papers(30, today)))
-    from marketplace.receivables.bulk_work import work_off
-
     work_off(upload_id, 0)  # unpacked
     with owner_engine.begin() as connection:  # three workers died: first in a batch of all, then at row 7 alone
         connection.execute(text("ALTER TABLE bulk_row DISABLE TRIGGER USER"))
@@ -135,10 +135,6 @@ def test_a_thousand_invoices_with_repetitions_in_less_than_three_minutes(alice: 
     upload_id = worked(alice, {"year.zip": zipped(files | twice | otherwise)})
     read = time.monotonic() - began
     found = counts(upload_id)
-    from marketplace.perform import perform
-    from marketplace.receivables import bulk
-    from marketplace.receivables.bulk_schemas import ListBulkRows
-
     perform(bulk.list_bulk_rows, ListBulkRows(upload_id), alice)
     run_in_full(upload_id)
     took = time.monotonic() - began
