@@ -14,7 +14,7 @@ ENDED = ("settled", "recovered", "written_off", "bought_back")
 ORDERS = {
     "lot": "ref",
     "debtor": "lower(debtor_name)",
-    "cash": "currency, principal_minor",
+    "cash": "currency, cost_minor",
     "outstanding": "currency, outstanding_minor",
     "expected": "expected_on",
     "due": "days_past_due",
@@ -29,6 +29,9 @@ HOLDINGS = """
                lot.expected_loss_ppm, mine.principal_minor, mine.outstanding_minor, mine.earned_minor,
                mine.discount_minor, mine.discount_paid_minor, mine.late_minor, mine.late_paid_minor,
                coalesce(owned.units, 0) AS units, rated.grade AS grade_now,
+               coalesce(owned.units, 0) = 0 AND collection.closed_at IS NULL AS sold,
+               coalesce(collection.closed_at, traded.last_at) AS ended_at,
+               mine.principal_minor + coalesce(traded.minor, 0) AS cost_minor,
                CASE WHEN collection.closed_at IS NULL THEN greatest(0, CAST(:today AS date) - collection.due_on)
                     ELSE 0 END AS days_past_due
         FROM (SELECT receivable_id,
@@ -41,7 +44,7 @@ HOLDINGS = """
                      coalesce(sum(due_minor) FILTER (WHERE step = 'late_charge'), 0)::bigint AS late_minor,
                      coalesce(sum(paid_minor) FILTER (WHERE step = 'late_charge'), 0)::bigint AS late_paid_minor
               FROM due WHERE party_id = :investor_id AND step IN ('principal', 'discount', 'late_charge')
-              GROUP BY receivable_id HAVING sum(due_minor) FILTER (WHERE step = 'principal') > 0) AS mine
+              GROUP BY receivable_id HAVING count(*) FILTER (WHERE step = 'principal') > 0) AS mine
         JOIN collection ON collection.receivable_id = mine.receivable_id
         JOIN receivable ON receivable.id = mine.receivable_id
         JOIN lot ON lot.id = collection.lot_id
@@ -52,14 +55,23 @@ HOLDINGS = """
         LEFT JOIN (SELECT receivable_id, sum(upper(units) - lower(units))::bigint AS units FROM holding
                    WHERE owner_id = :investor_id AND upper_inf(held_during) GROUP BY receivable_id) AS owned
              ON owned.receivable_id = mine.receivable_id
+        LEFT JOIN (SELECT receivable_id, max(ended_at) AS last_at,
+                          sum(CASE WHEN buyer_id = :investor_id THEN price_minor - principal_minor
+                                   ELSE principal_minor - price_minor + fee_minor END)::bigint AS minor
+                   FROM holding_offer WHERE state = 'accepted' AND :investor_id IN (owner_id, buyer_id)
+                   GROUP BY receivable_id) AS traded ON traded.receivable_id = mine.receivable_id
         WHERE collection.currency = :currency) AS held
-    WHERE (:ended AND closed_at IS NOT NULL) OR (NOT :ended AND closed_at IS NULL)
+    WHERE :ended = (closed_at IS NOT NULL OR sold)
 """
 
 
 @dataclass(frozen=True)
 class Holding:
-    """An investor's part of one receivable. Money in minor units; `units` of `face_minor` are owned now."""
+    """An investor's part of one receivable. Money in minor units; `units` of `face_minor` are owned now.
+
+    `cost_minor` is the principal as far as it is or was the investor's own, with what purchases cost above it and what
+    sales brought below it. `sold`: all units went to others while the debtor still owes.
+    """
 
     receivable_id: UUID
     lot_id: UUID
@@ -87,6 +99,9 @@ class Holding:
     units: int
     grade_now: str | None
     days_past_due: int
+    sold: bool
+    ended_at: datetime | None
+    cost_minor: int
     accrued_minor: int
     expected_loss_minor: int
     to_come_minor: int

@@ -7,10 +7,9 @@ all the same. Sets of moves cost as many statements as one.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from marketplace.kernel.errors import Conflict, IntegrityBreach, NotFound
 from marketplace.kernel.ids import new_id
@@ -210,16 +209,16 @@ def _lock(tx: Tx, receivable_ids: Sequence[UUID]) -> dict[UUID, _Locked]:
         raise NotFound("not_found", N_("There is no such receivable."))
     if any(row.ended_at is not None for row in rows):
         raise IntegrityBreach("title_ended", "The title of this receivable has ended.")
-    pieces: dict[UUID, list[Row[Any]]] = {row.receivable_id: [] for row in rows}
+    pieces: dict[UUID, list[tuple[UUID, Piece]]] = {row.receivable_id: [] for row in rows}
     # A statement of its own: under READ COMMITTED it sees what was committed while the lock was waited for.
-    for piece in tx.session.execute(
+    for receivable_id, holding_id, owner, first, beyond in tx.session.execute(
         text(
             "SELECT receivable_id, id, owner_id, lower(units), upper(units) FROM holding "
             "WHERE receivable_id = ANY (:ids) AND upper_inf(held_during) ORDER BY receivable_id, lower(units)"
         ),
         {"ids": wanted},
     ):
-        pieces[piece[0]].append(piece)
+        pieces[receivable_id].append((holding_id, (owner, first, beyond)))
     sold = set(
         tx.session.execute(
             text("SELECT DISTINCT receivable_id FROM holding WHERE receivable_id = ANY (:ids) AND cause = 'award'"),
@@ -228,8 +227,8 @@ def _lock(tx: Tx, receivable_ids: Sequence[UUID]) -> dict[UUID, _Locked]:
     )
     return {
         row.receivable_id: _Locked(
-            row.receivable_id, row.face_minor, [piece[1] for piece in pieces[row.receivable_id]],
-            [(piece[2], piece[3], piece[4]) for piece in pieces[row.receivable_id]], row.receivable_id in sold,
+            row.receivable_id, row.face_minor, [holding_id for holding_id, _ in pieces[row.receivable_id]],
+            [piece for _, piece in pieces[row.receivable_id]], row.receivable_id in sold,
         )
         for row in rows
     }  # fmt: skip

@@ -136,7 +136,7 @@ def portfolio_csv() -> Response:
     rows = (
         [
             one.ref, one.debtor_name, one.seller_name, one.state, one.days_past_due, one.currency,
-            plain(one.principal_minor, one.currency), plain(one.outstanding_minor, one.currency),
+            plain(one.cost_minor, one.currency), plain(one.outstanding_minor, one.currency),
             plain(one.accrued_minor, one.currency), plain(one.earned_minor, one.currency),
             one.due_on, one.expected_on, one.debtor_grade, plain(one.expected_loss_minor, one.currency), one.units,
             plain(one.face_minor, one.currency),

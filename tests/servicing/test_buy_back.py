@@ -16,7 +16,11 @@ from marketplace.kernel.ids import new_id
 from marketplace.ledger import actions as ledger
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger.rules import credit, debit
-from marketplace.perform import perform
+from marketplace.payments import actions as payments
+from marketplace.payments import money
+from marketplace.payments.schemas import FundAccount, WithdrawCash
+from marketplace.payments.tables import FundingRow
+from marketplace.perform import Tx, perform
 from marketplace.receivables import queries as receivables
 from marketplace.servicing import queries
 from marketplace.servicing.buying_back import buy_back_receivable, quote_buy_back
@@ -176,6 +180,26 @@ def test_it_is_bought_back_once(world: World) -> None:
     buy(world, receivable, wanted)
     with pytest.raises(RuleBroken, match="wrong_state"):
         buy(world, receivable, wanted)
+
+
+def test_what_a_seller_puts_in_lies_apart_and_what_is_not_used_goes_back(world: World) -> None:
+    """Through the payments room's own verbs, as the provider's word arrives."""
+
+    def arrive(tx: Tx) -> str:
+        made = payments.fund_account(tx, FundAccount(5_000, "GBP", "https://duebill.example/{id}"))
+        row = tx.session.get_one(FundingRow, UUID(str(made["funding_id"])))
+        return str(money.book_received(tx, row))
+
+    do(arrive, world.alice)
+    assert cash(world, "alice", "seller_cash") == 5_000
+    with world.superuser() as owner:
+        owner.execute("UPDATE organisation SET iban = 'GB29NWBK60161331926819' WHERE id = %s", (world.id("alice"),))
+    with pytest.raises(RuleBroken, match="insufficient_cash"):
+        perform(payments.withdraw_cash, WithdrawCash(5_001, "GBP"), world.alice)
+    perform(payments.withdraw_cash, WithdrawCash(5_000, "GBP"), world.alice)
+    assert cash(world, "alice", "seller_cash") == 0
+    assert cash(world, "alice", "residual_in_transit") == 5_000
+    assert broken() == []
 
 
 # -- demands --------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from marketplace.db import db, market_now
 from marketplace.kernel.errors import Conflict, IntegrityBreach
 from marketplace.kernel.ids import new_id
 from marketplace.title import actions, queries
-from marketplace.title.rules import share_units
+from marketplace.title.rules import share_units, without
 from tests.support import do
 
 ALICE, BOB, CAROL = new_id(), new_id(), new_id()
@@ -68,6 +68,92 @@ def test_a_buy_back_returns_every_unit_to_the_seller() -> None:
     do(lambda tx: actions.assign(tx, receivable, [(BOB, 2), (CAROL, 1)]))
     do(lambda tx: actions.buy_back(tx, receivable, ALICE))
     assert owners(receivable) == [(ALICE, 1_000)]
+
+
+def test_a_range_is_handed_over_and_the_rest_stays() -> None:
+    receivable = register()
+    do(lambda tx: actions.assign(tx, receivable, [(BOB, 1), (CAROL, 1)]))
+    do(lambda tx: actions.transfer(tx, receivable, BOB, CAROL, 100, 50))
+    db.session.rollback()
+    assert queries.held_now(db.session, receivable) == [
+        (BOB, 0, 100), (CAROL, 100, 150), (BOB, 150, 500), (CAROL, 500, 1_000),
+    ]  # fmt: skip
+    do(lambda tx: actions.transfer(tx, receivable, CAROL, ALICE, 100, 50))
+    assert sum(units for _, units in owners(receivable)) == 1_000
+
+
+@pytest.mark.parametrize(("giver", "first", "units"), [(CAROL, 0, 10), (BOB, 495, 10), (BOB, 990, 20), (BOB, 0, 0)])
+def test_nobody_hands_over_what_he_does_not_hold(giver: UUID, first: int, units: int) -> None:
+    receivable = register()
+    do(lambda tx: actions.assign(tx, receivable, [(BOB, 1), (CAROL, 1)]))
+    with pytest.raises(Conflict, match="units_not_held"):
+        do(lambda tx: actions.transfer(tx, receivable, giver, ALICE, first, units))
+    assert owners(receivable) == [(BOB, 500), (CAROL, 500)]
+
+
+def test_a_receivable_is_sold_once_even_after_a_buy_back(owner_engine: object) -> None:
+    receivable = register()
+    do(lambda tx: actions.assign(tx, receivable, [(BOB, 1)]))
+    do(lambda tx: actions.buy_back(tx, receivable, ALICE))
+    with pytest.raises(Conflict, match="already_assigned"):
+        do(lambda tx: actions.assign(tx, receivable, [(CAROL, 1)]))
+    with Session(owner_engine) as session, pytest.raises(IntegrityError, match="ex_holding_sold_once"):
+        session.execute(
+            text("INSERT INTO holding VALUES (gen_random_uuid(), :r, :c, '[5000,5010)', "
+                 "tstzrange(market_now(), NULL), 'award')"),
+            {"r": receivable, "c": CAROL},
+        )  # fmt: skip
+
+
+def test_what_left_the_market_comes_back_once_and_is_the_same(owner_engine: object) -> None:
+    receivable = register()
+    with pytest.raises(Conflict, match="not_withdrawn"):
+        do(lambda tx: actions.revive(tx, receivable, ALICE))
+    do(lambda tx: actions.tombstone(tx, receivable, "withdrawn"))
+    with pytest.raises(Conflict, match="already_assigned"):
+        do(lambda tx: actions.revive(tx, receivable, BOB))
+    do(lambda tx: actions.revive(tx, receivable, ALICE))
+    with pytest.raises(Conflict, match="not_withdrawn"):
+        do(lambda tx: actions.revive(tx, receivable, ALICE))
+    db.session.rollback()
+    assert [(why, back) for _, why, back in queries.tombstones(db.session, receivable)] == [
+        ("withdrawn", False), ("relisted", True),
+    ]  # fmt: skip
+    with Session(owner_engine) as session, pytest.raises(IntegrityError, match="cannot come back"):
+        session.execute(text("INSERT INTO title_return (receivable_id, reason_code) VALUES (:r, 'x')"),
+                        {"r": receivable})  # fmt: skip
+
+
+def test_what_was_sold_never_comes_back() -> None:
+    receivable = register()
+    do(lambda tx: actions.assign(tx, receivable, [(BOB, 1)]))
+    do(lambda tx: actions.buy_back(tx, receivable, ALICE))
+    do(lambda tx: actions.tombstone(tx, receivable, "bought_back"))
+    with pytest.raises(Conflict, match="already_assigned"):
+        do(lambda tx: actions.revive(tx, receivable, ALICE))
+
+
+def test_in_a_race_for_the_same_units_one_wins(app: Flask) -> None:
+    receivable = register(b"t" * 32)
+    do(lambda tx: actions.assign(tx, receivable, [(BOB, 1)]))
+
+    def take(taker: UUID) -> str:
+        do(lambda tx: actions.transfer(tx, receivable, BOB, taker, 10, 100))
+        return "taken"
+
+    outcomes = race(app, [partial(take, new_id()) for _ in range(8)])
+    assert sorted(outcomes) == ["taken"] + ["units_not_held"] * 7
+    assert queries.broken_titles(db.session) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 20)), max_size=6), st.integers(0, 3))
+def test_what_is_left_of_ranges_is_what_is_left_of_their_units(taken: list[tuple[int, int]], gap: int) -> None:
+    held = [(0, 40), (40 + gap, 100)]
+    cuts = [(first, first + size) for first, size in taken]
+    left = {unit for a, b in held for unit in range(a, b)} - {unit for a, b in cuts for unit in range(a, b)}
+    found = without(held, cuts)
+    assert {unit for a, b in found for unit in range(a, b)} == left
+    assert sum(b - a for a, b in found) == len(left)
 
 
 @pytest.mark.parametrize(

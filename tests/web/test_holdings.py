@@ -22,6 +22,7 @@ from marketplace.servicing import queries
 from marketplace.servicing.demands import demand_buy_back
 from marketplace.servicing.offers import offer_holding
 from marketplace.servicing.schemas import DemandBuyBack, OfferHolding
+from marketplace.title import queries as title
 from tests import lives
 from tests.people import PASSWORD, register
 from tests.servicing.test_buy_back import price, put_in
@@ -128,6 +129,21 @@ def test_a_late_one_is_flagged_and_needs_a_tick(app: Flask, world: World) -> Non
     assert done.status_code == 303
 
 
+def test_the_portfolio_tells_what_was_sold_and_what_it_cost(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    whole = {owner: b - a for owner, a, b in title.held_now(db.session(), receivable)}[world.id("bob")]
+    offer = perform(offer_holding, OfferHolding(receivable, whole, 1_990_000, 300), world.bob)["offer_id"]
+    world.fund("carol", 1_990_000)
+    carol = visit(app, "carol")
+    assert carol.post(f"/investor/offers/{offer}/accept", data={"price_minor": "1990000"}).status_code == 303
+    bob = visit(app, "bob")
+    assert "DB-26-0001" not in bob.get("/investor/portfolio.csv").text
+    assert "DB-26-0001" in bob.get("/investor/portfolio.csv?show=ended").text
+    assert "Sold" in bob.get("/investor/portfolio?show=ended").text
+    line = next(line for line in carol.get("/investor/portfolio.csv").text.splitlines() if "DB-26-0001" in line)
+    assert f"{(2_131_000 + 1_990_000) / 100:.2f}" in line
+
+
 def test_a_stranger_sees_no_holding_and_no_title(app: Flask, world: World) -> None:
     receivable = lives.funded(world)
     dave = visit(app, "dave")
@@ -178,7 +194,7 @@ def test_a_seller_sees_the_price_puts_money_in_and_buys_back(app: Flask, world: 
     put_in(world, wanted + 700)
     stale = alice.post(f"/seller/invoices/{receivable}/buy-back", data={"price_minor": str(wanted - 1)})
     assert stale.status_code == 422
-    assert alice.post(f"/seller/invoices/{receivable}/buy-back", data={"price_minor": "x"}).status_code == 400
+    assert alice.post(f"/seller/invoices/{receivable}/buy-back", data={"price_minor": "x"}).status_code == 422
     done = alice.post(f"/seller/invoices/{receivable}/buy-back", data={"price_minor": str(wanted)})
     assert done.status_code == 303
     after = alice.get(f"/seller/invoices/{receivable}/buy-back").text
@@ -195,19 +211,19 @@ def test_an_operator_asks_and_asks_no_longer(app: Flask, world: World) -> None:
     assert "No buy-back yet" in olga.get("/operator/buy-backs").text
     with db.engine.connect() as connection:
         ref = connection.execute(text("SELECT ref FROM receivable WHERE id = :id"), {"id": receivable}).scalar_one()
-    assert olga.post("/operator/buy-backs", data={"ref": "DB-0", "reason": "warranty"}).status_code == 400
-    assert olga.post("/operator/buy-backs", data={"ref": ref, "reason": "whim"}).status_code == 400
+    assert olga.post("/operator/buy-backs", data={"ref": "DB-0", "reason": "warranty"}).status_code == 422
+    assert olga.post("/operator/buy-backs", data={"ref": ref, "reason": "whim"}).status_code == 422
     done = olga.post("/operator/buy-backs", data={"ref": ref, "reason": "warranty", "note": "It was pledged before."})
     assert done.status_code == 303
     assert "It was pledged before." in olga.get("/operator/buy-backs").text
     db.session.rollback()
     asked = queries.buy_back_of(db.session(), receivable)
     assert asked is not None
-    assert olga.post(f"/operator/buy-backs/{asked.id}/withdraw", data={"reason": "short"}).status_code == 400
+    assert olga.post(f"/operator/buy-backs/{asked.id}/withdraw", data={"reason": "short"}).status_code == 422
     assert (
         olga.post(f"/operator/buy-backs/{asked.id}/withdraw", data={"reason": "The pledge was lifted."}).status_code
         == 303
-    )  # noqa: E501
+    )
 
 
 # -- in a browser -----------------------------------------------------------------------------------------------------
@@ -230,7 +246,7 @@ def test_the_pages_hold_at_both_widths(app: Flask, world: World, browser: Any, w
     assert (
         carol.post(f"/investor/offers/{second}/accept", data={"price_minor": "400000", "acknowledged": "1"}).status_code
         == 303
-    )  # noqa: E501
+    )
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
