@@ -21,8 +21,8 @@ from marketplace.receivables.matching.pattern import about_patterns
 __all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "compare", "nearest"]
 
 HOLD_AT = 100
-SELLER = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -12, Kinship.UNKNOWN: 0, Kinship.OTHER: -45}
-DEBTOR = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -12, Kinship.UNKNOWN: 0, Kinship.OTHER: -55}
+SELLER = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -14, Kinship.UNKNOWN: 0, Kinship.OTHER: -60}
+DEBTOR = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -14, Kinship.UNKNOWN: 0, Kinship.OTHER: -70}
 SUMS = frozenset(("same_amount", "amount_closest", "half_amount"))
 OTHER_GOODS = frozenset(("other_lines", "lines_differ", "lines_merged"))
 SAID_APART = frozenset(("other_period", "other_part", "part_of_other", "other_document"))
@@ -51,8 +51,7 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     findings += _document(new, old, how, parties)
     findings += [*about_sums(new, old, not codes.isdisjoint(EXPLAINS)), *goods]
     findings += about_dates(new, old, parties is Kinship.SAME)
-    if CREDIT_NOTE in (finding.weight for finding in findings):  # it names the invoice that it takes back
-        findings = [replace(found, weight=0) if found.code in NAMES_OTHER else found for found in findings]
+    findings = _in_view_of_each_other(findings)
     if parties is Kinship.SAME and _one_number(new, old, how, findings):
         return NearMatch("same", max(_score(findings), HOLD_AT), tuple(findings))
     in_spite = _in_spite(new, old, findings) if parties >= Kinship.KIN else 0
@@ -63,6 +62,18 @@ def compare(new: Claim, old: Claim) -> NearMatch:
         findings.append(Finding("sum_in_spite", in_spite, SUM_IN_SPITE))
     score = _score(findings)
     return NearMatch("hold" if score >= HOLD_AT else "apart", score, tuple(findings))
+
+
+def _in_view_of_each_other(findings: list[Finding]) -> list[Finding]:
+    """Return the findings with no weight for what another one explains.
+
+    A credit note names the invoice that it takes back; what stands in another's place may come later.
+    """
+    codes = {finding.code for finding in findings}
+    if codes.isdisjoint(NAMES_OTHER):
+        return findings
+    idle = NAMES_OTHER if any(finding.weight == CREDIT_NOTE for finding in findings) else {"issued_apart"}
+    return [replace(found, weight=0) if found.code in idle else found for found in findings]
 
 
 def _score(findings: Sequence[Finding]) -> int:
@@ -103,7 +114,7 @@ def _parties(new: Claim, old: Claim, sellers: Kinship, debtors: Kinship) -> Iter
         yield Finding("same_document", HOLD_AT, N_("The very same file was listed before."))
     places = new.debtor_name.figures, old.debtor_name.figures
     if all(places) and places[0].isdisjoint(places[1]):
-        yield Finding("other_place", -20, N_("The debtor is billed at two places of its own."))
+        yield Finding("other_place", -40, N_("The debtor is billed at two places of its own."))
     if sellers is debtors is Kinship.SAME:
         yield Finding("same_parties", 20, N_("Same seller and same debtor."))
         return

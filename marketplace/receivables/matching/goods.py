@@ -31,7 +31,7 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
                 "order_close", 0, N_("The purchase orders %(new)s and %(old)s differ in a sign or two."), said
             )
         else:
-            yield Finding("other_order", -35, N_("They bill different purchase orders, %(new)s and %(old)s."), said)
+            yield Finding("other_order", -38, N_("They bill different purchase orders, %(new)s and %(old)s."), said)
     elif _orders(theirs, mine) or _orders(mine, theirs):
         yield Finding("order_mentioned", 18, N_("The purchase order of one is mentioned in the other."), said)
     if mine.contract and theirs.contract and mine.contract != theirs.contract:

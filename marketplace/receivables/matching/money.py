@@ -1,7 +1,7 @@
 """Sums, currencies and dates of two claims."""
 
 from collections.abc import Iterator
-from math import isqrt
+from datetime import date
 
 from marketplace.kernel.words import N_
 from marketplace.receivables.matching.claim import Claim, Finding
@@ -78,8 +78,8 @@ def coincidence(new: Claim, old: Claim, code: str) -> int:
     if any(amount % 100 in PRICE_ENDS for amount in (less, more)) or less < ODD_MINOR_MIN:
         return 0
     if more - less <= 2:
-        return 50
-    return 75 if code == "half_amount" else 0
+        return 55
+    return 85 if code == "half_amount" else 0
 
 
 def _roundness(claim: Claim, code: str) -> int:
@@ -98,17 +98,17 @@ def _written(minor: int | None) -> str:
 
 def about_dates(new: Claim, old: Claim, one_pair: bool) -> Iterator[Finding]:
     """Yield what the dates say. Between other parties (not `one_pair`) only dates very near each other say anything."""
-    if new.issued_on and old.issued_on:
-        apart = abs((new.issued_on - old.issued_on).days)
-        said: dict[str, object] = {"new": new.issued_on.isoformat(), "old": old.issued_on.isoformat(), "days": apart}
+    mine, theirs = days(new, old)
+    if mine and theirs:
+        apart = abs((mine - theirs).days)
+        said: dict[str, object] = {"new": mine.isoformat(), "old": theirs.isoformat(), "days": apart}
         if apart == 0:
             yield Finding("same_issue_date", 25, N_("Issued on the same day, %(new)s."), said)
         elif apart <= (DAYS_NEAR if one_pair else DAYS_VERY_NEAR):
-            yield Finding("issued_near", 14 - isqrt(apart), N_("Issued %(days)s days apart."), said)
+            yield Finding("issued_near", 14 - apart * 7 // 10, N_("Issued %(days)s days apart."), said)
         elif apart > DAYS_NEAR:
-            yield Finding(
-                "issued_apart", -20 if one_pair and apart <= DAYS_FAR else -35, N_("Issued %(days)s days apart."), said
-            )
+            weight = -25 if one_pair and apart <= DAYS_FAR else -35
+            yield Finding("issued_apart", weight, N_("Issued %(days)s days apart."), said)
     if new.due_on and old.due_on:
         apart = abs((new.due_on - old.due_on).days)
         said = {"new": new.due_on.isoformat(), "old": old.due_on.isoformat(), "days": apart}
@@ -116,3 +116,10 @@ def about_dates(new: Claim, old: Claim, one_pair: bool) -> Iterator[Finding]:
             yield Finding("same_due_date", 12, N_("Due on the same day, %(new)s."), said)
         elif apart <= DUE_BUCKET_DAYS:
             yield Finding("due_together", 6, N_("Due %(days)s days apart."), said)
+
+
+def days(new: Claim, old: Claim) -> tuple[date | None, date | None]:
+    """Return the days to compare: those of issue, or of maturity where one does not say when it was issued."""
+    if new.issued_on and old.issued_on:
+        return new.issued_on, old.issued_on
+    return new.due_on, old.due_on

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from marketplace.kernel.words import N_
 from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding
+from marketplace.receivables.matching.money import days
 from marketplace.receivables.matching.particulars import told_apart
 
 MONTH_SLACK_DAYS = 3
@@ -29,14 +30,15 @@ def about_patterns(new: Claim, old: Claim, edited: bool) -> Iterator[Finding]:
     one_sided = bool(particulars[0].positions) != bool(particulars[1].positions)
     if one_sided and not apart and new.amount_minor is not None and new.amount_minor == old.amount_minor:
         yield Finding("part_of_other", -30, N_("One says that it is a part, and is as large as the other."))
-    if edited or not new.issued_on or not old.issued_on:
+    mine, theirs = days(new, old)
+    if edited or not mine or not theirs:
         return
     if particulars[0].periods and particulars[0].periods == particulars[1].periods:
         return
-    rhythm = _rhythm(new.issued_on, old.issued_on)
+    rhythm = _rhythm(mine, theirs)
     if rhythm and _moved_together(new, old):
-        later = number.order(new.read, old.read) * ((new.issued_on > old.issued_on) - (new.issued_on < old.issued_on))
-        weight = {1: -50, 0: -30, -1: -10}[later]
+        later = number.order(new.read, old.read) * ((mine > theirs) - (mine < theirs))
+        weight = {1: -65, 0: -40, -1: -10}[later]
         if rhythm == "month":
             yield Finding("regular_months", weight, N_("Whole months apart: perhaps a regular bill."))
         else:
@@ -45,8 +47,8 @@ def about_patterns(new: Claim, old: Claim, edited: bool) -> Iterator[Finding]:
 
 def _rhythm(one: date, other: date) -> str:
     early, late = sorted((one, other))
-    days = (late - early).days
-    if days >= 28 - MONTH_SLACK_DAYS:
+    apart = (late - early).days
+    if apart >= 28 - MONTH_SLACK_DAYS:
         months = (late.year - early.year) * 12 + late.month - early.month
         between = abs(late.day - early.day)
         last_days = all((day + timedelta(days=MONTH_SLACK_DAYS)).month != day.month for day in (early, late))
@@ -54,7 +56,7 @@ def _rhythm(one: date, other: date) -> str:
             return "month"
         if 31 - between <= MONTH_SLACK_DAYS:  # the first of a month and the last of another
             return "month"
-    return "week" if days and days % WEEK_DAYS == 0 else ""
+    return "week" if apart and apart % WEEK_DAYS == 0 else ""
 
 
 def _moved_together(new: Claim, old: Claim) -> bool:
