@@ -74,7 +74,11 @@ def key(as_json: bool) -> None:
         book = desk.book(db.session())
     if book is None:
         raise click.ClickException("This registry was never opened: bin/market registry serve does it.")
-    emit([{"mode": book.mode, "public_key": book.public_key}], as_json, ["mode", "public_key"])
+    emit(
+        [{"mode": book.mode, "public_key": book.public_key.hex() if book.public_key else None}],
+        as_json,
+        ["mode", "public_key"],
+    )
 
 
 @command.group("peer")
