@@ -22,6 +22,7 @@ from tests.receivables.mutants import CLAIM, adds_up, claims, mutants
 
 COUNT = int(os.environ.get("DUEBILL_MUTANTS", "1000"))
 SECONDS_MAX = 2.0
+pytestmark = pytest.mark.timeout(max(300, COUNT // 5))
 MEMORY_MAX = 200 * 1024  # kilobytes that all the mutants together may add to what the process has
 
 
