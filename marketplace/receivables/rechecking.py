@@ -123,7 +123,7 @@ def notices(session: Session, row: ReceivableRow) -> list[Check]:
 
 def _elsewhere(answers: Sequence[str]) -> list[Check]:
     return [
-        Check("elsewhere", "look", N_("Another market knows it"), {"answer": answer}, "",
+        Check("outside_claim", "look", N_("Another market knows it"), {"answer": answer}, "",
               N_("Asked outside, the answer was “%(answer)s”. It may be sold already."))
         for answer in answers
     ]  # fmt: skip

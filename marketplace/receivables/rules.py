@@ -95,7 +95,7 @@ def held(checks: list[Check]) -> list[Check]:
 
 
 CAUSES = {"near_match": "near_match", "payee": "outside_evidence", "iban": "outside_evidence",
-          "assignment": "outside_evidence", "account_changed": "outside_evidence", "elsewhere": "outside_evidence",
+          "assignment": "outside_evidence", "account_changed": "outside_evidence", "outside_claim": "outside_evidence",
           "prior_notice": "prior_notice", "dispute": "dispute", "came_back": "came_back",
           "differences": "differences"}  # fmt: skip
 GRAVEST = ("near_match", "outside_evidence", "prior_notice", "dispute", "came_back", "differences", "document")

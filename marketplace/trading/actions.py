@@ -346,7 +346,7 @@ def may_settle(tx: Tx, lot_id: UUID) -> list[str]:
 
     Called by servicing, in its transaction, with lot and receivable to be locked here in this order.
 
-    Raises: NotFound, RuleBroken("wrong_state"), Conflict("stopped") when it waits already.
+    Raises: NotFound, RuleBroken("wrong_state"), Conflict("stopped") when it waits already or nobody answered outside.
     """
     lot = queries.lock_lot(tx.session, lot_id)
     rules.LOT.check(lot.state, LotState.SETTLED)
@@ -356,6 +356,8 @@ def may_settle(tx: Tx, lot_id: UUID) -> list[str]:
         title_check.call_off(tx, lot, stops, Against())
         return stops
     found = title_check.against(tx, receivable.id) if not stops else Against()
+    if not stops and not found:
+        title_check.require_answers(tx, receivable.id)
     return title_check.hold_award(tx, lot, stops, found) if stops or found else []
 
 

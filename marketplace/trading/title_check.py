@@ -7,6 +7,7 @@ from uuid import UUID
 from flask_babel import force_locale, gettext
 from sqlalchemy import select
 
+from marketplace.exchange import queries as exchange
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
@@ -28,7 +29,17 @@ STANDING = (BidState.PLACED, BidState.FILLED)
 
 def against(tx: Tx, receivable_id: UUID) -> Against:
     """Ask every wall again, here and outside, about a receivable that the caller has locked."""
-    return receivables.recheck(tx, receivable_id)
+    return receivables.recheck(tx, receivable_id, exchange.contrary(tx.session, receivable_id))
+
+
+def require_answers(tx: Tx, receivable_id: UUID) -> None:
+    """Let money leave only when everybody outside whom this market asks has answered; it is tried again soon.
+
+    Raises: Conflict("stopped").
+    """
+    missing = exchange.pending(tx.session, receivable_id)
+    if missing:
+        raise Conflict("stopped", N_("Money cannot leave: %(reasons)s."), {"reasons": ", ".join(missing)})
 
 
 def call_off(tx: Tx, lot: LotRow, reasons: Sequence[str], found: Against) -> None:
