@@ -77,7 +77,7 @@ def _rounds() -> None:
             CONSTRAINT pk_listing_round PRIMARY KEY (receivable_id, round))""")
     append_only("listing_round")
     require_event("listing_round")
-    grant("listing_round", web="SELECT, INSERT", worker="SELECT")
+    grant("listing_round", web="SELECT, INSERT", worker="SELECT, INSERT")
     run("ALTER TABLE receivable ADD COLUMN round integer NOT NULL DEFAULT 1 "
         "CONSTRAINT ck_receivable_round CHECK (round >= 1)")  # fmt: skip
     columns = ", ".join(TERMS)
