@@ -117,8 +117,8 @@ def _document(identifier: str, day: str) -> list[Node]:
 
 
 def _party(identifier: str, together: tuple[Party, ...], role: str) -> list[Node]:
-    return [("Id", identifier), *[("Pty", [("BasePty", list(_trade_party(one)))]) for one in together],
-            ("RoleDesc", role)]  # fmt: skip
+    parties: list[Node] = [("Pty", [("BasePty", list(_trade_party(one)))]) for one in together]
+    return [("Id", identifier), *parties, ("RoleDesc", role)]
 
 
 def _trade_party(one: Party) -> Iterator[Node]:

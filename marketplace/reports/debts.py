@@ -24,11 +24,11 @@ DEBTS = """
     WITH debt AS (
         SELECT r.id, r.ref, r.number, r.seller_id, seller.legal_name AS seller_name, r.currency, r.face_minor,
                r.issued_on, r.due_on, r.promised_on, r.state, r.notice_acknowledged_at, notice.number AS notice_number,
-               coalesce(credited.minor, 0) AS credited_minor, disputed.amount_minor AS disputed_minor,
-               CASE WHEN r.state = 'funded'
+               CAST(coalesce(credited.minor, 0) AS bigint) AS credited_minor, disputed.amount_minor AS disputed_minor,
+               CAST(CASE WHEN r.state = 'funded'
                     THEN greatest(0, coalesce(sums.outstanding, 0) - coalesce(demanded.minor, 0))
                     WHEN r.state IN ('drafted', 'withdrawn', 'rejected', 'expired', 'discharged', 'written_off') THEN 0
-                    ELSE r.face_minor - coalesce(credited.minor, 0) END AS owed_minor,
+                    ELSE r.face_minor - coalesce(credited.minor, 0) END AS bigint) AS owed_minor,
                CASE WHEN r.state IN ('withdrawn', 'rejected', 'expired', 'discharged', 'written_off', 'bought_back')
                     THEN 'ended'
                     WHEN disputed.amount_minor IS NOT NULL THEN 'disputed'

@@ -43,7 +43,7 @@ def _page(receivable_id: UUID, given: Mapping[str, Any], error: MarketplaceError
     found = queries.receivable(db.session(), receivable_id)
     require_own(actor, found.seller_id)
     return render_template(
-        "seller/credit_note.html", receivable=found, given=given, error=error, today=today(), note=_kept(given),
+        "seller/credit_note.html", receivable=found, given=given, error=error, today=today(), read=_kept(given),
         problems=reasons(error) if error else (), lines=dilutions(db.session(), receivable_id),
         collection=servicing.collections(db.session(), [receivable_id]).get(receivable_id),
     )  # fmt: skip
@@ -125,11 +125,12 @@ def dilution_command(given: Mapping[str, str], found: queries.Receivable) -> Any
 
 def outcome_words(made: Mapping[str, Any]) -> str:
     """Return what a recorded credit note changed, in a sentence."""
+    words = gettext("The credit note is recorded, and the residual is lower by it.")
     if made["state"] == "withdrawn":
-        return gettext("The credit note is recorded, and the listing has ended: its face is not owed any more.")
-    if made.get("demanded_minor"):
-        return gettext("The credit note is recorded. It exceeds the residual: the rest is asked of the seller.")
-    return gettext("The credit note is recorded, and the residual is lower by it.")
+        words = gettext("The credit note is recorded, and the listing has ended: its face is not owed any more.")
+    elif made.get("demanded_minor"):
+        words = gettext("The credit note is recorded. It exceeds the residual: the rest is asked of the seller.")
+    return str(words)
 
 
 @blueprint.post("/invoices/<uuid:receivable_id>/credit-note/<uuid:dilution_id>/cover")
