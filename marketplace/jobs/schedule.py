@@ -33,7 +33,7 @@ from marketplace.receivables.answering import work_batch
 from marketplace.receivables.duplicates import outdated
 from marketplace.receivables.ending import run_expiry
 from marketplace.receivables.relisting import renew_keys
-from marketplace.receivables.schemas import RenewKeys
+from marketplace.receivables.relisting_schemas import RenewKeys
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment
 from marketplace.servicing.demands import demand_buy_back

@@ -13,7 +13,8 @@ from marketplace.receivables import duplicates, queries, rules
 from marketplace.receivables.considering import FIELD_WORDS, can_come_back, corrected, judged, known_debtor, subject
 from marketplace.receivables.listing import expected_day, keep_round, require_listable, send_on, terms_of
 from marketplace.receivables.rechecking import notices, unreleased
-from marketplace.receivables.schemas import RelistReceivable, RenewKeys, Terms
+from marketplace.receivables.relisting_schemas import RelistReceivable, RenewKeys
+from marketplace.receivables.schemas import Terms
 from marketplace.receivables.tables import ReceivableRow
 from marketplace.title import actions as title
 

@@ -137,7 +137,7 @@ def _lines(row: Row[Any]) -> list[PairLine]:
     found = []
     for match in row.matches:
         told: Sequence[dict[str, Any]] = match.get("findings", [])
-        best = max(told, key=lambda one: one["weight"], default={"words": "", "params": {}})
+        best: dict[str, Any] = max(told, key=lambda one: one["weight"], default={"words": "", "params": {}})
         found.append(PairLine(row.id, row.ref, match.get("ref", "–"), match["score"], best["words"], best["params"],
                               row.seller, row.debtor, row.currency, row.face_minor, row.state,
                               row.decided_at or row.opened_at))  # fmt: skip

@@ -14,7 +14,7 @@ from marketplace.perform import Result, perform
 from marketplace.receivables import queries
 from marketplace.receivables.considering import consider
 from marketplace.receivables.relisting import relist_receivable as bring_back
-from marketplace.receivables.schemas import RelistSchema
+from marketplace.receivables.relisting_schemas import RelistSchema
 from marketplace.schemas import load
 from marketplace.web.forms import say
 from marketplace.web.seller_door import blueprint, for_sellers, policy, seller, today

@@ -15,7 +15,8 @@ from marketplace.db import db
 from marketplace.kernel.errors import Conflict, MarketplaceError, NotFound, RuleBroken
 from marketplace.perform import perform
 from marketplace.receivables import actions, queries
-from marketplace.receivables.schemas import RejectReceivable, ReleaseReview, RelistReceivable, Terms, WithdrawReceivable
+from marketplace.receivables.relisting_schemas import RelistReceivable
+from marketplace.receivables.schemas import RejectReceivable, ReleaseReview, Terms, WithdrawReceivable
 from marketplace.title import queries as title
 from tests.people import PersonOfTheTests
 from tests.receivables.invoices import Paper, cii, ubl

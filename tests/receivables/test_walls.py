@@ -17,7 +17,8 @@ from marketplace.parties.actions import set_bank_account
 from marketplace.parties.schemas import SetBankAccount
 from marketplace.perform import perform
 from marketplace.receivables import actions, duplicates, listing, queries
-from marketplace.receivables.schemas import ListReceivable, RejectReceivable, ReleaseReview, RenewKeys
+from marketplace.receivables.relisting_schemas import RenewKeys
+from marketplace.receivables.schemas import ListReceivable, RejectReceivable, ReleaseReview
 from tests.people import PersonOfTheTests
 from tests.receivables.invoices import Paper, ubl
 from tests.support import SYSTEM, do
