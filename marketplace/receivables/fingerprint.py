@@ -23,7 +23,8 @@ SHORT = "RE|RG|FA|FT|FV|NO|NR"
 KINDS_OF = frozenset(("TAX", "VAT", "SALES", "COMMERCIAL"))  # before a leading word: Tax invoice no. 7
 LEADING_WORDS_MAX = 12
 LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
-LEADING = re.compile(f"^(?:(?:{LONG})|(?:{SHORT})(?=[0-9]))")
+LEADING_LONG = re.compile(f"(?:{LONG})")
+LEADING_SHORT = re.compile(f"(?:{SHORT})(?=[0-9])")
 SEPARATORS = re.compile(r"[^\w]|_")
 WHOLE = re.compile(r"(?:19|20)[0-9]{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))?")  # a year or a date
 TRAILING = re.compile(r"[0-9]+$")
@@ -59,12 +60,15 @@ def number_words(text: str) -> list[str]:
     before: list[str] = []
     while words and words != before:
         before = words
-        if LEADING_WORD.fullmatch(words[0]):
-            words = words[1:]
-            if words[:1] == ["N"]:
-                words = words[1:]
-        elif found := LEADING.match("".join(words[:LEADING_WORDS_MAX])):
+        joined = "".join(words[:LEADING_WORDS_MAX])
+        if found := LEADING_LONG.match(joined):
             words = _without(words, found.end())
+        elif LEADING_WORD.fullmatch(words[0]):
+            words = words[1:]
+        elif found := LEADING_SHORT.match(joined):
+            words = _without(words, found.end())
+        if before is not words and words[:1] == ["N"]:  # Fattura n. 7
+            words = words[1:]
         if words:
             words = _without(words, len(words[0]) - len(words[0].lstrip("0")))
     return words or (["0"] if "0" in flat else [])

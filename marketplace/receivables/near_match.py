@@ -22,12 +22,13 @@ __all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "compare", "nearest"]
 
 HOLD_AT = 100
 SELLER = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -14, Kinship.UNKNOWN: 0, Kinship.OTHER: -60}
-DEBTOR = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -14, Kinship.UNKNOWN: 0, Kinship.OTHER: -70}
+DEBTOR = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -20, Kinship.UNKNOWN: 0, Kinship.OTHER: -70}
 SUMS = frozenset(("same_amount", "amount_closest", "half_amount"))
 OTHER_GOODS = frozenset(("other_lines", "lines_differ", "lines_merged"))
 SAID_APART = frozenset(("other_period", "other_part", "part_of_other", "other_document"))
 EXCUSES = frozenset(("other_lines", "other_order", "other_particulars", "other_contract", "other_place"))
 CREDIT_NOTE, NAMES_OTHER = -110, frozenset(("number_mentioned", "says_again"))
+FAR, CONSECUTIVE_MAX = frozenset(("number_neighbour", "other_number")), 5
 SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
 CORROBORATES = frozenset(
@@ -56,7 +57,7 @@ def compare(new: Claim, old: Claim) -> NearMatch:
         return NearMatch("same", max(_score(findings), HOLD_AT), tuple(findings))
     in_spite = _in_spite(new, old, findings) if parties >= Kinship.KIN else 0
     if in_spite or _score(findings) >= HOLD_AT:  # else no excuse is needed
-        findings += about_patterns(new, old, how in number.EDITED or "number_mentioned" in codes)
+        findings += about_patterns(new, old, how in number.EDITED or bool(codes & NAMES_OTHER))
     if in_spite and SAID_APART.isdisjoint(finding.code for finding in findings):
         findings = [replace(found, weight=0) if found.code in EXCUSES else found for found in findings]
         findings.append(Finding("sum_in_spite", in_spite, SUM_IN_SPITE))
@@ -141,6 +142,9 @@ DEBTOR_WORDS = {
 def _number(new: Claim, old: Claim, how: str) -> Iterator[Finding]:
     said: dict[str, object] = {"new": new.number or "-", "old": old.number or "-"}
     yield Finding(how, number.WEIGHTS[how], number.SAID[how], said)
+    near = how not in FAR or number.step(new.read, old.read) <= CONSECUTIVE_MAX
+    if not near and new.issued_on and new.issued_on == old.issued_on:
+        yield Finding("far_in_series", 10, N_("Issued on one day, yet not one after the other."))
 
 
 def _document(new: Claim, old: Claim, how: str, parties: Kinship) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from marketplace.receivables.matching.goods_read import GoodsRead, Line, bare
 ORDER_EDITED = frozenset(
     ("same_number", "number_respelt", "number_reads_alike", "number_extended", "number_rearranged")
 )
-SAME_LINES = (28, 30, 36, 44, 52)  # by how many they are
+SAME_LINES = (28, 30, 36, 44, 56)  # by how many they are
 REWRITTEN_AT, UNLIKE_BELOW = 60.0, 45.0
 
 
@@ -57,9 +57,12 @@ def _orders(goods: GoodsRead, other: GoodsRead) -> bool:
     return bool(words) and goods.may_mention(words[-1]) and goods.mentions(other.order)
 
 
-PARTS = frozenset(("part_of_lines", "lines_scaled", "same_goods", "same_quantities", "lines_alike"))
-EXPLAINS = frozenset(("part_of_lines", "lines_scaled", "same_quantities", "part_of_order"))  # why the sums differ
-PART_DAYS, PART_SAME_DAY, PART_NEAR = 5, 22, 14
+PARTS = frozenset(("part_of_lines", "lines_scaled", "same_goods", "same_quantities", "goods_split", "lines_alike"))
+EXPLAINS = frozenset(
+    ("part_of_lines", "lines_scaled", "same_quantities", "goods_split", "part_of_order")
+)  # why the sums differ
+USUAL_PARTS, PIECES_MIN = ((1, 2), (1, 3), (2, 5), (3, 5)), 20
+PART_DAYS, PART_SAME_DAY, PART_NEAR = 5, 22, 16
 SAID = {
     "same_lines": N_("Line by line the same goods at the same prices."),
     "same_line_amounts": N_("Line by line the same amounts; the words differ."),
@@ -68,6 +71,7 @@ SAID = {
     "part_of_lines": N_("The lines of one are among the lines of the other."),
     "lines_shared": N_("Some lines are the same."),
     "same_quantities": N_("The same goods in the same quantities at other prices."),
+    "goods_split": N_("The same goods, in a half, a third or another usual part of the quantity."),
     "same_goods": N_("The same goods in other quantities or at other prices."),
     "lines_alike": N_("The lines read alike."),
     "lines_differ": N_("The lines differ."),
@@ -135,7 +139,15 @@ def _scaled(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int] | None:
         return None
     if _as_many(pairs):
         return "same_quantities", 28 if any(a.quantity != 1 for a, _ in pairs) else 5
-    return "same_goods", 5
+    return ("goods_split", 31) if all(_split(a.quantity, b.quantity) for a, b in pairs) else ("same_goods", 5)
+
+
+def _split(one: float | None, other: float | None) -> bool:
+    """Say whether one quantity is a usual part of the other, but for rounding to whole pieces."""
+    if one is None or other is None:
+        return False
+    less, more = sorted((abs(one), abs(other)))
+    return more >= PIECES_MIN and any(abs(less * whole - more * part) <= whole for part, whole in USUAL_PARTS)
 
 
 def _as_many(pairs: list[tuple[Line, Line]]) -> bool:

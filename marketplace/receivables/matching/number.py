@@ -112,7 +112,7 @@ WEIGHTS = {
     "same_number": 60, "number_respelt": 60, "number_reads_alike": 55, "number_extended": 45, "number_rearranged": 35,
     "number_close": 25, "number_partner": 10, "number_neighbour": 0, "other_number": 0, "no_number": 10,
 }  # fmt: skip
-EDITED = frozenset(code for code, weight in WEIGHTS.items() if weight >= 25)
+EDITED = frozenset(code for code, weight in WEIGHTS.items() if weight >= 35)
 
 
 def relation(one: NumberRead, other: NumberRead) -> str:
@@ -129,7 +129,7 @@ def relation(one: NumberRead, other: NumberRead) -> str:
         return "number_reads_alike"
     if _extended(one, other):
         return "number_extended"
-    if one.series == other.series and _step(one, other) <= NEIGHBOURS_MAX:
+    if one.series == other.series and step(one, other) <= NEIGHBOURS_MAX:
         return "number_neighbour"
     if _rearranged(one.alike, other.alike) or _rearranged(one.core, other.core):
         return "number_rearranged"
@@ -157,7 +157,8 @@ def _extended(one: NumberRead, other: NumberRead) -> bool:
     return fewer != more and fewer <= more
 
 
-def _step(one: NumberRead, other: NumberRead) -> int:
+def step(one: NumberRead, other: NumberRead) -> int:
+    """Return how far apart two numbers are in their series; very far where that cannot be said."""
     if not one.core.isdecimal() or not other.core.isdecimal():
         return NEIGHBOURS_MAX + 1
     return abs(int(one.core) - int(other.core))
