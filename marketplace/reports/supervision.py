@@ -106,11 +106,11 @@ def awards(session: Session, ref: str | None = None, limit: int = 50) -> list[Aw
     """Return awards, the newest first; `ref` narrows to one receivable."""
     rows = session.execute(
         text("""
-            SELECT award.lot_id, ref, round, made_at, outcome, stop_out_bps, awarded_minor, lot.currency,
+            SELECT award.lot_id, ref, award.round, made_at, outcome, stop_out_bps, awarded_minor, lot.currency,
                    (SELECT count(*) FROM bid WHERE bid.lot_id = lot.id AND state <> 'withdrawn') AS bids, award.sha256
             FROM award JOIN lot ON lot.id = lot_id JOIN receivable ON receivable.id = lot.receivable_id
             WHERE CAST(:ref AS text) IS NULL OR upper(ref) = upper(:ref)
-            ORDER BY made_at DESC, award.lot_id, round DESC LIMIT :limit"""),
+            ORDER BY made_at DESC, award.lot_id, award.round DESC LIMIT :limit"""),
         {"ref": ref, "limit": limit},
     )
     return [AwardLine(*row) for row in rows]
