@@ -21,6 +21,7 @@ from marketplace.kernel.words import N_
 from marketplace.perform import Tx
 from marketplace.receivables.tables import DebtorLinkRow
 
+Link = DebtorLinkRow  # as the door names what it holds
 CONFIRM, ACCOUNT, DEBTS = "confirm", "account", "debts"
 SALT = "debtor-link"
 TOKEN_MAX = 200

@@ -17,7 +17,6 @@ from marketplace.parties import queries as parties
 from marketplace.perform import perform
 from marketplace.receivables import actions, debtor_queries, links, queries
 from marketplace.receivables.debtor_schemas import ROWS_MAX, AnswerManySchema
-from marketplace.receivables.tables import DebtorLinkRow
 from marketplace.reports import debts as reports
 from marketplace.schemas import load
 from marketplace.web.debtor_door import actor_of, blueprint, closed, open_link, today
@@ -69,7 +68,7 @@ def wanted(given: Mapping[str, str]) -> reports.Wanted:
 
 
 def page_of_all(
-    token: str, link: DebtorLinkRow, given: Mapping[str, Any] | None = None, error: MarketplaceError | None = None
+    token: str, link: links.Link, given: Mapping[str, Any] | None = None, error: MarketplaceError | None = None
 ) -> str:
     """Return the page of all that the debtor of a link owes."""
     debtor_id = _debtor(link)
@@ -92,7 +91,7 @@ def answer_words() -> dict[str, str]:
             "promise": gettext("Noted a day for many")}  # fmt: skip
 
 
-def _debtor(link: DebtorLinkRow) -> UUID:
+def _debtor(link: links.Link) -> UUID:
     links.require_purpose(link, links.DEBTS)
     if link.debtor_id is None:
         raise queries.missing()
@@ -190,7 +189,7 @@ def answers(token: str, batch_id: UUID) -> ResponseReturnValue:
     return body, 200, {"Refresh": "3"} if progress.waiting else {}
 
 
-def _batch(token: str, batch_id: UUID) -> tuple[DebtorLinkRow, debtor_queries.Progress]:
+def _batch(token: str, batch_id: UUID) -> tuple[links.Link, debtor_queries.Progress]:
     link = open_link(token)
     progress = debtor_queries.progress(db.session(), batch_id)
     if progress.batch.debtor_id != _debtor(link):

@@ -13,7 +13,6 @@ from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import MarketplaceError, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.receivables import links
-from marketplace.receivables.tables import DebtorLinkRow
 from marketplace.reports import debtor as reports
 from marketplace.web.frame import server_now
 from marketplace.web.session import request_id
@@ -21,7 +20,7 @@ from marketplace.web.session import request_id
 blueprint = Blueprint("debtor", __name__, url_prefix="/d")
 
 
-def open_link(token: str) -> DebtorLinkRow:
+def open_link(token: str) -> links.Link:
     """Return the link of a token while it works.
 
     Raises: NotFound("unknown_link"), RuleBroken("link_expired").
@@ -40,7 +39,7 @@ def open_slip(token: str, receivable_id: UUID | None = None) -> reports.Slip:
     return reports.slip(db.session(), open_link(token), receivable_id)
 
 
-def actor_of(link: DebtorLinkRow, debtor_id: UUID) -> Actor:
+def actor_of(link: links.Link, debtor_id: UUID) -> Actor:
     """Return the debtor behind a link."""
     return Actor(Role.DEBTOR, None, debtor_id, f"debtor link {link.id}", request_id())
 
