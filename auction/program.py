@@ -74,6 +74,30 @@ def solve_program(problem: Problem, seconds_max: int | None = None) -> Solved:
     return Solved(fill, max(int(np.ceil(best * (1 + 1e-12) + SLACK)), problem.value(fill)))
 
 
+def relaxed_value(problem: Problem) -> float:
+    """Return what HiGHS finds the best filling to be worth, least fills left aside: a linear program.
+
+    Raises: Unsolved.
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array
+
+    there = np.flatnonzero(problem.cash > 0)
+    rows, columns, rooms = _caps(problem, there)
+    caps = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(rooms), len(there)))
+    upper = problem.cash[there].astype(float)
+    found = linprog(
+        -problem.worth[there].astype(float),
+        A_ub=caps.tocsr(),
+        b_ub=rooms,
+        bounds=np.column_stack((np.zeros(len(there)), upper)),
+        method="highs",
+    )
+    if found.fun is None:
+        raise Unsolved
+    return -float(found.fun)
+
+
 def _caps(problem: Problem, there: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Return the rows and columns of the bids in the rooms they take from, and what each room holds."""
     rows, columns, rooms = [], [], []
