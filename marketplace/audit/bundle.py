@@ -32,7 +32,10 @@ Progress = Callable[[str, int, int], None]
 CHUNK = 5_000
 PROGRESS_EVERY = 20_000
 STAMP = (1980, 1, 1, 0, 0, 0)
-REPLAYED = ("post_entry", "place_hold", "resolve_holds", "register_title", "assign_title", "end_title")
+REPLAYED = (
+    "post_entry", "place_hold", "resolve_holds", "register_title", "assign_title", "transfer_title", "revive_title",
+    "end_title",
+)  # fmt: skip
 README = """\
 This is an audit bundle of a Duebill market. To verify it without any network:
 

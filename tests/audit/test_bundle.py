@@ -132,7 +132,7 @@ def test_a_sound_bundle_verifies_and_says_what_it_looked_at(log: Log) -> None:
     assert report["ok"], report
     looked_at = {check["name"]: check["looked_at"] for check in report["checks"]}
     assert looked_at["ledger"] == 4
-    assert looked_at["title"] == 4
+    assert looked_at["title"] == 8
     assert looked_at["awards"] == 1
     assert looked_at["bodies"] == made.size == made.events
     assert made.file_hash == hashlib.sha256(made.path.read_bytes()).hexdigest()
