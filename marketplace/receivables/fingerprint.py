@@ -45,10 +45,15 @@ def canonical_number(text: str) -> str:
     after a year or a date, and before a padded counter (2026/17, 20261001-5, 4-0012).
     Applying it twice changes nothing. A number of nothing but such signs stays as it was folded.
     """
+    return joined_words(number_words(text)) or folded(text).strip()
+
+
+def joined_words(words: list[str]) -> str:
+    """Return the groups of a number as one, with a full stop where a separator must stay."""
     number = ""
-    for word in number_words(text):
-        number += "." * _ambiguous(number, word) + word
-    return number or folded(text).strip()
+    for word in words:
+        number += "." + word if _ambiguous(number, word) else word
+    return number
 
 
 def number_words(text: str) -> list[str]:

@@ -53,6 +53,8 @@ def _names(goods: GoodsRead, claim: Claim) -> bool:
 
 
 def _orders(goods: GoodsRead, other: GoodsRead) -> bool:
+    if not other.order or not (goods.notes or goods.lines):
+        return False
     words = other.order_read.words
     return bool(words) and goods.may_mention(words[-1]) and goods.mentions(other.order)
 

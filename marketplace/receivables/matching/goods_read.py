@@ -48,9 +48,14 @@ class GoodsRead:
 
     lines: tuple[Line, ...]
     order: str
-    order_read: NumberRead
+    order_said: str
     contract: str
     notes: str
+
+    @property
+    def order_read(self) -> NumberRead:
+        """The order in every form that is compared."""
+        return read_number(self.order_said)
 
     @lazily
     def net_minor(self) -> int | None:
@@ -127,7 +132,7 @@ def read_goods(
     return GoodsRead(
         tuple(_line(*line) for line in lines),
         bare(order or ""),
-        read_number(order or ""),
+        order or "",
         bare(contract or ""),
         folded(notes or ""),
     )

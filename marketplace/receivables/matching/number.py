@@ -8,7 +8,8 @@ from functools import lru_cache
 from rapidfuzz.distance import OSA
 
 from marketplace.kernel.words import N_
-from marketplace.receivables.fingerprint import canonical_number, number_words
+from marketplace.receivables.fingerprint import joined_words, number_words
+from marketplace.receivables.look_alikes import folded
 from marketplace.receivables.matching.lazily import lazily
 
 # Within one alphabet these are read for each other. Only here: a seller may honestly use both in one place.
@@ -78,7 +79,8 @@ class NumberRead:
 @lru_cache(maxsize=8_192)
 def read_number(text: str) -> NumberRead:
     """Return the forms of a number; all empty for an empty one."""
-    return NumberRead(canonical_number(text), tuple(number_words(text))) if text else NumberRead("", ())
+    words = number_words(text) if text else []
+    return NumberRead(joined_words(words) or folded(text).strip(), tuple(words))
 
 
 def _folded(word: str) -> str:
