@@ -152,7 +152,9 @@ def test_a_killed_registry_has_lost_nothing(registry: RegistryProcess) -> None:
     writers = [threading.Thread(target=register) for _ in range(4)]
     for writer in writers:
         writer.start()
-    time.sleep(0.4)
+    until = time.monotonic() + 60
+    while len(done) < 20 and time.monotonic() < until:
+        time.sleep(0.01)
     registry.kill()
     stopped.set()
     for writer in writers:
