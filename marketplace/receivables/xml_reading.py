@@ -60,15 +60,16 @@ class Reading:
         said = content(found)
         if found is None or said is None:
             return None
-        scheme = (found.get("schemeID") or "").strip() or None
-        if rule and scheme:
+        scheme = found.get("schemeID")
+        if rule:
             self.code(rule, field, scheme)
-        return Identifier(said, scheme)
+        return Identifier(said, (scheme or "").strip() or None)
 
     def code(self, rule: str, field: str, text: str | None) -> str | None:
-        """Remember a coded value for the code-list rules, and return it."""
-        if text:
-            self.codes[CodeUse(rule, field, text)] = None
+        """Remember a coded value for the code-list rules, and return it. An attribute that is there but empty
+        is a value, and in no list."""
+        if text is not None:
+            self.codes[CodeUse(rule, field, text.strip())] = None
         return text
 
 
