@@ -28,9 +28,11 @@ AS_THEY_STOOD: dict[str, Sequence[str]] = {
                 "incoming_event", "provider_transaction", "reconciliation", "reconciliation_break"),
     "title": ("title", "tombstone", "title_return", "holding_offer", "notice_of_assignment"),
     "auctions": ("lot", "fill"),
-    "invoices": ("receivable", "document", "review", "confirmation", "prior_notice", "dispute", "payment_promise"),
+    "invoices": ("receivable", "document", "review", "confirmation", "prior_notice", "dispute", "payment_promise",
+                 "dilution"),
     "ratings": ("filing", "party_rating", "receivable_rating", "grade_override"),
-    "collections": ("collection", "due", "distribution", "share", "ageing_step", "buy_back", "buy_back_share"),
+    "collections": ("collection", "due", "distribution", "share", "ageing_step", "buy_back", "buy_back_share",
+                    "dilution_effect", "dilution_cover", "dilution_cover_share"),
 }  # fmt: skip
 
 _LOG = "FROM event_order JOIN event ON event.id = event_order.event_id"
