@@ -121,7 +121,7 @@ def read_pair(raw: bytes, row: int) -> Pair:
     if len(raw) > PAIR_BYTES_MAX:
         raise _wrong(row, "", "is longer than four million bytes")
     try:
-        found = json.loads(raw)
+        found = json.loads(raw.decode())
     except (ValueError, RecursionError):
         raise _wrong(row, "", "is not JSON") from None
     if not isinstance(found, dict):

@@ -5,21 +5,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from marketplace.receivables.fingerprint import SEPARATORS
 from marketplace.receivables.look_alikes import folded
 from marketplace.receivables.matching.lazily import lazily
 from marketplace.receivables.matching.number import NumberRead, read_number
-from marketplace.receivables.matching.particulars import Particulars, read_particulars, stands_in
+from marketplace.receivables.matching.particulars import Particulars, stands_in
 
 WORD = re.compile(r"[^\W\d_]{3,}")
 FIGURE = re.compile(r"[0-9]+")
-REFERENCE_SIGNS_MIN = 4
+REFERENCE_SIGNS_MIN, WORDS_KEPT_MAX = 4, 400
 REFERENCE = re.compile(r"(?:\b([A-Z]{1,4}) )?(?<![A-Z0-9])([A-Z]{0,5}[-/]?[0-9][0-9A-Z/.-]{1,20})")
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line: its folded words, net minor units, quantity and unit price, None where not said."""
 
     words: str
@@ -27,19 +27,10 @@ class Line:
     quantity: float | None
     price_minor: int | None
 
-    @lazily
+    @property
     def root(self) -> str:
         """The words without figures and short words: what was sold, not when or which."""
         return " ".join(WORD.findall(self.words)) or self.words
-
-    @lazily
-    def unit_minor(self) -> int | None:
-        """The unit price, worked out from amount and quantity where it is not said."""
-        if self.price_minor is not None:
-            return self.price_minor
-        if self.amount_minor is None or not self.quantity:
-            return None
-        return round(self.amount_minor / self.quantity)
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class GoodsRead:
     @lazily
     def particulars(self) -> Particulars:
         """What lines and notes say to tell this delivery, month or instalment from others."""
-        return read_particulars(self.text, self.notes)
+        return Particulars(self.text, self.notes)
 
     @lazily
     def references(self) -> frozenset[str]:
@@ -139,4 +130,11 @@ def read_goods(
 
 
 def _line(words: object, amount: object = None, quantity: object = None, price: object = None) -> Line:
-    return Line(" ".join(folded(str(words)).split()), amount, quantity, price)  # type: ignore[arg-type]
+    said = str(words)
+    kept = _words(said) if len(said) <= WORDS_KEPT_MAX else " ".join(folded(said).split())
+    return Line(kept, amount, quantity, price)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=16_384)
+def _words(text: str) -> str:
+    return " ".join(folded(text).split())

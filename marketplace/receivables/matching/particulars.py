@@ -4,6 +4,8 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
+from marketplace.receivables.matching.lazily import lazily
+
 _MONTHS = (
     "JAN JANUARY JANUAR JANVIER ENERO GENNAIO JANUARI",
     "FEB FEBRUARY FEBRUAR FEVRIER FEBRERO FEBBRAIO FEBRUARI",
@@ -54,28 +56,35 @@ def stands_in(notes: str) -> bool:
 
 @dataclass(frozen=True)
 class Particulars:
-    """Periods and positions that were said, and what else was labelled with a figure, in the lines and in the notes.
+    """What the folded texts of lines and notes say to tell an invoice from its brothers."""
 
-    `template` is the text of the lines without figures.
-    """
+    lines: str
+    notes: str
 
-    periods: frozenset[str]
-    positions: frozenset[tuple[str, str]]
-    in_lines: dict[str, frozenset[str]]
-    in_notes: dict[str, frozenset[str]]
-    template: str
+    @lazily
+    def periods(self) -> frozenset[str]:
+        """Months and days that the lines name, or the notes where the lines name none."""
+        return frozenset(_periods(self.lines) or _periods(self.notes))
 
+    @lazily
+    def positions(self) -> frozenset[tuple[str, str]]:
+        """Which part of how many this is said to be."""
+        return frozenset(_positions(f"{self.lines} | {self.notes}" if self.notes else self.lines))
 
-def read_particulars(lines: str, notes: str) -> Particulars:
-    """Return the particulars of folded texts; periods from the lines, and from the notes where the lines say none."""
-    both = f"{lines} | {notes}" if notes else lines
-    return Particulars(
-        frozenset(_periods(lines) or (_periods(notes) if notes else ())),
-        frozenset(_positions(both)),
-        _labels(lines),
-        _labels(notes) if notes else {},
-        FIGURES.sub("", lines),
-    )
+    @lazily
+    def in_lines(self) -> dict[str, frozenset[str]]:
+        """What is labelled with a figure in the lines."""
+        return _labels(self.lines)
+
+    @lazily
+    def in_notes(self) -> dict[str, frozenset[str]]:
+        """What is labelled with a figure in the notes."""
+        return _labels(self.notes)
+
+    @lazily
+    def template(self) -> str:
+        """The text of the lines without figures."""
+        return FIGURES.sub("", self.lines)
 
 
 def _periods(text: str) -> set[str]:
@@ -83,7 +92,7 @@ def _periods(text: str) -> set[str]:
     if not MONTHS.keys().isdisjoint(WORD.findall(text)):
         named = [(MONTHS[month], year) for month, year in MONTH.findall(text) if month in MONTHS]
         found = {f"{month}/{year[-2:]}" if year else month for month, year in named}
-    if any(sign.isdigit() for sign in text):
+    if "20" in text:
         for year, month, day, month_too, year_too in NUMERIC.findall(text):
             found.add(f"{month or month_too}/{(year or year_too)[-2:]}{'/' + day if day else ''}")
         found |= {f"{int(month):02d}/{year[-2:]}/{int(day):02d}" for day, month, year in DAY.findall(text)}
@@ -113,8 +122,9 @@ def told_apart(one: Particulars, other: Particulars) -> tuple[str, ...]:
     if any({at for of, at in one.positions if of == count}.isdisjoint(at for of, at in other.positions if of == count)
            for count in wholes):  # fmt: skip
         found.append("position")
-    same_goods = one.template == other.template
-    if _labelled_apart(one.in_notes, other.in_notes) or (same_goods and _labelled_apart(one.in_lines, other.in_lines)):
+    if _labelled_apart(one.in_notes, other.in_notes) or (
+        one.lines != other.lines and one.template == other.template and _labelled_apart(one.in_lines, other.in_lines)
+    ):
         found.append("label")
     return tuple(found)
 
