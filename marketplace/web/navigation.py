@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,14 @@ STATIC = Path(__file__).resolve().parent.parent / "static"
 
 @dataclass(frozen=True)
 class Item:
-    """One entry of the bar. The first endpoint that exists is linked; the others count as being there too."""
+    """One entry of the bar. The first endpoint that exists is linked; the others count as being there too.
+
+    What is needed less than daily is `tucked` away behind "More": twelve entries do not fit a bar.
+    """
 
     label: str
     endpoints: tuple[str, ...]
+    tucked: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Link:
     href: str
     current: bool
     count: int
+    tucked: bool
 
 
 BARS: dict[Role | None, tuple[Item, ...]] = {
@@ -63,17 +68,17 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
     ),
     Role.OPERATOR: (
         Item(N_("Today"), ("operator.today",)),
-        Item(N_("Defaults"), ("operator.defaults",)),
         Item(N_("Queue"), ("operator.queue",)),
         Item(N_("Duplicates"), ("operator.duplicates", "operator.duplicate")),
-        Item(N_("Exchange"), ("operator.exchange",)),
+        Item(N_("Defaults"), ("operator.defaults",)),
         Item(N_("Buy-backs"), ("operator.buy_backs",)),
         Item(N_("Suspense"), ("operator.suspense",)),
         Item(N_("Reconciliation"), ("operator.reconciliation",)),
-        Item(N_("Ratings"), ("operator.ratings",)),
-        Item(N_("People"), ("operator.people",)),
-        Item(N_("Jobs"), ("operator.jobs",)),
-        Item(N_("Approvals"), ("operator.approvals",)),
+        Item(N_("Exchange"), ("operator.exchange",), tucked=True),
+        Item(N_("Ratings"), ("operator.ratings",), tucked=True),
+        Item(N_("People"), ("operator.people",), tucked=True),
+        Item(N_("Jobs"), ("operator.jobs",), tucked=True),
+        Item(N_("Approvals"), ("operator.approvals",), tucked=True),
     ),
     Role.REGULATOR: (
         Item(N_("Audit"), ("regulator.audit", "regulator.audit_home", "regulator.events", "regulator.event")),
@@ -106,10 +111,10 @@ def bar() -> list[Link]:
         if endpoint is None:
             continue
         href = url_for(endpoint)
-        links.append(Link(gettext(item.label), href, _is_here(item, href), _count(endpoint)))
+        links.append(Link(gettext(item.label), href, _is_here(item, href), _count(endpoint), item.tucked))
     if sum(link.current for link in links) > 1:
         longest = max((link.href for link in links if link.current), key=len)
-        links = [Link(link.label, link.href, link.current and link.href == longest, link.count) for link in links]
+        links = [replace(link, current=link.current and link.href == longest) for link in links]
     return links
 
 
