@@ -33,9 +33,9 @@ from marketplace.rating.actions import file_accounts
 from marketplace.rating.schemas import FileAccounts
 from marketplace.receivables import queries as receivables
 from marketplace.receivables.confirmation import confirm_receivable, issue_debtor_link
+from marketplace.receivables.drafting import draft_receivable
 from marketplace.receivables.einvoice import read_einvoice
 from marketplace.receivables.invoice_model import ReadInvoice
-from marketplace.receivables.drafting import draft_receivable
 from marketplace.receivables.listing import list_receivable
 from marketplace.receivables.notice import acknowledge_notice
 from marketplace.receivables.schemas import (

@@ -197,9 +197,10 @@ def wait_in_turn(tx: Tx, keys: Iterable[bytes]) -> None:
 
 
 def search(session: Session, subject: Subject, leave_out: Collection[UUID] = ()) -> Found:
-    """Return the receivable with the same exact key, if any, and up to five others that look like this invoice.
+    """Return the receivable that is the same claim, if any, and up to five others that look like this invoice.
 
-    Three statements, whatever is found. `leave_out` names receivables that are not compared: the invoice itself.
+    The same is what bears the same exact key, or what the matcher is certain of: a number written without its
+    separators, say, while all else agrees. Three statements, whatever is found. `leave_out` names receivables that are not compared: the invoice itself.
     """
     if not subject.comparable:
         return Found()
@@ -210,8 +211,10 @@ def search(session: Session, subject: Subject, leave_out: Collection[UUID] = ())
     known = subjects(session, others)
     rows = [known[one] for one in others if one in known]
     found = nearest(claim_of(subject), [claim_of(other) for _, other in rows])
-    matches = [_match(rows[index][0], match) for index, match in found[:MATCHES_MAX]]
-    return Found(earlier, matches)
+    matches = [_match(rows[index][0], match) for index, match in found]
+    if earlier is None:
+        earlier = next((match.receivable_id for match in matches if match.verdict == "same"), None)
+    return Found(earlier, [match for match in matches if match.receivable_id != earlier][:MATCHES_MAX])
 
 
 def candidates(session: Session, keys: Sequence[bytes]) -> list[UUID]:

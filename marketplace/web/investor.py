@@ -1,4 +1,4 @@
-"""What an investor may open: the market and its lots, the portfolio, holdings and offers of them, cash and the statement."""
+"""What an investor may open: the market, lots, the portfolio, holdings and offers of them, cash, the statement."""
 
 from marketplace.web import investor_holding, investor_lot, investor_market, investor_money
 from marketplace.web.investor_door import blueprint

@@ -46,7 +46,8 @@ def ubl(p: Paper) -> bytes:
  xmlns:cbc="urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2">
 <cbc:CustomizationID>urn:cen.eu:en16931:2017</cbc:CustomizationID>
 <cbc:ID>{p.number}</cbc:ID><cbc:IssueDate>{p.issued}</cbc:IssueDate><cbc:DueDate>{p.due}</cbc:DueDate>
-<cbc:InvoiceTypeCode>{p.type_code}</cbc:InvoiceTypeCode>{note if p.note else ""}<cbc:DocumentCurrencyCode>{p.currency}</cbc:DocumentCurrencyCode>
+<cbc:InvoiceTypeCode>{p.type_code}</cbc:InvoiceTypeCode>{note if p.note else ""}
+<cbc:DocumentCurrencyCode>{p.currency}</cbc:DocumentCurrencyCode>
 <cac:OrderReference><cbc:ID>{p.order}</cbc:ID></cac:OrderReference>
 {_party("AccountingSupplierParty", p.seller, p.seller_id, "GB123456789")}
 {_party("AccountingCustomerParty", p.buyer, p.buyer_id, "")}

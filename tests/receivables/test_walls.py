@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import event, text
 
 from marketplace.db import db
-from marketplace.kernel.errors import NotPermitted
+from marketplace.kernel.errors import Conflict, NotPermitted
 from marketplace.parties.actions import set_bank_account
 from marketplace.parties.schemas import SetBankAccount
 from marketplace.perform import perform
@@ -55,6 +55,14 @@ def test_a_look_alike_is_held_naming_what_it_resembles(listed: Listed, invoice: 
     assert (match["ref"], match["receivable_id"]) == (first["ref"], first["receivable_id"])
     assert match["score"] >= 100
     assert {finding["code"] for finding in match["findings"]} >= {"same_amount"}
+
+
+def test_a_number_written_without_its_separator_is_refused_like_the_same(listed: Listed, invoice: Paper) -> None:
+    first = listed(invoice.but(number="3-45"))
+    with pytest.raises(Conflict) as refused:
+        listed(invoice.but(number="345"))
+    assert refused.value.code == "already_listed"
+    assert refused.value.params == {"ref": first["ref"]}
 
 
 def test_another_sellers_look_alike_is_not_named_to_the_seller(listed: Listed, invoice: Paper) -> None:
