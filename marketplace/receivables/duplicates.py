@@ -200,7 +200,8 @@ def search(session: Session, subject: Subject, leave_out: Collection[UUID] = ())
     """Return the receivable that is the same claim, if any, and up to five others that look like this invoice.
 
     The same is what bears the same exact key, or what the matcher is certain of: a number written without its
-    separators, say, while all else agrees. Three statements, whatever is found. `leave_out` names receivables that are not compared: the invoice itself.
+    separators, say, while all else agrees. Three statements, whatever is found. `leave_out` names receivables that are
+    not compared: the invoice itself.
     """
     if not subject.comparable:
         return Found()
