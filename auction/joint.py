@@ -89,20 +89,9 @@ def clear_jointly(session: Session, seconds_max: int | None = None) -> JointClea
 
     Raises: BookInvalid when a lot or bid id occurs twice, TooLarge.
     """
-    _judge(session)
     until = None if seconds_max is None else time.monotonic() + seconds_max
-    lots = sorted(session.lots, key=lambda lot: lot.book.lot)
-    admitted = [admit(lot.book) for lot in lots]
-    bids = sorted(
-        ((one, place) for place, (standing, _) in enumerate(admitted) for one in standing),
-        key=lambda row: row[0].bid.id,
-    )
-    try:
-        problem = _problem(session, lots, bids)
-        least = np.array([max(least_award(lot.book), 1) for lot in lots], np.int64)
-    except OverflowError:
-        raise TooLarge("a number of this session does not fit in 64 bits") from None
-    demand_room(problem)
+    lots, admitted, bids, problem = _prepare(session)
+    least = np.array([max(least_award(lot.book), 1) for lot in lots], np.int64)
     offered = problem.lots.used(problem.cash)
     failed = offered < least
     while True:
@@ -121,6 +110,14 @@ def clear_jointly(session: Session, seconds_max: int | None = None) -> JointClea
             takes[place].append(Take(one.bid, cash))
     awards = tuple(_award(lot, takes[place], int(offered[place]), *admitted[place]) for place, lot in enumerate(lots))
     return JointClearing(awards, left.value(fill), limit, path)
+
+
+def problem_of(session: Session) -> Problem:
+    """Return a session's standing bids, by id, as one problem.
+
+    Raises: BookInvalid, TooLarge.
+    """
+    return _prepare(session)[3]
 
 
 def solve(problem: Problem, seconds_max: int | None = None) -> tuple[Numbers, int, str]:
@@ -182,6 +179,23 @@ def _judge(session: Session) -> None:
         faults += [Fault(f"{name}[{key}]", "under_0") for key, minor in caps.items() if minor < 0]
     if faults:
         raise BookInvalid(faults)
+
+
+def _prepare(
+    session: Session,
+) -> tuple[list[JointLot], list[tuple[list[Standing], list[Refusal]]], list[tuple[Standing, int]], Problem]:
+    """Judge a session; return its lots by id, what UPM-1 admits in each, the standing bids by id, and the problem."""
+    _judge(session)
+    lots = sorted(session.lots, key=lambda lot: lot.book.lot)
+    admitted = [admit(lot.book) for lot in lots]
+    bids = [(one, place) for place, (standing, _) in enumerate(admitted) for one in standing]
+    bids.sort(key=lambda row: row[0].bid.id)
+    try:
+        problem = _problem(session, lots, bids)
+    except OverflowError:
+        raise TooLarge("a number of this session does not fit in 64 bits") from None
+    demand_room(problem)
+    return lots, admitted, bids, problem
 
 
 def _problem(session: Session, lots: list[JointLot], bids: list[tuple[Standing, int]]) -> Problem:

@@ -19,6 +19,7 @@ from auction.problem import Family, Numbers, Problem
 
 EXACT_MOST = 2**53  # beyond this, floating point skips whole numbers
 SLACK = 1e-6
+PRECISION = 1e-9  # how far HiGHS's own bound may be trusted, as a share of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +72,7 @@ def solve_program(problem: Problem, seconds_max: int | None = None) -> Solved:
     taken[small] = found.x[count:] > 0.5
     best = -found.fun if found.mip_dual_bound is None else max(-found.mip_dual_bound, -found.fun)
     fill = _whole(problem, there, proposed, taken)
-    return Solved(fill, max(int(np.ceil(best * (1 + 1e-12) + SLACK)), problem.value(fill)))
+    return Solved(fill, max(int(best * (1 + PRECISION) + SLACK), problem.value(fill)))
 
 
 def relaxed_value(problem: Problem) -> float:
