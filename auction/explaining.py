@@ -20,6 +20,7 @@ GROUP_CAP = "group_cap"
 LOT_FAILED = "lot_failed"
 ABOVE_STOP_OUT = "above_stop_out"
 AT_STOP_OUT = "at_stop_out"
+LOT_FULL = "lot_full"  # though the rate would do: bids that are all or none fill the lot at more worth together
 BUDGET_USED = "budget_used"
 DEBTOR_LIMIT = "debtor_limit_used"
 SELLER_LIMIT = "seller_limit_used"
@@ -91,6 +92,8 @@ def _of_lot(
             price.append(Why(LEAST_FILL, {"least_minor": bid.min_fill_minor, "room_minor": room}))
             state = PASSED_OVER
         why += price + purse
+        if not why and award.stop_out_bps is not None:
+            why.append(Why(LOT_FULL, {"rate_bps": bid.rate_bps, "stop_out_bps": award.stop_out_bps}))
         if clearing.gap_ppm:
             why.append(Why(NOT_PROVED, {"gap_ppm": clearing.gap_ppm}))
         yield Explained(bid, lot, state, cash, tuple(why))
