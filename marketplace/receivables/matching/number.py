@@ -14,6 +14,12 @@ from marketplace.receivables.matching.lazily import lazily
 
 # Within one alphabet these are read for each other. Only here: a seller may honestly use both in one place.
 READ_ALIKE = str.maketrans({"O": "0", "Q": "0", "D": "0", "I": "1", "L": "1", "S": "5", "B": "8", "Z": "2", "G": "6"})
+# What poor scans take for each other, as it is drawn: the case matters, and a bar is a one here.
+DRAWN_ALIKE = frozenset(
+    frozenset((one, other))
+    for signs in ("0OoQD", "1lIi|", "5Ss", "8B", "2Zz", "6Gb", "9gq")
+    for one in signs for other in signs if one != other
+)
 YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 YEAR_LEADING = re.compile(r"20[123][0-9](?=[0-9])")
 DIGITS = re.compile(r"[0-9]+")
@@ -27,6 +33,7 @@ class NumberRead:
 
     canonical: str
     words: tuple[str, ...]
+    signs: str = ""  # letters, digits and bars as they were written, the case kept
 
     @lazily
     def compact(self) -> str:
@@ -80,7 +87,8 @@ class NumberRead:
 def read_number(text: str) -> NumberRead:
     """Return the forms of a number; all empty for an empty one."""
     words = number_words(text) if text else []
-    return NumberRead(joined_words(words) or folded(text).strip(), tuple(words))
+    signs = "".join(sign for sign in text if sign.isalnum() or sign == "|")
+    return NumberRead(joined_words(words) or folded(text).strip(), tuple(words), signs)
 
 
 def _folded(word: str) -> str:
@@ -127,7 +135,7 @@ def relation(one: NumberRead, other: NumberRead) -> str:
         return "number_respelt"
     if one.compact == other.compact:
         return "number_partner"  # cut differently: 1-11 and 11-1
-    if one.alike == other.alike:
+    if one.alike == other.alike or _misread(one.signs, other.signs):
         return "number_reads_alike"
     if _extended(one, other):
         return "number_extended"
@@ -143,6 +151,13 @@ def respelt(one: NumberRead, other: NumberRead) -> bool:
     if one.compact == other.compact:
         return one.cuts <= other.cuts or other.cuts <= one.cuts
     return one.bare == other.bare and len(one.words) == len(other.words)
+
+
+def _misread(one: str, other: str) -> bool:
+    """Say whether two numbers differ only in signs drawn alike, as they were written: never in a digit for a digit."""
+    if len(one) != len(other) or one.isdecimal() and other.isdecimal():
+        return False
+    return all(a == b or frozenset((a, b)) in DRAWN_ALIKE for a, b in zip(one, other, strict=True))
 
 
 def _extended(one: NumberRead, other: NumberRead) -> bool:
