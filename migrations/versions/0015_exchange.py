@@ -58,6 +58,7 @@ def _watch() -> None:
     no_delete("exchange_watch")
     require_event("exchange_watch")
     grant("exchange_watch", worker="SELECT, UPDATE")
+    # What comes back is compared with the files anew: nobody compared it while it was away.
     # What is written off stays financed: investors still own it, and nobody else may sell it.
     run("""
         CREATE FUNCTION exchange_follows() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -70,7 +71,8 @@ def _watch() -> None:
                 CASE NEW.state WHEN 'discharged' THEN 'repaid' ELSE NEW.state END END;
             INSERT INTO exchange_watch (receivable_id, wanted, reason) VALUES (NEW.id, goal, why)
             ON CONFLICT (receivable_id) DO UPDATE
-                SET wanted = goal, reason = why, wanted_since = market_now(), next_at = market_now()
+                SET wanted = goal, reason = why, wanted_since = market_now(), next_at = market_now(),
+                    claimed_at = CASE WHEN exchange_watch.wanted <> 'released' THEN exchange_watch.claimed_at END
                 WHERE (exchange_watch.wanted, exchange_watch.reason) IS DISTINCT FROM (goal, why);
             RETURN NULL;
         END $$""")

@@ -24,6 +24,8 @@ from marketplace.exchange.claims_file import CONTEXT, Entry, issuer_of, read_fil
 from marketplace.exchange.schemas import ImportClaims, TrustIssuer
 from marketplace.kernel.errors import InvalidInput, MarketplaceError, RuleBroken
 from marketplace.receivables import actions
+from marketplace.receivables.relisting import relist_receivable
+from marketplace.receivables.relisting_schemas import RelistReceivable
 from marketplace.receivables.schemas import WithdrawReceivable
 from tests.conftest import HOUSE
 from tests.exchange.conftest import CONSORTIUM, Market, exchange_of
@@ -78,6 +80,22 @@ def test_a_file_tells_another_market_what_it_may_not_sell(markets_apart: tuple[M
     assert south.stops(before) == south.stops(after) == []
     with pytest.raises(RuleBroken, match="older_file"):
         south.perform(import_claims, ImportClaims(written(north, NOON - timedelta(days=900))), "operator_olga")
+
+
+def test_what_comes_back_is_compared_with_what_was_said_while_it_was_away(markets_apart: tuple[Market, Market]) -> None:
+    """Listed, withdrawn, sold at another market, listed again: the file came while nobody here was asking."""
+    north, south = markets_apart
+    ours = south.lists(south.paper())
+    south.work()
+    south.perform(actions.withdraw_receivable, WithdrawReceivable(ours, "seller"), "seller_alice")
+    north.lists(north.paper())
+    north.work()
+    south.perform(import_claims, ImportClaims(written(north)), "operator_olga")
+    south.perform(relist_receivable, RelistReceivable(ours), "seller_alice")
+    assert south.stops(ours) == ["claims_unchecked"]
+    south.work()
+    assert south.stops(ours) == ["registered_elsewhere"]
+    assert south.state(ours) == "held_for_review"
 
 
 def test_whose_file_it_is(markets_apart: tuple[Market, Market]) -> None:
