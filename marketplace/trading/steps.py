@@ -16,7 +16,9 @@ from marketplace.perform import Tx
 from marketplace.rating.queries import ReceivableRating
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
+from marketplace.receivables.ending import end_unsold
 from marketplace.receivables.queries import Receivable
+from marketplace.receivables.states import ReceivableState
 from marketplace.trading import engine, queries, rules
 from marketplace.trading.rules import LOT, BidState, LotState
 from marketplace.trading.tables import AwardRow, LotRow
@@ -110,7 +112,7 @@ def reduce(tx: Tx, lot: LotRow, wanted_minor: int, awarded_minor: int) -> None:
         words = N_("Operators are looking at this receivable: only the whole award can be accepted now.")
         raise RuleBroken("held_back", words, problems=[Problem("accepted_minor", "held_back", words)])
     book = queries.sealed_book(tx.session, lot.id)
-    cleared = engine.clear_lot(lot, book, target_minor=wanted_minor)
+    cleared = engine.clear_lot(lot, book, accepted_minor=wanted_minor)
     kept = {leg.bid_id for leg in cleared.legs}
     held = {fill.bid_id for fill in queries.fills(tx.session, lot.id)}
     if not kept or not kept <= held:  # the hold of a bid that lost at the close is gone
@@ -136,8 +138,11 @@ def refuse(tx: Tx, lot: LotRow, how: str) -> None:
 
 def not_sold(tx: Tx, lot: LotRow, reason: str) -> None:
     """Let the receivable be offered again, or expire when too few days are left."""
-    again = rules.may_reopen(tx.policy, lot.expected_on, tx.today)
-    receivables.move(tx, lot.receivable_id, "rated" if again else "expired", reason=reason)
+    if rules.may_reopen(tx.policy, lot.expected_on, tx.today):
+        receivables.move(tx, lot.receivable_id, "rated", reason=reason)
+    else:  # with its reviews and links: nothing of this round may speak for the next one
+        row = receivable_queries.lock_row(tx.session, lot.receivable_id)
+        end_unsold(tx, row, ReceivableState.EXPIRED, reason)
 
 
 def write_award(tx: Tx, lot: LotRow, round_: int, cleared: engine.Cleared) -> None:

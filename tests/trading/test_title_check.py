@@ -25,12 +25,13 @@ from marketplace.receivables.relisting_schemas import RenewKeys
 from marketplace.receivables.reviewing import open_review
 from marketplace.receivables.rules import Check
 from marketplace.receivables.schemas import ReleaseReview
+from marketplace.receivables.states import ReceivableState
 from marketplace.servicing.schemas import SettleAward
 from marketplace.servicing.settlement import settle_award
 from marketplace.title import queries as title
 from marketplace.trading import queries
-from marketplace.trading.actions import close_lot, reject_award
-from marketplace.trading.schemas import CloseLot, RejectAward
+from marketplace.trading.actions import close_lot, refuse_award, reject_award
+from marketplace.trading.schemas import CloseLot, RefuseAward, RejectAward
 from tests import lives
 from tests.support import SYSTEM, do
 from tests.trading.world import World, libpq
@@ -94,6 +95,24 @@ def letters(receivable_id: UUID) -> list[UUID]:
     return [
         one.organisation_id for one in found_in.outgoing_mail(db.session(), receivable_id) if one.kind == "title_check"
     ]
+
+
+def test_a_review_does_not_outlive_the_listing_that_it_held(world: World) -> None:
+    """Else what comes back would be confirmed by the end of an old review, and its debtor never asked again."""
+    lot, receivable_id = a_closing_lot(world)
+    perform(close_lot, CloseLot(lot), SYSTEM)
+
+    def hold(tx: Tx) -> str:
+        row = found_in.lock_row(tx.session, receivable_id)
+        looks = [Check("outside_claim", "look", WHY)]
+        return str(open_review(tx, row, "outside_evidence", looks, goes_to=ReceivableState.CONFIRMED))
+
+    do(hold)
+    with world.superuser() as owner:  # too few days are left to offer it again
+        owner.execute("UPDATE lot SET expected_on = market_now()::date + 5 WHERE id = %s", (lot,))
+    perform(refuse_award, RefuseAward(lot), world.alice)
+    assert states(lot) == ("refused", None, "expired")
+    assert review_of(receivable_id) is None
 
 
 # --- at the close -----------------------------------------------------------------------------------------------
