@@ -27,6 +27,7 @@ TERM_NUMBERS = {  # the least value each may take
     "min_share_bps": 0,
     "group_cap_bps": 0,
 }
+ACCEPTED = "accepted_minor"
 SHARES = ("min_share_bps", "group_cap_bps")
 BID_TEXTS = ("id", "investor", "group")
 BID_NUMBERS = ("cash_minor", "min_fill_minor", "rate_bps", "seq")
@@ -54,7 +55,8 @@ class Book:
     """The terms of one lot and every bid in it.
 
     `target_minor` is A, the cash sought; `min_share_bps` is θ, the least share of A the seller takes;
-    `group_cap_bps` is κ, the largest share of A one group may fill; `related_groups` may not bid.
+    `group_cap_bps` is κ, the largest share of A one group may fill; `related_groups` may not bid. `accepted_minor` is
+    there when the seller accepts a smaller amount: that much is awarded in full or nothing is, and caps stay on A.
     """
 
     lot: str
@@ -70,6 +72,12 @@ class Book:
     price_rule: str
     related_groups: tuple[str, ...]
     bids: tuple[Bid, ...]
+    accepted_minor: int | None = None
+
+    @property
+    def sought_minor(self) -> int:
+        """Return how much is to be awarded: the target, or the smaller amount that the seller accepts."""
+        return self.target_minor if self.accepted_minor is None else self.accepted_minor
 
     @classmethod
     def parse(cls, value: Any) -> Book:
@@ -82,6 +90,8 @@ class Book:
             raise BookInvalid([Fault("book", "not_an_object")])
         _judge_terms(value, faults)
         related = _texts_of(value, "related_groups", faults)
+        if ACCEPTED in value:
+            _judge_accepted(value, faults)
         rows = _rows_of(value, faults)
         for position, row in enumerate(rows):
             _judge_bid(row, f"bids[{position}]", faults)
@@ -91,6 +101,7 @@ class Book:
         terms = {key: value[key] for key in (*TERM_TEXTS, *TERM_NUMBERS, "price_rule")}
         return cls(
             **terms,
+            accepted_minor=value.get(ACCEPTED),
             related_groups=tuple(sorted(set(related))),
             bids=tuple(Bid(**{key: row[key] for key in (*BID_TEXTS, *BID_NUMBERS)}) for row in rows),
         )
@@ -98,6 +109,8 @@ class Book:
     def to_json(self) -> dict[str, object]:
         """Return the book as the transcript writes it: bids by id, groups by code point."""
         terms: dict[str, object] = {key: getattr(self, key) for key in (*TERM_TEXTS, *TERM_NUMBERS, "price_rule")}
+        if self.accepted_minor is not None:
+            terms[ACCEPTED] = self.accepted_minor
         terms["related_groups"] = list(self.related_groups)
         terms["bids"] = [bid.to_json() for bid in sorted(self.bids, key=lambda bid: bid.id)]
         return terms
@@ -116,6 +129,13 @@ def _judge_terms(value: Mapping[str, object], faults: list[Fault]) -> None:
     face, target = value.get("face_minor"), value.get("target_minor")
     if _is_integer(face) and _is_integer(target) and target > face:  # type: ignore[operator]
         faults.append(Fault("target_minor", "over_face"))
+
+
+def _judge_accepted(value: Mapping[str, object], faults: list[Fault]) -> None:
+    _judge_number(value, ACCEPTED, ACCEPTED, 1, faults)
+    accepted, target = value[ACCEPTED], value.get("target_minor")
+    if _is_integer(accepted) and _is_integer(target) and accepted > target:  # type: ignore[operator]
+        faults.append(Fault(ACCEPTED, "over_target"))
 
 
 def _judge_bid(row: object, path: str, faults: list[Fault]) -> None:

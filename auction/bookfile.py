@@ -28,7 +28,7 @@ LOT_KEYS = {  # as written by people: as the engine calls it
     "tenor_days": "tenor_days",
     "related_groups": "related_groups",
 }
-NO_CURRENCY = "XXX"  # ISO 4217: no currency is involved
+NO_CURRENCY = 3 * "X"  # ISO 4217: no currency is involved
 SPELLINGS = {"pay-as-bid": PAY_AS_BID}
 
 

@@ -54,15 +54,16 @@ def clear(book: Book) -> Clearing:
     passed_over: list[Bid] = []
     below = 0  # cash of the bids left at the rates walked so far
     stop_out: int | None = None
+    sought = book.sought_minor
     for rate, level in _levels(standing):
         offered = sum(one.cash_minor for one in level)
-        if stop_out is None and below + offered >= book.target_minor:
-            level, dropped = _drop_small(level, book.target_minor - below)
+        if stop_out is None and below + offered >= sought:
+            level, dropped = _drop_small(level, sought - below)
             passed_over.extend(one.bid for one in dropped)
             offered -= sum(one.cash_minor for one in dropped)
-            if below + offered >= book.target_minor:
+            if below + offered >= sought:
                 stop_out = rate
-                takes.extend(_pro_rata(level, book.target_minor - below))
+                takes.extend(_pro_rata(level, sought - below))
         if stop_out is None:
             takes.extend(Take(one.bid, one.cash_minor) for one in level)
         below += offered

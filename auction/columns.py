@@ -49,6 +49,12 @@ class Terms:
     min_share_bps: int
     group_cap_bps: int
     related: tuple[int, ...] = ()
+    accepted_minor: int | None = None
+
+    @property
+    def sought_minor(self) -> int:
+        """Return how much is to be awarded."""
+        return self.target_minor if self.accepted_minor is None else self.accepted_minor
 
     @property
     def cap_minor(self) -> int:
@@ -57,7 +63,9 @@ class Terms:
 
     @property
     def least_minor(self) -> int:
-        """Return ⌈θA⌉."""
+        """Return ⌈θA⌉, or the whole of a smaller amount accepted."""
+        if self.accepted_minor is not None:
+            return self.accepted_minor
         return -(-self.min_share_bps * self.target_minor // BPS)
 
 
@@ -101,7 +109,7 @@ def clear_columns(terms: Terms, bids: Columns) -> Cleared:
     cells = np.zeros(int(bids.rate.max(initial=0)) + 1, np.int64)
     np.add.at(cells, bids.rate, standing)
     sums = np.cumsum(cells)
-    target = terms.target_minor
+    target = terms.sought_minor
     passed_over = [NONE]
     gone = 0  # cash of the bids dropped so far; all of it at or below the rate looked at
     fill = None
@@ -265,6 +273,7 @@ def columns_of(book: Book) -> tuple[Terms, Columns]:
         min_share_bps=book.min_share_bps,
         group_cap_bps=book.group_cap_bps,
         related=tuple(codes[name] for name in book.related_groups if name in codes),
+        accepted_minor=book.accepted_minor,
     )
     return terms, Columns(cash, least, rate, seq, np.array(group, np.int64), len(codes))
 

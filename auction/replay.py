@@ -19,6 +19,7 @@ from auction.pricing import Fill, price
 
 RULE = "UPM-1"
 RULE_VERSION = "1.0"
+REDUCED_VERSION = "1.1"  # the same rules for books of which the seller accepts a smaller amount
 HASH_KEY = "sha256"
 PLAIN_MOST = 256  # up to so many bids the plain engine is the quicker one
 PLAIN_REPLAYS_MOST = 1_000  # up to so many bids an award is computed again by the plain engine
@@ -96,11 +97,16 @@ def run(book: Book, engine: Callable[[Book], Clearing] = clear_quickly) -> Outco
     }
     transcript: dict[str, object] = {
         "rule": RULE,
-        "rule_version": RULE_VERSION,
+        "rule_version": version_of(book),
         "book": book.to_json(),
         "result": result,
     }
     return Outcome(clearing, tuple(fills), transcript)
+
+
+def version_of(book: Book) -> str:
+    """Return the version of the rules a book is cleared under."""
+    return RULE_VERSION if book.accepted_minor is None else REDUCED_VERSION
 
 
 def canonical(value: object) -> bytes:
@@ -136,9 +142,9 @@ def replay(raw: bytes) -> Verdict:
     Raises: TranscriptUnreadable, BookInvalid.
     """
     stated = read(raw)
-    for key, ours in (("rule", RULE), ("rule_version", RULE_VERSION)):
-        if stated.get(key) != ours:
-            raise TranscriptUnreadable(f"{key} is {stated.get(key)!r}; this engine speaks {ours!r}")
+    for key, ours in (("rule", (RULE,)), ("rule_version", (RULE_VERSION, REDUCED_VERSION))):
+        if stated.get(key) not in ours:
+            raise TranscriptUnreadable(f"{key} is {stated.get(key)!r}; this engine speaks {' and '.join(ours)}")
     computed = run(Book.parse(stated.get("book")), lambda book: clear_quickly(book, PLAIN_REPLAYS_MOST)).transcript
     computed_hash = sha256(computed)
     stated_hash = stated.get(HASH_KEY)

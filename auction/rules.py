@@ -53,7 +53,9 @@ def group_cap(book: Book) -> int:
 
 
 def least_award(book: Book) -> int:
-    """Return ⌈θA⌉, the least cash the seller lets the lot clear at, in minor units."""
+    """Return ⌈θA⌉, the least cash the seller lets the lot clear at; a smaller amount accepted is taken whole."""
+    if book.accepted_minor is not None:
+        return book.accepted_minor
     return -(-book.min_share_bps * book.target_minor // BPS)
 
 

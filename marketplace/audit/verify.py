@@ -413,6 +413,8 @@ def share(total: int, weights: list[int], ties: list[tuple[int, str]]) -> list[i
 def clear(book: Row) -> Row:
     """Return the result of a book under UPM-1, by the letter of the rules."""
     target, cap = book["target_minor"], book["group_cap_bps"] * book["target_minor"] // 10**4
+    sought = book["accepted_minor"] if "accepted_minor" in book else target
+    least = sought if "accepted_minor" in book else -(-book["min_share_bps"] * target // 10**4)
     room: dict[str, int] = {}
     stand: list[tuple[Row, int]] = []
     cuts: list[Row] = []
@@ -439,14 +441,14 @@ def clear(book: Row) -> Row:
         stop, below = None, 0
         for rate, level in groupby(stand, key=lambda s: s[0]["rate_bps"]):
             offered = sum(cash for _, cash in level)
-            if below + offered >= target:
+            if below + offered >= sought:
                 stop = rate
                 break
             below += offered
         if stop is None:
             break
         edge = [s for s in stand if s[0]["rate_bps"] == stop]
-        parts = share(target - below, [cash for _, cash in edge], [(b["seq"], b["id"]) for b, _ in edge])
+        parts = share(sought - below, [cash for _, cash in edge], [(b["seq"], b["id"]) for b, _ in edge])
         short = [b for (b, _), x in zip(edge, parts, strict=True) if 0 < x < b["min_fill_minor"]]
         if not short:
             break
@@ -457,7 +459,7 @@ def clear(book: Row) -> Row:
         takes = [s for s in stand if s[0]["rate_bps"] < stop]
         takes += [(b, x) for (b, _), x in zip(edge, parts, strict=True) if x]
     else:
-        enough = below and below >= -(-book["min_share_bps"] * target // 10**4)
+        enough = below and below >= least
         takes, stop = (list(stand), stand[-1][0]["rate_bps"]) if enough else ([], None)
     year, days = 10**4 * 365, book["tenor_days"]
     awarded = sum(x for _, x in takes)
@@ -471,7 +473,7 @@ def clear(book: Row) -> Row:
     fills = [{"id": b["id"], "cash_minor": x, "discount_minor": c, "rate_bps": r}
              for (b, x), c, r in zip(takes, costs, rates, strict=True)]  # fmt: skip
     return {
-        "outcome": "failed" if not takes else "full" if awarded == target else "partial",
+        "outcome": "failed" if not takes else "full" if awarded == sought else "partial",
         "stop_out_bps": stop, "awarded_minor": awarded, "discount_minor": sum(costs),
         "standing_minor": sum(cash for _, cash in stand),
         "fills": sorted(fills, key=lambda f: f["id"]), "cuts": sorted(cuts, key=lambda c: c["id"]),
@@ -483,7 +485,10 @@ def check_transcript(raw: bytes, sha256: str, what: str) -> Row:
     """Check that a transcript has the hash on record and that its book gives its result."""
     demand(hashlib.sha256(raw).hexdigest() == sha256, f"the transcript of {what} is not the one on record")
     script = read_json(raw, f"the transcript of {what}")
-    demand(script.get("rule") == "UPM-1" and script.get("rule_version") == "1.0", f"{what} follows no known rule")
+    known = script.get("rule") == "UPM-1" and script.get("rule_version") in ("1.0", "1.1")
+    demand(known and isinstance(script.get("book"), dict), f"{what} follows no known rule")
+    reduced = script["rule_version"] == "1.1"
+    demand(reduced == ("accepted_minor" in script["book"]), f"{what} is of another version of the rules")
     try:
         result = clear(script["book"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -528,8 +533,9 @@ class Auctions:
                 demand(book[key] == terms[key], f"{what}: {key} is not that of the lot")
             placed = self.bids[lot]
             demand({bid["id"] for bid in book["bids"]} == set(placed), f"{what} leaves out or invents a bid")
-            if after["round"] == 1:
+            if after["round"] == 1 or "accepted_minor" in book:
                 demand(book["target_minor"] == terms["target_minor"], f"{what}: target_minor is not that of the lot")
+            demand(after["round"] > 1 or "accepted_minor" not in book, f"{what}: nobody accepted a smaller amount yet")
             for bid in book["bids"]:
                 known = placed.get(bid["id"], {})
                 for ours, theirs in (("investor", "investor_id"), ("group", "group_id"), ("seq", "seq"),

@@ -41,35 +41,33 @@ class Cleared:
     sha256: str
 
 
-def clear_lot(lot: LotRow, bids: Sequence[BidRow], target_minor: int | None = None) -> Cleared:
-    """Clear a lot's sealed book; with `target_minor` for a smaller amount, which then must be covered in full.
+def clear_lot(lot: LotRow, bids: Sequence[BidRow], accepted_minor: int | None = None) -> Cleared:
+    """Clear a lot's sealed book; with `accepted_minor` for a smaller amount, which then must be covered in full.
 
     Raises: IntegrityBreach when the engine refuses the book: the database let something impossible in.
     """
     try:
-        book = Book.parse(book_of(lot, bids, target_minor))
+        book = Book.parse(book_of(lot, bids, accepted_minor))
     except AuctionError as error:
         raise IntegrityBreach("book_invalid", f"The book of a lot is not sound: {error}") from error
     return _cleared(run(book))
 
 
-def book_of(lot: LotRow, bids: Sequence[BidRow], target_minor: int | None = None) -> dict[str, object]:
-    """Return the book as the engine reads it. Ids are written as lower-case texts.
-
-    For a smaller amount the cap stays that of the whole target, rounded down to a basis point of the amount.
-    """
-    cap = lot.group_cap_bps if target_minor is None else lot.group_cap_bps * lot.target_minor // target_minor
+def book_of(lot: LotRow, bids: Sequence[BidRow], accepted_minor: int | None = None) -> dict[str, object]:
+    """Return the book as the engine reads it. Ids are written as lower-case texts."""
+    accepted = {} if accepted_minor is None else {"accepted_minor": accepted_minor}
     return {
+        **accepted,
         "lot": str(lot.id),
         "currency": lot.currency,
         "face_minor": lot.face_minor,
-        "target_minor": lot.target_minor if target_minor is None else target_minor,
+        "target_minor": lot.target_minor,
         "lot_size_minor": lot.lot_size_minor,
         "minimum_minor": lot.minimum_minor,
         "reserve_bps": lot.reserve_bps,
         "tenor_days": lot.tenor_days,
-        "min_share_bps": lot.min_share_bps if target_minor is None else 10_000,
-        "group_cap_bps": min(cap, 10_000),
+        "min_share_bps": lot.min_share_bps,
+        "group_cap_bps": lot.group_cap_bps,
         "price_rule": lot.price_rule,
         "related_groups": [str(group) for group in lot.related_groups],
         "bids": [

@@ -63,8 +63,10 @@ def books(
     wide: bool = False,
     least_bids: int = 0,
     likely: bool = False,
+    accepting: bool = False,
 ) -> st.SearchStrategy[dict]:
-    """Draw a book small enough to tie often, or (`wide`) with numbers beyond 64 bits; `likely` to be covered."""
+    """Draw a book small enough to tie often, or (`wide`) with numbers beyond 64 bits; `likely` to be covered;
+    `accepting`: some of them a smaller amount."""
     bytes_needed = 20 + 9 * BIDS_MOST
 
     def make(drawn: bytes) -> dict:
@@ -90,8 +92,11 @@ def books(
             )
         if likely:
             target = max(1, sum(bid["cash_minor"] for bid in bids) // (2 + dice.upto(3)))
+        reduced = dice.one_of(0, 0, 1 + dice.upto(99))
+        terms = {"accepted_minor": max(1, target * reduced // 100)} if reduced and accepting else {}
         return a_book(
             *bids,
+            **terms,
             face_minor=target + dice.upto(50),
             target_minor=target,
             lot_size_minor=lot,

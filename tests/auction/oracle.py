@@ -12,6 +12,7 @@ from math import ceil, floor
 def clear(book: dict) -> dict:
     """Clear a book given as parsed JSON, in the words of the market rules."""
     target = book["target_minor"]
+    wanted = book.get("accepted_minor", target)
     refused: dict[str, list[str]] = {}
     for bid in book["bids"]:
         reasons = []
@@ -43,7 +44,9 @@ def clear(book: dict) -> dict:
 
     passed_over: list[str] = []
     while True:
-        outcome, stop_out, awarded, fills = _once(live, target, book["min_share_bps"])
+        outcome, stop_out, awarded, fills = _once(
+            live, wanted, 10_000 if "accepted_minor" in book else book["min_share_bps"], target
+        )
         if outcome != "full":
             break
         short = [b for b in live if b["rate_bps"] == stop_out and 0 < fills.get(b["id"], 0) < b["min_fill_minor"]]
@@ -79,16 +82,18 @@ def clear(book: dict) -> dict:
     }
 
 
-def _once(live: list[dict], target: int, min_share_bps: int) -> tuple[str, int | None, int, dict[str, int]]:
+def _once(
+    live: list[dict], wanted: int, min_share_bps: int, target: int
+) -> tuple[str, int | None, int, dict[str, int]]:
     for rate in sorted({b["rate_bps"] for b in live}):
-        if sum(b["q"] for b in live if b["rate_bps"] <= rate) >= target:
+        if sum(b["q"] for b in live if b["rate_bps"] <= rate) >= wanted:
             fills = {b["id"]: b["q"] for b in live if b["rate_bps"] < rate}
             margin = [b for b in live if b["rate_bps"] == rate]
-            rest = target - sum(fills.values())
+            rest = wanted - sum(fills.values())
             fills.update(_largest_remainder(rest, margin, {b["id"]: b["q"] for b in margin}))
-            return "full", rate, target, fills
+            return "full", rate, wanted, fills
     supply = sum(b["q"] for b in live)
-    if supply > 0 and supply >= ceil(Fraction(min_share_bps, 10_000) * target):
+    if supply > 0 and supply >= (wanted if wanted != target else ceil(Fraction(min_share_bps, 10_000) * target)):
         return "partial", max(b["rate_bps"] for b in live), supply, {b["id"]: b["q"] for b in live}
     return "failed", None, 0, {}
 

@@ -55,6 +55,9 @@ def test_a_share_above_the_whole_refuses_the_book(key):
     ("terms", "fault"),
     [
         ({"target_minor": 4_860_001}, ("target_minor", "over_face")),
+        ({"accepted_minor": 4_131_001}, ("accepted_minor", "over_target")),
+        ({"accepted_minor": 0}, ("accepted_minor", "under_1")),
+        ({"accepted_minor": None}, ("accepted_minor", "not_an_integer")),
         ({"price_rule": "dutch"}, ("price_rule", "unknown")),
         ({"lot": ""}, ("lot", "empty")),
         ({"currency": 826}, ("currency", "not_a_text")),

@@ -139,11 +139,32 @@ def test_pay_as_bid_prices_each_leg_at_its_own_rate_and_still_reports_the_stop_o
     assert result["stop_out_bps"] == 700
 
 
+def test_a_smaller_amount_accepted_is_awarded_whole_under_the_caps_of_the_whole_target():
+    book = a_book(
+        a_bid("a", 500, 50, seq=1, group="g"),
+        a_bid("b", 600, 30, seq=2),
+        a_bid("c", 700, 30, seq=3),
+        face_minor=100,
+        target_minor=100,
+        group_cap_bps=4_500,
+    )
+    assert cleared(book)["stop_out_bps"] == 700
+    result = cleared({**book, "accepted_minor": 80})
+    assert (result["outcome"], result["stop_out_bps"], result["awarded_minor"]) == ("full", 700, 80)
+    assert result["cuts"] == [{"id": "a", "cash_minor": 45}]  # 45 % of the target, not of what is accepted
+    assert fill_of(result, "c") == 5
+    assert cleared({**book, "accepted_minor": 75})["stop_out_bps"] == 600
+    short = {**book, "bids": book["bids"][:2]}
+    assert cleared(short)["outcome"] == "failed"
+    assert cleared({**short, "accepted_minor": 75})["outcome"] == "full"
+    assert cleared({**short, "accepted_minor": 76})["outcome"] == "failed"
+
+
 # --- for any book --------------------------------------------------------------------------------------
 
 
 @profile.properties()
-@given(books())
+@given(books(accepting=True))
 def test_the_engine_agrees_with_the_oracle(book):
     assert cleared(book) == oracle.clear(book)
 
