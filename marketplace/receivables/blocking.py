@@ -15,6 +15,7 @@ from datetime import date
 from math import floor, log
 
 from marketplace.receivables.matching.claim import Claim
+from marketplace.receivables.matching.number import read_number
 from marketplace.receivables.matching.party import anchors
 
 WINDOW_DAYS, SEASON_DAYS = 32, 128
@@ -82,6 +83,9 @@ def _by_number(claim: Claim, sellers: list[str], debtors: list[str], months: lis
         signs = "".join(sorted(number.alike.replace("0", "")))
         for seller in sellers:
             yield "signs-seller", f"{signs}|{seller}"
+    for named in sorted(claim.goods.references, key=_longest)[:REFERENCES_MAX]:
+        for seller in sellers[:1]:  # where the notes name the invoice that this one replaces
+            yield "number-seller", f"{read_number(named).core}|{seller}"
 
 
 def _by_sum(claim: Claim, sellers: list[str], debtors: list[str], issued: list[str]) -> Iterator[Key]:

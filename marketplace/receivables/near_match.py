@@ -14,25 +14,53 @@ from marketplace.receivables.fingerprint import document_class
 from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding, NearMatch
 from marketplace.receivables.matching.goods import EXPLAINS, about_lines, about_orders
-from marketplace.receivables.matching.money import about_dates, about_sums, coincidence
-from marketplace.receivables.matching.party import Kinship, kinship
+from marketplace.receivables.matching.money import DUE_BUCKET_DAYS, about_dates, about_sums, coincidence, days
+from marketplace.receivables.matching.party import Kinship, kinship, registered_apart, vat_alone
 from marketplace.receivables.matching.pattern import about_patterns
 
 __all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "compare", "nearest"]
 
 HOLD_AT = 100
-SELLER = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -14, Kinship.UNKNOWN: 0, Kinship.OTHER: -60}
-DEBTOR = {Kinship.SAME: 10, Kinship.KIN: 4, Kinship.LOOSE: -20, Kinship.UNKNOWN: 0, Kinship.OTHER: -70}
-SUMS = frozenset(("same_amount", "amount_closest", "half_amount"))
+SELLER = {
+    Kinship.SAME: 10,
+    Kinship.NAMED: 10,
+    Kinship.KIN: 4,
+    Kinship.LOOSE: -14,
+    Kinship.UNKNOWN: 0,
+    Kinship.OTHER: -60,
+}
+DEBTOR = {
+    Kinship.SAME: 10,
+    Kinship.NAMED: 10,
+    Kinship.KIN: 4,
+    Kinship.LOOSE: -25,
+    Kinship.UNKNOWN: 0,
+    Kinship.OTHER: -70,
+}
+SUMS = frozenset(("same_amount", "amount_to_a_penny", "amount_closest", "half_amount", "part_amount"))
+ONE_ORDER = frozenset(("same_order", "order_edited", "order_mentioned"))
+TIES = ONE_ORDER | {"number_mentioned", "says_again", "same_document"}
+TWO_COMPANIES = N_("Two debtors with registrations of their own, and no order or number that ties them.")
 OTHER_GOODS = frozenset(("other_lines", "lines_differ", "lines_merged"))
 SAID_APART = frozenset(("other_period", "other_part", "part_of_other", "other_document"))
-EXCUSES = frozenset(("other_lines", "other_order", "other_particulars", "other_contract", "other_place"))
+EXCUSES = frozenset(
+    ("other_lines", "other_order", "other_particulars", "other_identifiers", "other_contract", "other_place")
+)
 CREDIT_NOTE, NAMES_OTHER = -110, frozenset(("number_mentioned", "says_again"))
 FAR, CONSECUTIVE_MAX = frozenset(("number_neighbour", "other_number")), 5
 SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
 CORROBORATES = frozenset(
-    ("same_amount", "amount_closest", "amount_close", "same_basis", "same_issue_date", "same_lines", "same_order")
+    (
+        "same_amount",
+        "amount_to_a_penny",
+        "amount_closest",
+        "amount_close",
+        "same_basis",
+        "same_issue_date",
+        "same_lines",
+        "same_order",
+    )
 )
 
 
@@ -48,10 +76,13 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     parties = min(sellers, debtors)
     goods = [*about_orders(new, old), *about_lines(new, old)]
     codes = {finding.code for finding in goods}
-    findings = [*_parties(new, old, sellers, debtors), *_number(new, old, how)]
+    findings = [*_parties(new, old, sellers, debtors), *_number(new, old, how, sellers)]
+    if how == "same_number" and _vat_group(new, old, sellers, debtors):
+        findings.append(Finding("number_again", HOLD_AT, N_("The two used this number between them before.")))
     findings += _document(new, old, how, parties)
+    findings += _ties(new, old, how, codes, sellers, debtors)
     findings += [*about_sums(new, old, not codes.isdisjoint(EXPLAINS)), *goods]
-    findings += about_dates(new, old, parties is Kinship.SAME)
+    findings += about_dates(new, old, parties >= Kinship.NAMED)
     findings = _in_view_of_each_other(findings)
     if parties is Kinship.SAME and _one_number(new, old, how, findings):
         return NearMatch("same", max(_score(findings), HOLD_AT), tuple(findings))
@@ -61,6 +92,8 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     if in_spite and SAID_APART.isdisjoint(finding.code for finding in findings):
         findings = [replace(found, weight=0) if found.code in EXCUSES else found for found in findings]
         findings.append(Finding("sum_in_spite", in_spite, SUM_IN_SPITE))
+    if any(found.code == "other_identifiers" and found.weight for found in findings):
+        findings = [replace(found, weight=0) if found.code == "part_of_order" else found for found in findings]
     score = _score(findings)
     return NearMatch("hold" if score >= HOLD_AT else "apart", score, tuple(findings))
 
@@ -93,7 +126,10 @@ def _in_spite(new: Claim, old: Claim, findings: Sequence[Finding]) -> int:
     codes = {finding.code for finding in findings}
     if codes.isdisjoint(OTHER_GOODS):
         return 0
-    return coincidence(new, old, next((code for code in codes if code in SUMS), ""))
+    mine, theirs = days(new, old)
+    together = bool(mine and theirs) and abs((mine - theirs).days) <= DUE_BUCKET_DAYS  # type: ignore[operator]
+    parts = together and not codes.isdisjoint(ONE_ORDER)
+    return coincidence(new, old, next((code for code in codes if code in SUMS), ""), parts)
 
 
 def _one(one: str | None, other: str | None) -> bool:
@@ -108,6 +144,14 @@ def _one_number(new: Claim, old: Claim, how: str, findings: Sequence[Finding]) -
     if how == "same_number":
         return True
     return how == "number_respelt" and any(finding.code in CORROBORATES for finding in findings)
+
+
+def _vat_group(new: Claim, old: Claim, sellers: Kinship, debtors: Kinship) -> bool:
+    """Say whether the parties are the same but for names under one VAT number, with no registration to decide by."""
+    sides = (sellers, new.seller_who, old.seller_who), (debtors, new.debtor_who, old.debtor_who)
+    return {sellers, debtors} != {Kinship.SAME} and all(
+        kin is Kinship.SAME or (kin is Kinship.KIN and vat_alone(one, other)) for kin, one, other in sides
+    )
 
 
 def _parties(new: Claim, old: Claim, sellers: Kinship, debtors: Kinship) -> Iterator[Finding]:
@@ -125,6 +169,7 @@ def _parties(new: Claim, old: Claim, sellers: Kinship, debtors: Kinship) -> Iter
 
 SELLER_WORDS = {
     Kinship.SAME: N_("The same seller."),
+    Kinship.NAMED: N_("Sellers of the same name."),
     Kinship.KIN: N_("The seller is perhaps a sister company, or the same under another name."),
     Kinship.LOOSE: N_("The sellers' names have something in common."),
     Kinship.UNKNOWN: N_("One of the two does not say who sells."),
@@ -132,6 +177,7 @@ SELLER_WORDS = {
 }
 DEBTOR_WORDS = {
     Kinship.SAME: N_("The same debtor."),
+    Kinship.NAMED: N_("Debtors of the same name."),
     Kinship.KIN: N_("The debtor is perhaps a sister company, or the same under another name."),
     Kinship.LOOSE: N_("The debtors' names have something in common."),
     Kinship.UNKNOWN: N_("One of the two does not say who owes."),
@@ -139,11 +185,23 @@ DEBTOR_WORDS = {
 }
 
 
-def _number(new: Claim, old: Claim, how: str) -> Iterator[Finding]:
+def _ties(new: Claim, old: Claim, how: str, codes: set[str], sellers: Kinship, debtors: Kinship) -> Iterator[Finding]:
+    """Say what an order says between two sellers, and that nothing ties two companies that owe.
+
+    A debtor gives an order to one seller. Companies of a group and franchisees buy alike, each for itself.
+    """
+    if sellers in (Kinship.KIN, Kinship.LOOSE) and debtors >= Kinship.KIN and "same_order" in codes:
+        yield Finding("order_elsewhere", 14, N_("The debtor's order was billed by another seller."))
+    if Kinship.OTHER < debtors < Kinship.NAMED and how not in number.EDITED and TIES.isdisjoint(codes):
+        if registered_apart(new.debtor_who, old.debtor_who):
+            yield Finding("two_companies", -30, TWO_COMPANIES)
+
+
+def _number(new: Claim, old: Claim, how: str, sellers: Kinship) -> Iterator[Finding]:
     said: dict[str, object] = {"new": new.number or "-", "old": old.number or "-"}
     yield Finding(how, number.WEIGHTS[how], number.SAID[how], said)
     near = how not in FAR or number.step(new.read, old.read) <= CONSECUTIVE_MAX
-    if not near and new.issued_on and new.issued_on == old.issued_on:
+    if not near and sellers >= Kinship.NAMED and new.issued_on and new.issued_on == old.issued_on:
         yield Finding("far_in_series", 10, N_("Issued on one day, yet not one after the other."))
 
 

@@ -9,28 +9,37 @@ from typing import NamedTuple
 
 from marketplace.receivables.fingerprint import SEPARATORS
 from marketplace.receivables.look_alikes import folded
+from marketplace.receivables.matching.identifying import Telling
 from marketplace.receivables.matching.lazily import lazily
 from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.particulars import Particulars, stands_in
 
 WORD = re.compile(r"[^\W\d_]{3,}")
 FIGURE = re.compile(r"[0-9]+")
+PACK, PACKS = 12, (8, 10, 12, 25)
 REFERENCE_SIGNS_MIN, WORDS_KEPT_MAX = 4, 400
 REFERENCE = re.compile(r"(?:\b([A-Z]{1,4}) )?(?<![A-Z0-9])([A-Z]{0,5}[-/]?[0-9][0-9A-Z/.-]{1,20})")
 
 
 class Line(NamedTuple):
-    """One line: its folded words, net minor units, quantity and unit price, None where not said."""
+    """One line: its folded words, net minor units, quantity and unit price, None where not said; words as written."""
 
     words: str
     amount_minor: int | None
     quantity: float | None
     price_minor: int | None
+    said: str = ""
 
     @property
     def root(self) -> str:
         """The words without figures and short words: what was sold, not when or which."""
         return " ".join(WORD.findall(self.words)) or self.words
+
+    @property
+    def odd(self) -> bool:
+        """Whether the quantity is no dozen, ten or pack of goods: nobody orders 317 of them twice by habit."""
+        many = self.quantity or 0
+        return many > PACK and many == int(many) and all(many % pack for pack in PACKS)
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,21 @@ class GoodsRead:
     def particulars(self) -> Particulars:
         """What lines and notes say to tell this delivery, month or instalment from others."""
         return Particulars(self.text, self.notes)
+
+    @lazily
+    def telling(self) -> Telling:
+        """The words of the lines by what they can tell."""
+        return Telling(line.said for line in self.lines)
+
+    @lazily
+    def priced(self) -> "Counter[tuple[float | None, int | None]]":
+        """The lines as (quantity, unit price), whatever they call what is sold."""
+        return Counter((line.quantity, line.price_minor) for line in self.lines)
+
+    @lazily
+    def odd(self) -> bool:
+        """Whether any line is of an odd quantity at a price."""
+        return any(line.odd and line.price_minor for line in self.lines)
 
     @lazily
     def references(self) -> frozenset[str]:
@@ -132,7 +156,7 @@ def read_goods(
 def _line(words: object, amount: object = None, quantity: object = None, price: object = None) -> Line:
     said = str(words)
     kept = _words(said) if len(said) <= WORDS_KEPT_MAX else " ".join(folded(said).split())
-    return Line(kept, amount, quantity, price)  # type: ignore[arg-type]
+    return Line(kept, amount, quantity, price, said)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=16_384)

@@ -10,6 +10,7 @@ from marketplace.receivables.matching.claim import Claim, Finding
 # Source: standard rates of the EU and its neighbours, 2026.
 VAT_RATES = (15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27)
 ROUND_MINOR = (10_000, 1_000)
+PENNIES_MAX = 2
 PRICE_ENDS, ODD_MINOR_MIN = frozenset((0, 50, 95, 99)), 10_000
 DUE_BUCKET_DAYS = 7
 DAYS_VERY_NEAR, DAYS_NEAR, DAYS_FAR = 5, 20, 120
@@ -33,11 +34,13 @@ def about_sums(new: Claim, old: Claim, explained: bool) -> Iterator[Finding]:
 
 SAID = {
     "same_amount": (N_("The same amount, %(new)s."), 45),
+    "amount_to_a_penny": (N_("The amounts %(new)s and %(old)s differ by a penny or two."), 45),
     "amount_closest": (N_("The amounts %(new)s and %(old)s differ by less than one in a thousand."), 42),
     "amount_close": (N_("The amounts %(new)s and %(old)s differ by less than two percent."), 30),
     "same_basis": (N_("The amounts %(new)s and %(old)s rest on the same sum before tax or payments on account."), 38),
     "net_and_gross": (N_("The amounts %(new)s and %(old)s are apart by a rate of VAT."), 15),
     "half_amount": (N_("One of the amounts %(new)s and %(old)s is half the other."), 26),
+    "part_amount": (N_("One of the amounts %(new)s and %(old)s is a round part of the other."), 0),
     "amount_near": (N_("The amounts %(new)s and %(old)s differ by less than six percent."), 5),
     "other_amount": (N_("The amounts %(new)s and %(old)s differ."), -25),
 }
@@ -51,6 +54,8 @@ def amounts(new: Claim, old: Claim) -> str:
     gap = more - less
     if gap == 0:
         return "same_amount"
+    if gap <= PENNIES_MAX and more >= ODD_MINOR_MIN:
+        return "amount_to_a_penny"
     if gap * 1_000 <= more:
         return "amount_closest"
     if gap * 50 <= more:
@@ -61,20 +66,33 @@ def amounts(new: Claim, old: Claim) -> str:
         return "half_amount"
     if any(abs(less * (100 + rate) - more * 100) <= 100 for rate in VAT_RATES):
         return "net_and_gross"
-    return "amount_near" if gap * 100 <= 6 * more else "other_amount"
+    if gap * 100 <= 6 * more:
+        return "amount_near"
+    return "part_amount" if new.goods.lumped != old.goods.lumped and _round_part(less, more) else "other_amount"
 
 
-def coincidence(new: Claim, old: Claim, code: str) -> int:
+def _round_part(less: int, more: int) -> bool:
+    """Say whether one sum is a multiple of five percent, a third or two thirds of the other, to the penny."""
+    percent = round(less * 20 / more) * 5
+    if abs(less * 100 - percent * more) <= 100 and percent:
+        return True
+    return any(abs(less * 3 - more * part) <= 3 for part in (1, 2))
+
+
+def coincidence(new: Claim, old: Claim, code: str, one_order: bool) -> int:
     """Return what it says that other goods come to the same odd sum, to a penny or two, or to half of it.
 
     Two honest invoices of one seller to one debtor agree by their goods, not in spite of them: so it is where one gives
-    an account of its sum and the other a lump. Prices end on 00, 50, 95 and 99, and such sums agree by chance.
+    an account of its sum and the other a lump. Prices end on 00, 50, 95 and 99, and such sums agree by chance; a round
+    part of a sum is no accident within one order.
     """
     if new.amount_minor is None or old.amount_minor is None or new.money != old.money:
         return 0
     if new.goods.lumped == old.goods.lumped:
         return 0
     less, more = sorted((abs(new.amount_minor), abs(old.amount_minor)))
+    if one_order and code in ("half_amount", "part_amount"):
+        return 85
     if any(amount % 100 in PRICE_ENDS for amount in (less, more)) or less < ODD_MINOR_MIN:
         return 0
     if more - less <= 2:

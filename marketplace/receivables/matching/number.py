@@ -18,7 +18,9 @@ READ_ALIKE = str.maketrans({"O": "0", "Q": "0", "D": "0", "I": "1", "L": "1", "S
 DRAWN_ALIKE = frozenset(
     frozenset((one, other))
     for signs in ("0OoQD", "1lIi|", "5Ss", "8B", "2Zz", "6Gb", "9gq")
-    for one in signs for other in signs if one != other
+    for one in signs
+    for other in signs
+    if one != other
 )
 YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 YEAR_LEADING = re.compile(r"20[123][0-9](?=[0-9])")

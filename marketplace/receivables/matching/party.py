@@ -1,10 +1,12 @@
 """Who is who on two papers: one party, kin (a sister company, an alias), unknown, or another."""
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
 from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA
 
 from marketplace.receivables.fingerprint import Identity, same_party
 
@@ -20,6 +22,7 @@ _GENERAL = (
     "ENGLAND BRANCH DIVISION SUPPLIES SUPPLY PRODUCTS PROPERTY PROPERTIES FINANCE OPERATIONS DISTRIBUTION SALES"
 )
 FORMS, GENERAL = frozenset(_FORMS.split()), frozenset(_GENERAL.split())
+LATIN = re.compile("[A-Z]{2}")
 ALIKE_AT = 88.0
 STEM_ALIKE_AT = 80.0
 
@@ -31,7 +34,8 @@ class Kinship(IntEnum):
     UNKNOWN = 1
     LOOSE = 2  # one distinctive word in common: perhaps a group
     KIN = 3  # an alias, a sister, a misspelling, or the same VAT group
-    SAME = 4
+    NAMED = 4  # the same name but for the legal form, and no other number
+    SAME = 5
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,30 @@ def kinship(mine: str, theirs: str, one: Identity | None, other: Identity | None
         if same_group:
             return Kinship.KIN
     elif one is not None and other is not None and same_party(one, other):
-        return Kinship.SAME
+        return Kinship.KIN if vat_alone(one, other) and _renamed(one, other) else Kinship.SAME
     if one is None or other is None:
         return Kinship.OTHER if mine and theirs else Kinship.UNKNOWN
     return _on_paper(one, other)
+
+
+def vat_alone(one: Identity | None, other: Identity | None) -> bool:
+    """Say whether only a VAT number ties two parties: companies of one group may share it."""
+    return bool(one and other and one.vat and one.vat_core == other.vat_core and not one.legal and not other.legal)
+
+
+def _renamed(one: Identity, other: Identity) -> bool:
+    return bool(one.name and other.name) and _by_name(*sorted((one.name, other.name))) < Kinship.KIN
+
+
+def registered_apart(one: Identity | None, other: Identity | None) -> bool:
+    """Say whether both parties give numbers, and not one of them is the other's, nor the other's mistyped."""
+    if not (one and other and one.numbers and other.numbers) or one.numbers & other.numbers:
+        return False
+    return not _mistyped(one, other)
+
+
+def _mistyped(one: Identity, other: Identity) -> bool:
+    return any(len(a) == len(b) and OSA.distance(a, b, score_cutoff=1) <= 1 for a in one.numbers for b in other.numbers)
 
 
 def _on_paper(one: Identity, other: Identity) -> Kinship:
@@ -85,13 +109,20 @@ def _on_paper(one: Identity, other: Identity) -> Kinship:
         return Kinship.KIN
     if not one.name or not other.name:
         return Kinship.OTHER if one.numbers and other.numbers else Kinship.UNKNOWN
-    return _by_name(*sorted((one.name, other.name)))
+    found = _by_name(*sorted((one.name, other.name)))
+    if found is Kinship.UNKNOWN and registered_apart(one, other):
+        return Kinship.LOOSE
+    return Kinship.KIN if found is Kinship.NAMED and registered_apart(one, other) else found
 
 
 @lru_cache(maxsize=65_536)
 def _by_name(one: str, other: str) -> Kinship:
     left, right = read_name(one), read_name(other)
-    if left.words == right.words or fuzz.token_sort_ratio(left.text, right.text) >= ALIKE_AT:
+    if bool(LATIN.search(one)) != bool(LATIN.search(other)):
+        return Kinship.UNKNOWN  # 永興有限公司 may be called anything in English
+    if "".join(left.words) == "".join(right.words):
+        return Kinship.NAMED
+    if fuzz.token_sort_ratio(left.text, right.text) >= ALIKE_AT:
         return Kinship.KIN
     if _short_for(left, right) or _short_for(right, left):
         return Kinship.KIN

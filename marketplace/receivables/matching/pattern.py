@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from marketplace.kernel.words import N_
 from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding
+from marketplace.receivables.matching.identifying import identified_apart
 from marketplace.receivables.matching.money import days
 from marketplace.receivables.matching.particulars import told_apart
 
@@ -14,6 +15,11 @@ WEEK_DAYS = 7
 WORDS = {
     "period": ("other_period", -60, N_("They say that they are for different periods.")),
     "position": ("other_part", -60, N_("They say that they are different parts or instalments.")),
+    "identifier": (
+        "other_identifiers",
+        -70,
+        N_("They are the same but for a number or name that tells what is billed."),
+    ),
     "label": ("other_particulars", -40, N_("They name different sites, deliveries or the like.")),
 }
 
@@ -25,6 +31,8 @@ def about_patterns(new: Claim, old: Claim, edited: bool) -> Iterator[Finding]:
     """
     particulars = new.goods.particulars, old.goods.particulars
     apart = told_apart(*particulars)
+    if not edited and identified_apart(new.goods.telling, old.goods.telling):
+        apart = *(what for what in apart if what != "label"), "identifier"
     for what in apart:
         yield Finding(*WORDS[what])
     one_sided = bool(particulars[0].positions) != bool(particulars[1].positions)
