@@ -16,7 +16,7 @@ from marketplace.db import db
 from marketplace.kernel.clock import business_date
 from marketplace.receivables.bulk_work import to_work, work_off
 from tests.people import PASSWORD, register
-from tests.receivables.bulks import files_of, papers, zipped
+from tests.receivables.bulks import files_of, papers, sealed, zipped
 from tests.receivables.invoices import ubl
 
 pytestmark = pytest.mark.browser
@@ -146,6 +146,25 @@ def test_what_is_missing_is_entered_in_the_row_on_a_phone(market: tuple[str, Fla
     page.get_by_role("heading", name="List the 2 that are ready").wait_for(timeout=30_000)
     clean(page)
     phone.close()
+
+
+def test_a_moving_upload_shows_how_far_it_is_and_may_be_left(app: Flask, live_server: str, browser: Any) -> None:
+    people = register(app)
+    with app.app_context():
+        now = db.session.execute(text("SELECT market_now()")).scalar_one()
+        files = files_of(papers(60, business_date(now, "Europe/London")))
+        upload_id = sealed(people["seller_alice"].actor, {"june.zip": zipped(files)})
+        work_off(upload_id, 0)  # unpacked
+        work_off(upload_id, 0)  # and the first rows read
+        db.session.remove()
+    for width in (390, 1280):
+        visit = browser.new_context(viewport={"width": width, "height": 800})
+        page = signed_in(visit.new_page(), live_server)
+        page.goto(f"{live_server}/seller/bulk/{upload_id}")
+        page.get_by_text("20 of 60").wait_for()
+        page.get_by_text("You may leave this page").wait_for()
+        clean(page)
+        visit.close()
 
 
 def test_without_scripts_the_form_posts_and_the_page_comes_again(
