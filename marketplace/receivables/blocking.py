@@ -15,7 +15,7 @@ from datetime import date
 from math import floor, log
 
 from marketplace.receivables.matching.claim import Claim
-from marketplace.receivables.matching.number import read_number
+from marketplace.receivables.matching.goods_read import bare
 from marketplace.receivables.matching.party import anchors
 
 WINDOW_DAYS, SEASON_DAYS = 32, 128
@@ -23,7 +23,7 @@ CORE_SIGNS_MIN = 4  # numbers shorter than this are used by everybody
 SUM_STEP = log(1.04)  # two overlapping grids: sums up to two percent apart always share a cell
 ROUND_MINOR = 1_000  # many bills of a large debtor come to the same round sum
 PENNIES = 16  # likewise two grids: sums up to eight minor units apart
-LINES_MAX, REFERENCES_MAX = 2, 2
+LINES_MAX, REFERENCES_MAX, MENTIONS_MAX = 2, 2, 4
 ORDER_SIGNS_MIN, SIGNS_MIN = 4, 4
 
 Key = tuple[str, str]
@@ -83,9 +83,10 @@ def _by_number(claim: Claim, sellers: list[str], debtors: list[str], months: lis
         signs = "".join(sorted(number.alike.replace("0", "")))
         for seller in sellers:
             yield "signs-seller", f"{signs}|{seller}"
-    for named in sorted(claim.goods.references, key=_longest)[:REFERENCES_MAX]:
-        for seller in sellers[:1]:  # where the notes name the invoice that this one replaces
-            yield "number-seller", f"{read_number(named).core}|{seller}"
+    named = sorted(claim.goods.references, key=_longest)[:MENTIONS_MAX]  # perhaps the invoice that this one replaces
+    for mention in {bare(claim.number), number.compact, *named}:
+        if len(mention) >= SIGNS_MIN:
+            yield from (("named-seller", f"{mention}|{seller}") for seller in sellers)
 
 
 def _by_sum(claim: Claim, sellers: list[str], debtors: list[str], issued: list[str]) -> Iterator[Key]:

@@ -33,7 +33,7 @@ DEBTOR = {
     Kinship.SAME: 10,
     Kinship.NAMED: 10,
     Kinship.KIN: 4,
-    Kinship.LOOSE: -25,
+    Kinship.LOOSE: -32,
     Kinship.UNKNOWN: 0,
     Kinship.OTHER: -70,
 }
@@ -194,7 +194,7 @@ def _ties(new: Claim, old: Claim, how: str, codes: set[str], sellers: Kinship, d
         yield Finding("order_elsewhere", 14, N_("The debtor's order was billed by another seller."))
     if Kinship.OTHER < debtors < Kinship.NAMED and how not in number.EDITED and TIES.isdisjoint(codes):
         if registered_apart(new.debtor_who, old.debtor_who):
-            yield Finding("two_companies", -30, TWO_COMPANIES)
+            yield Finding("two_companies", -36, TWO_COMPANIES)
 
 
 def _number(new: Claim, old: Claim, how: str, sellers: Kinship) -> Iterator[Finding]:

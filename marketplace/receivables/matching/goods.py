@@ -49,11 +49,13 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
 
 def _other_order(mine: GoodsRead, theirs: GoodsRead) -> int:
     """Return what another order weighs: less where the same odd quantities are billed, least if one digit differs."""
-    if not mine.odd or mine.priced != theirs.priced:
+    if not (mine.odd or len(mine.lines) > 1) or mine.priced != theirs.priced:
         return ORDER_OTHER
     one, other = mine.order, theirs.order
     typed = len(one) == len(other) and sum(a != b for a, b in zip(one, other, strict=True)) == 1
-    return ORDER_MISTYPED if typed else ORDER_OF_SAME
+    if typed:
+        return ORDER_MISTYPED
+    return ORDER_OF_SAME if mine.odd else ORDER_OTHER
 
 
 def _names(goods: GoodsRead, claim: Claim) -> bool:
@@ -127,8 +129,8 @@ def lines(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int]:
     if mine.amounts == theirs.amounts and None not in mine.amounts:
         if fewest >= 2:
             return "same_line_amounts", 30 if alike else 24
-        if mine.odd and mine.priced == theirs.priced:
-            return "same_line_amounts", 24
+        if mine.priced == theirs.priced and not mine.lumped:
+            return "same_line_amounts", 24 if mine.odd else 14 if alike else 8
         if alike:
             return "lines_alike", 14
     elif most > fewest and mine.net_minor is not None and mine.net_minor == theirs.net_minor:

@@ -16,7 +16,7 @@ from marketplace.receivables.matching.particulars import Particulars, stands_in
 
 WORD = re.compile(r"[^\W\d_]{3,}")
 FIGURE = re.compile(r"[0-9]+")
-PACK, PACKS = 12, (8, 10, 12, 25)
+PACK, PACKS = 12, (10, 12, 25)
 REFERENCE_SIGNS_MIN, WORDS_KEPT_MAX = 4, 400
 REFERENCE = re.compile(r"(?:\b([A-Z]{1,4}) )?(?<![A-Z0-9])([A-Z]{0,5}[-/]?[0-9][0-9A-Z/.-]{1,20})")
 

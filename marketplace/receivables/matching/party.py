@@ -101,12 +101,13 @@ def registered_apart(one: Identity | None, other: Identity | None) -> bool:
 
 
 def _mistyped(one: Identity, other: Identity) -> bool:
-    return any(len(a) == len(b) and OSA.distance(a, b, score_cutoff=1) <= 1 for a in one.numbers for b in other.numbers)
+    return any(OSA.distance(a, b, score_cutoff=1) <= 1 for a in one.numbers for b in other.numbers)
 
 
 def _on_paper(one: Identity, other: Identity) -> Kinship:
     if one.numbers & other.numbers:
-        return Kinship.KIN
+        named = bool(one.name) and read_name(one.name).words == read_name(other.name).words
+        return Kinship.NAMED if named else Kinship.KIN
     if not one.name or not other.name:
         return Kinship.OTHER if one.numbers and other.numbers else Kinship.UNKNOWN
     found = _by_name(*sorted((one.name, other.name)))
