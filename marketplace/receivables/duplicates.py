@@ -24,6 +24,7 @@ from marketplace.receivables.facts import InvoiceFacts, Line
 from marketplace.receivables.fingerprint import exact_key, identity
 from marketplace.receivables.matching.claim import ClaimLine
 from marketplace.receivables.near_match import Claim, NearMatch, nearest
+from marketplace.receivables.states import UNSOLD_ENDS
 from marketplace.receivables.tables import DocumentRow, ReceivableRow
 from marketplace.title import queries as title
 
@@ -196,26 +197,29 @@ def wait_in_turn(tx: Tx, keys: Iterable[bytes]) -> None:
     )
 
 
-def search(session: Session, subject: Subject, leave_out: Collection[UUID] = ()) -> Found:
-    """Return the receivable that is the same claim, if any, and up to five others that look like this invoice.
+def search(
+    session: Session, subject: Subject, leave_out: Collection[UUID] = (), most: int = MATCHES_MAX
+) -> Found:  # fmt: skip
+    """Return the receivable that is the same claim, if any, and at most so many others that look like this invoice.
 
     The same is what bears the same exact key, or what the matcher is certain of: a number written without its
     separators, say, while all else agrees. Three statements, whatever is found. `leave_out` names receivables that are
-    not compared: the invoice itself.
+    not compared: the invoice itself. What left the market comes last, for it must not take the place of what is live.
     """
     if not subject.comparable:
         return Found()
     key = exact_of(subject)
     earlier = registered(session, key) if key else None
     ids = candidates(session, list(keys_of(subject)))
-    others = [one for one in ids if one != earlier and one not in leave_out]
-    known = subjects(session, others)
-    rows = [known[one] for one in others if one in known]
+    wanted = [one for one in ids if one != earlier and one not in leave_out]
+    known = subjects(session, wanted)
+    rows = [known[one] for one in wanted if one in known]
     found = nearest(claim_of(subject), [claim_of(other) for _, other in rows])
     matches = [_match(rows[index][0], match) for index, match in found]
     if earlier is None:
         earlier = next((match.receivable_id for match in matches if match.verdict == "same"), None)
-    return Found(earlier, [match for match in matches if match.receivable_id != earlier][:MATCHES_MAX])
+    others = sorted((one for one in matches if one.receivable_id != earlier), key=lambda one: one.state in UNSOLD_ENDS)
+    return Found(earlier, others[:most])
 
 
 def candidates(session: Session, keys: Sequence[bytes]) -> list[UUID]:

@@ -18,7 +18,7 @@ from marketplace.parties.schemas import SetBankAccount
 from marketplace.perform import perform
 from marketplace.receivables import actions, duplicates, listing, queries
 from marketplace.receivables.relisting_schemas import RenewKeys
-from marketplace.receivables.schemas import ListReceivable, RejectReceivable, ReleaseReview
+from marketplace.receivables.schemas import ListReceivable, RejectReceivable, ReleaseReview, WithdrawReceivable
 from tests.people import PersonOfTheTests
 from tests.receivables.invoices import Paper, ubl
 from tests.support import SYSTEM, do
@@ -262,3 +262,17 @@ def test_a_released_account_holds_again_only_when_the_sellers_own_changes(
     assert recheck(made) == []
     perform(set_bank_account, SetBankAccount(alice, "GB33BUKB20201555555555"), people["operator_olga"].actor)
     assert recheck(made) == ["iban", "account_changed"]
+
+
+def test_listings_taken_back_hide_nothing_that_is_live(listed: Listed, invoice: Paper, people: People) -> None:
+    """A review names five look-alikes at the most; those that left the market must not take the places of others."""
+    mine = listed(invoice.but(number="TPC-20418-A"))
+    alike = ("TPC-2O418", "TPC-204I8", "TPC-2041B", "TPC-2O4I8", "TPC-2O41B", "TPC-204IB", "TPC-2O4IB")
+    decoys = [listed(invoice.but(number=number)) for number in alike]
+    for decoy in decoys:
+        command = WithdrawReceivable(UUID(decoy["receivable_id"]), "seller")
+        perform(actions.withdraw_receivable, command, people["seller_alice"].actor)
+    again = listed(invoice)
+    assert mine["receivable_id"] in [match["receivable_id"] for match in review_of(again).matches]
+    assert recheck(mine) == ["near_match"]
+    assert recheck(again) == ["near_match"]
