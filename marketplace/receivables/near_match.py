@@ -33,13 +33,14 @@ DEBTOR = {
     Kinship.SAME: 10,
     Kinship.NAMED: 10,
     Kinship.KIN: 4,
-    Kinship.LOOSE: -32,
+    Kinship.LOOSE: -20,
     Kinship.UNKNOWN: 0,
     Kinship.OTHER: -70,
 }
 SUMS = frozenset(("same_amount", "amount_to_a_penny", "amount_closest", "half_amount", "part_amount"))
 ONE_ORDER = frozenset(("same_order", "order_edited", "order_mentioned"))
 TIES = ONE_ORDER | {"number_mentioned", "says_again", "same_document"}
+TWO_SELLERS = N_("Two sellers with registrations of their own, and no order, number or goods that tie them.")
 TWO_COMPANIES = N_("Two debtors with registrations of their own, and no order or number that ties them.")
 OTHER_GOODS = frozenset(("other_lines", "lines_differ", "lines_merged"))
 SAID_APART = frozenset(("other_period", "other_part", "part_of_other", "other_document"))
@@ -192,9 +193,15 @@ def _ties(new: Claim, old: Claim, how: str, codes: set[str], sellers: Kinship, d
     """
     if sellers in (Kinship.KIN, Kinship.LOOSE) and debtors >= Kinship.KIN and "same_order" in codes:
         yield Finding("order_elsewhere", 14, N_("The debtor's order was billed by another seller."))
-    if Kinship.OTHER < debtors < Kinship.NAMED and how not in number.EDITED and TIES.isdisjoint(codes):
-        if registered_apart(new.debtor_who, old.debtor_who):
-            yield Finding("two_companies", -36, TWO_COMPANIES)
+    if how in number.EDITED or not TIES.isdisjoint(codes):
+        return
+    if Kinship.OTHER < debtors < Kinship.NAMED and registered_apart(new.debtor_who, old.debtor_who):
+        yield Finding("two_companies", -36 if debtors >= Kinship.KIN else -48, TWO_COMPANIES)
+    elif debtors is Kinship.LOOSE:
+        yield Finding("untied", -12, N_("Nor does an order or number tie the two debtors."))
+    if Kinship.OTHER < sellers < Kinship.NAMED and registered_apart(new.seller_who, old.seller_who):
+        unlike = not new.goods.odd or new.goods.priced != old.goods.priced
+        yield Finding("two_sellers", -28 if unlike else 0, TWO_SELLERS)
 
 
 def _number(new: Claim, old: Claim, how: str, sellers: Kinship) -> Iterator[Finding]:

@@ -64,7 +64,7 @@ def amounts(new: Claim, old: Claim) -> str:
         return "same_basis"
     if abs(less * 2 - more) <= 1:
         return "half_amount"
-    if any(abs(less * (100 + rate) - more * 100) <= 100 for rate in VAT_RATES):
+    if less * 128 > more * 100 and any(abs(less * (100 + rate) - more * 100) <= 100 for rate in VAT_RATES):
         return "net_and_gross"
     if gap * 100 <= 6 * more:
         return "amount_near"

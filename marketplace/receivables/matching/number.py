@@ -157,7 +157,7 @@ def respelt(one: NumberRead, other: NumberRead) -> bool:
 
 def _misread(one: str, other: str) -> bool:
     """Say whether two numbers differ only in signs drawn alike, as they were written: never in a digit for a digit."""
-    if len(one) != len(other) or one.isdecimal() and other.isdecimal():
+    if len(one) != len(other) or (one.isdecimal() and other.isdecimal()):
         return False
     return all(a == b or frozenset((a, b)) in DRAWN_ALIKE for a, b in zip(one, other, strict=True))
 

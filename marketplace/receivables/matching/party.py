@@ -9,6 +9,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
 
 from marketplace.receivables.fingerprint import Identity, same_party
+from marketplace.receivables.matching.lazily import lazily
 
 # Words that say what kind of company it is, where it is or whose; none of them tells one company from another.
 _FORMS = (
@@ -46,12 +47,12 @@ class NameRead:
     stem: str
     initials: str
 
-    @property
+    @lazily
     def figures(self) -> frozenset[str]:
         """Figures in the name: the store, the branch."""
         return frozenset(word for word in self.words if word.isdecimal())
 
-    @property
+    @lazily
     def text(self) -> str:
         """The words as one text."""
         return " ".join(self.words)

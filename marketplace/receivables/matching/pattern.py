@@ -39,6 +39,8 @@ def about_patterns(new: Claim, old: Claim, edited: bool) -> Iterator[Finding]:
     if one_sided and not apart and new.amount_minor is not None and new.amount_minor == old.amount_minor:
         yield Finding("part_of_other", -30, N_("One says that it is a part, and is as large as the other."))
     mine, theirs = days(new, old)
+    if not edited and not mine and not theirs and not (new.due_on or old.due_on):
+        yield Finding("undated", -20, N_("Neither says when: they may be bills of two months."))
     if edited or not mine or not theirs:
         return
     if particulars[0].periods and particulars[0].periods == particulars[1].periods:
