@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from marketplace.receivables import debtor_queries
 from marketplace.receivables.debtor_queries import Dilution
-from marketplace.servicing.diluting import Effect, effects
+from marketplace.servicing.diluting import Effect, effects, open_effects
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,11 @@ def dilutions(session: Session, receivable_id: UUID) -> list[Line]:
     """Return a receivable's credit notes, oldest first."""
     known = effects(session, receivable_id)
     return [Line(one, known.get(one.id)) for one in debtor_queries.dilutions(session, receivable_id)]
+
+
+def demands(session: Session, seller_id: UUID | None = None) -> list[Line]:
+    """Return the credit notes that a seller, or every seller, has still to make good: the earliest day first."""
+    asked = open_effects(session, seller_id)
+    notes = {note.id: note for receivable_id in {one.receivable_id for one in asked}
+             for note in debtor_queries.dilutions(session, receivable_id)}  # fmt: skip
+    return [Line(notes[one.dilution_id], one) for one in asked]

@@ -76,6 +76,22 @@ def effects(session: Session, receivable_id: UUID) -> dict[UUID, Effect]:
                                     row.pay_by, at) for row, at in rows}  # fmt: skip
 
 
+def open_effects(session: Session, seller_id: UUID | None = None) -> list[Effect]:
+    """Return what a seller, or every seller, has still to make good for credit notes: the earliest day first."""
+    query = (
+        select(DilutionEffectRow)
+        .join(CollectionRow, CollectionRow.receivable_id == DilutionEffectRow.receivable_id)
+        .join(DilutionCoverRow, DilutionCoverRow.dilution_id == DilutionEffectRow.dilution_id, isouter=True)
+        .where(DilutionEffectRow.demanded_minor > 0, DilutionCoverRow.dilution_id.is_(None),
+               CollectionRow.state != str(CollectionState.BOUGHT_BACK))
+        .order_by(DilutionEffectRow.pay_by, DilutionEffectRow.dilution_id)
+    )  # fmt: skip
+    if seller_id is not None:
+        query = query.where(CollectionRow.seller_id == seller_id)
+    return [Effect(row.dilution_id, row.receivable_id, row.residual_minor, row.demanded_minor, row.pay_by, None)
+            for row in session.scalars(query)]  # fmt: skip
+
+
 @verb("record_dilution")
 def record_dilution(tx: Tx, command: RecordDilution) -> Result:
     """Take a credit note against a listed receivable.

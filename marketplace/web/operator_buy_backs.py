@@ -12,6 +12,7 @@ from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.perform import perform
 from marketplace.receivables import queries as receivables
+from marketplace.reports.dilutions import demands
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.buying_back import quote_buy_back
@@ -21,6 +22,11 @@ from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.operator_door import blueprint, only_operators, policy, today
 from marketplace.web.seller_requests import REASONS
 from marketplace.web.session import require_actor
+
+TOLD = REASONS | {
+    "warranty": N_("Something the seller warranted was not so"),
+    "voluntary": N_("The seller’s own wish"),
+}  # the same reasons, told to an operator
 
 
 @blueprint.get("/buy-backs")
@@ -33,14 +39,16 @@ def buy_backs() -> ResponseReturnValue:
 def _page(refusal: MarketplaceError | None = None) -> str:
     session = db.session()
     found = servicing.buy_backs_of(session)
-    known = {one.receivable_id: receivables.receivable(session, one.receivable_id) for one in found}
+    owed = demands(session)
+    named = {one.receivable_id for one in found} | {line.note.receivable_id for line in owed}
+    known = {one: receivables.receivable(session, one) for one in named}
     prices = {
         one.id: quote_buy_back(session, policy(), one.receivable_id, today()).price_minor
         for one in found if one.state == "asked"
     }  # fmt: skip
     return render_template(
-        "operator/buy_backs.html", found=found, known=known, prices=prices, reasons=REASONS, today=today(),
-        sellers=parties.organisations(session, {one.seller_id for one in found}), refusal=refusal,
+        "operator/buy_backs.html", found=found, known=known, prices=prices, reasons=TOLD, today=today(),
+        sellers=parties.organisations(session, {one.seller_id for one in known.values()}), owed=owed, refusal=refusal,
         problems=list(reasons(refusal)) if refusal else [], typed=request.form,
     )  # fmt: skip
 

@@ -20,9 +20,11 @@ from marketplace.payments.outbox import start_now
 from marketplace.payments.schemas import FundAccount, WithdrawCash
 from marketplace.perform import perform
 from marketplace.receivables import queries as receivables
+from marketplace.reports.dilutions import demands
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.buying_back import SOURCES, buy_back_receivable, quote_buy_back
+from marketplace.servicing.diluting import open_effects
 from marketplace.servicing.schemas import BuyBackReceivableSchema
 from marketplace.trading import queries as trading
 from marketplace.web.downloads import plain
@@ -42,7 +44,9 @@ REASONS = {
 
 def _asked(session: Any) -> int:
     actor = current_actor()
-    return servicing.demands_open(session, actor.organisation_id) if actor and actor.organisation_id else 0
+    if actor is None or actor.organisation_id is None:
+        return 0
+    return servicing.demands_open(session, actor.organisation_id) + len(open_effects(session, actor.organisation_id))
 
 
 count_with("seller.requests", _asked)
@@ -54,13 +58,15 @@ def requests() -> ResponseReturnValue:
     """What the market asks of the seller, and what was bought back."""
     _, seller_id = seller()
     found = servicing.buy_backs_of(db.session(), seller_id)
-    known = receivables.receivables(db.session(), [one.receivable_id for one in found])
+    owed = demands(db.session(), seller_id)
+    named = [one.receivable_id for one in found] + [line.note.receivable_id for line in owed]
+    known = receivables.receivables(db.session(), named)
     prices = {
         one.id: quote_buy_back(db.session(), policy(), one.receivable_id, today()).price_minor
         for one in found if one.state == "asked"
     }  # fmt: skip
     return render_template("seller/requests.html", found=found, known=_by_id(known), prices=prices, reasons=REASONS,
-                           today=today())  # fmt: skip
+                           owed=owed, today=today())  # fmt: skip
 
 
 def _by_id(known: Any) -> dict[UUID, Any]:

@@ -56,7 +56,7 @@ def timeline_of(page: InvoicePage) -> list[Line]:
     lines += _sold(page)
     lines += _paid(page)
     if found.closed_at:
-        lines.append((_end_words(found.state), found.closed_at, ""))
+        lines.append((_end_words(found.state, found.state_reason), found.closed_at, ""))
         return lines
     ahead = _ahead(page)
     if ahead:
@@ -126,7 +126,9 @@ def _ahead(page: InvoicePage) -> list[tuple[str, datetime | str]]:
     return coming[at:]
 
 
-def _end_words(state: str) -> str:
+def _end_words(state: str, reason: str | None) -> str:
+    if (state, reason) == ("withdrawn", "credit_note"):
+        return str(gettext("A credit note ended the listing"))
     words: dict[str, str] = {
         "discharged": gettext("Paid in full"),
         "bought_back": gettext("You bought it back"),
