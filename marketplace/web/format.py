@@ -5,6 +5,7 @@ Money stays in minor units to the last moment; nothing here divides into a fract
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from marketplace.web.names import level_word, named
 
 MINUS = "\u2212"
 NOTHING = "–"
+PLACES_MAX = 20  # of an exact decimal that is still set with separators
 GRADES = ("A+", "A", "A−", "B+", "B", "B−", "C", "D", "E")
 SEGMENTS = ("seg1", "seg2", "seg3", "seg4")
 DAYS_PAST_DUE = (0, 30, 60, 90)
@@ -265,7 +267,32 @@ def initials(name: str) -> str:
 def translated(words: str, params: Any = None) -> str:
     """Return words marked by `N_` in the reader's language, with parameters filled in."""
     said: str = gettext(words)
-    return said % {name: _spoken(name, value) for name, value in params.items()} if params else said
+    if not params:
+        return said
+    spoken = {name: _spoken(name, value) for name, value in params.items()}
+    if "days" in params:  # a finding about two dates, which are kept as ISO 8601
+        spoken |= {name: _dated(params[name]) for name in ("new", "old") if name in params}
+    return said % spoken
+
+
+def _dated(value: Any) -> Any:
+    """Return an ISO 8601 date as the reader writes dates; anything else as it is."""
+    try:
+        return str(day(date.fromisoformat(value)))
+    except (TypeError, ValueError):
+        return value
+
+
+def grouped(value: Any) -> str:
+    """Return an exact decimal with the reader's separators and every place it has: 61250.00 is 61,250.00."""
+    try:
+        exact = Decimal(str(value))
+    except InvalidOperation:
+        return str(value)
+    power = exact.as_tuple().exponent
+    if not isinstance(power, int) or not -PLACES_MAX <= power <= 0:
+        return str(value)
+    return str(format_decimal(exact, "#,##0" + "." * (power < 0) + "0" * -power, locale=locale()))
 
 
 def _spoken(name: str, value: Any) -> Any:
@@ -283,7 +310,7 @@ def install(app: Flask) -> None:
         "money": money, "money_text": money_text, "money_short": money_short, "bps": bps, "bp": basis_points,
         "ppm": ppm, "number": number, "days": days, "day": day, "day_short": day_short, "clock": clock,
         "moment": moment, "instant": instant, "hash_short": hash_short, "initials": initials,
-        "translated": translated, "named": named, "level_word": level_word,
+        "translated": translated, "grouped": grouped, "named": named, "level_word": level_word,
         "grade_class": grade_class, "dpd_class": dpd_class,
     }  # fmt: skip
     app.jinja_env.filters.update(filters)

@@ -25,6 +25,7 @@ from marketplace.receivables.schemas import (
 )
 from marketplace.reports import seller as reports
 from marketplace.schemas import load
+from marketplace.web.format import day
 from marketplace.web.forms import bps_of_percent, minor_of, reasons, say, status_of
 from marketplace.web.seller_credit_notes import offer
 from marketplace.web.seller_door import blueprint, for_sellers, policy, seller, today
@@ -165,7 +166,7 @@ def _asides(considered: Considered) -> dict[str, str]:
         "seller_is_you": considered.seller.legal_id,
         "commercial_debtor": facts.debtor_legal_id or facts.debtor_vat_id,
         "already_listed": gettext("exact key is free"),
-        "tenor": str(facts.due_on),
+        "tenor": day(facts.due_on) if facts.due_on else "",
     }
     return {rule: words for rule, words in found.items() if words}
 

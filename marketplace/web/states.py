@@ -59,7 +59,7 @@ LOOKS: dict[str, dict[str, tuple[str, str]]] = {
         "disputed": ("hold", N_("Disputed")),
         "defaulted": ("bad", N_("Defaulted")),
         "settled": ("good", N_("Settled")),
-        "recovered": ("good", N_("Recovered")),
+        "recovered": ("warn", N_("Recovered in part")),
         "bought_back": ("good", N_("Bought back")),
         "written_off": ("bad", N_("Written off")),
     },

@@ -25,8 +25,8 @@ MACHINES: dict[str, type[StrEnum]] = {
     "upload": UploadState,
     "row": RowState,
 }
-# Shown beside the machine's own: an open dispute, and what ended a collection from outside.
-BESIDE = {"receivable": {"disputed"}, "collection": {"disputed", "bought_back"}}
+# Shown beside the machine’s own: an open dispute.
+BESIDE = {"receivable": {"disputed"}, "collection": {"disputed"}}
 
 
 @pytest.mark.parametrize("noun", MACHINES)
