@@ -24,7 +24,7 @@ SUM_STEP = log(1.04)  # two overlapping grids: sums up to two percent apart alwa
 ROUND_MINOR = 1_000  # many bills of a large debtor come to the same round sum
 PENNIES = 16  # likewise two grids: sums up to eight minor units apart
 LINES_MAX, REFERENCES_MAX, MENTIONS_MAX = 2, 2, 4
-ORDER_SIGNS_MIN, SIGNS_MIN = 4, 4
+ORDER_SIGNS_MIN, SIGNS_MIN, MENTION_SIGNS_MIN = 4, 4, 3
 
 Key = tuple[str, str]
 
@@ -84,8 +84,10 @@ def _by_number(claim: Claim, sellers: list[str], debtors: list[str], months: lis
         for seller in sellers:
             yield "signs-seller", f"{signs}|{seller}"
     named = sorted(claim.goods.references, key=_longest)[:MENTIONS_MAX]  # perhaps the invoice that this one replaces
-    for mention in {bare(claim.number), number.compact, *named}:
-        if len(mention) >= SIGNS_MIN:
+    least = MENTION_SIGNS_MIN if claim.goods.again else SIGNS_MIN
+    own = (said for said in (bare(claim.number), number.compact) if len(said) >= MENTION_SIGNS_MIN)
+    for mention in {*own, *named}:
+        if len(mention) >= least or mention not in named:
             yield from (("named-seller", f"{mention}|{seller}") for seller in sellers)
 
 

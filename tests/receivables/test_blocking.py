@@ -88,6 +88,8 @@ CHANGES = {
                    "lines": (("Cartons, double wall", 1_500_000), ("Pallets, heat treated", 525_057))},
     "another currency": {"number": "INV-20418", "currency": "EUR"},
     "a number that reads alike": {"number": "INV-2O418", "lines": (), "purchase_order": None},
+    "the number in the notes, months later": {"number": "INV-20425", "purchase_order": None, "lines": (),
+                                              "notes": "Cancelled: INV-20418", "issued_on": date(2027, 1, 9)},
     "an order in the notes": {"number": "INV-20425", "purchase_order": None, "notes": "Your order PO-7741"},
 }  # fmt: skip
 

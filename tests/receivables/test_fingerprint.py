@@ -243,3 +243,11 @@ def test_our_own_documents_have_one_key_in_three_forms() -> None:
         book = PartyBook()
         keys = {key_in(book, read_einvoice(invoice(spec, form), "x")) for form in ("ubl", "cii", "facturx")}
         assert len(keys) == 1
+
+
+@pytest.mark.parametrize("word", ["Fatt. n. ", "Faktura č. ", "Laskunro ", "Račun br. ", "Τιμολόγιο αρ. ", "Фактура № ",
+                                  "Számlaszám: ", "Rēķins Nr. ", "PVM sąskaita faktūra Nr. ", "Fatura n.º ",
+                                  "发票号码：",
+                                  "發票編號 ", "Arve nr ", "Factuurnr. "])  # fmt: skip
+def test_a_word_for_invoice_in_any_language_of_the_union_or_chinese_is_dropped(word: str) -> None:
+    assert canonical_number(f"{word}47912") == "47912"

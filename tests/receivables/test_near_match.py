@@ -101,6 +101,17 @@ HELD: dict[str, dict[str, Any]] = {
     "and one of the lines": {"amount_minor": 3_600_000, "total_minor": 3_600_000, "lines": OLD.lines[:1]},
     "and a sister company": {"seller": "t", "seller_who": identity("09999999", None, "Harrow Windows Ltd", "GB")},
     "and an alias of the debtor": {"debtor": "e", "debtor_who": identity(None, None, "Kestrel Retail Stores", None)},
+    "and freight more, long after, in its place": {
+        "amount_minor": 4_880_137, "total_minor": 4_880_137, "purchase_order": None, "notes": "Storno INV-20418",
+        "lines": (*OLD.lines, ("Carriage", 16_667, 1, 16_667)), **later(45)},
+    "and a digit of the order mistyped": {"purchase_order": "PO-7747", "lines": (
+        ("Kartons, zweiwellig", 3_000_000, 100, 30_000), ("Paletten", 1_050_114, 6, 175_019))},
+    "and two fifths of it as a lump": {"amount_minor": 1_944_055, "total_minor": 1_944_055,
+                                       "lines": (("On account", 1_620_046),)},
+    "and a sister's share of the order": {
+        "seller": "t", "seller_who": identity("09999999", None, "Harrow Windows Ltd", "GB"),
+        "amount_minor": 2_916_082, "total_minor": 2_916_082, "lines": (
+            ("wall carto doubl", 1_800_000, 60, 30_000), ("treat palle heat", 525_057, 3, 175_019))},
     "and it says so": {"notes": "Replaces invoice INV-20418", **later(40)},
     "in place of it": {"notes": "Rechnungskorrektur", **later(9)},
 }  # fmt: skip
@@ -136,6 +147,9 @@ HONEST: dict[str, dict[str, Any]] = {
     "the next delivery of the order": {"amount_minor": 2_000_004, "total_minor": 2_000_004,
                                        "lines": (("Steel brackets", 1_666_670),), **later(9)},
     "a credit note": {"number": "CN-77", "document_type": "381", "notes": "For INV-20418", **later(9)},
+    "a company of the debtor's group": {"debtor": "e", "purchase_order": None,
+                                        "lines": (("Seats", 4_050_114, 25, None),),
+                                        "debtor_who": identity("08888888", None, "Kestrel Foods plc", "GB")},
     "another debtor": {"debtor": "e", "debtor_who": identity("08888888", None, "Zephyr Foods Ltd", "GB"),
                        "purchase_order": "55-1"},
 }  # fmt: skip
@@ -147,6 +161,39 @@ def test_an_honest_invoice_goes_through(change: dict[str, Any]) -> None:
     if "November" in str(change.get("lines")):
         old = replace(OLD, lines=(("Cartons, double wall, October", 3_000_000), ("Pallets, October", 1_050_114)))
     assert compare(replace(old, **{"number": NEXT, **change}), old).verdict == "apart"
+
+
+PARTICULARS = {
+    "a plate": ("Lease of van KP21 LMR", "Lease of van HD70 TSP"),
+    "a flat": ("Rent, unit 12, 03.2026", "Rent, unit 17, 03.2026"),
+    "a consignment": (
+        "Haulage Rotterdam-Duisburg, consignment 88120417",
+        "Haulage Rotterdam-Duisburg, consignment 55210093",
+    ),
+    "a worker": ("A. Novak, week ending 27 March", "B. Osei, week ending 27 March"),
+}
+
+
+@pytest.mark.parametrize("words", PARTICULARS.values(), ids=PARTICULARS)
+def test_what_differs_in_a_particular_only_is_another_bill_of_the_day(words: tuple[str, str]) -> None:
+    old, new = (changed(lines=((said, 4_050_114, 1, 4_050_114),)) for said in words)
+    assert compare(replace(new, number=NEXT), old).verdict == "apart"
+    reworded = replace(old, number=NEXT, lines=((words[0].lower().replace("lease", "hire"), 4_050_114, 1, 4_050_114),))
+    assert compare(reworded, old).verdict == "hold"
+
+
+def test_neither_dated_is_a_regular_bill_not_a_copy() -> None:
+    bare = changed(issued_on=None, due_on=None, lines=(("Retainer", 4_050_114, 1, 4_050_114),))
+    assert compare(replace(bare, number=NEXT), bare).verdict == "apart"
+    assert compare(replace(bare, number="INV-2O418"), bare).verdict == "hold"
+
+
+def test_a_vat_number_alone_does_not_make_one_of_two_names() -> None:
+    one, other = (replace(OLD, seller="", seller_who=identity(None, "GB123456789", name, None))
+                  for name in ("Harrow Joinery Ltd", "Harrow Windows Ltd"))  # fmt: skip
+    assert compare(one, other).verdict == "hold"
+    misread = replace(OLD, seller="", seller_who=identity(None, "GB123456789", "Harrcw Joincry Limitcd", None))
+    assert compare(misread, one).verdict == "same"
 
 
 def test_the_same_number_of_another_seller_is_honest() -> None:

@@ -26,6 +26,7 @@ FORMS, GENERAL = frozenset(_FORMS.split()), frozenset(_GENERAL.split())
 LATIN = re.compile("[A-Z]{2}")
 ALIKE_AT = 88.0
 STEM_ALIKE_AT = 80.0
+WORD_ALIKE_AT = 70.0
 
 
 class Kinship(IntEnum):
@@ -91,7 +92,11 @@ def vat_alone(one: Identity | None, other: Identity | None) -> bool:
 
 
 def _renamed(one: Identity, other: Identity) -> bool:
-    return bool(one.name and other.name) and _by_name(*sorted((one.name, other.name))) < Kinship.KIN
+    """Say whether the names clearly differ: a word of the shorter one is like no word of the other."""
+    if not (one.name and other.name) or _by_name(*sorted((one.name, other.name))) >= Kinship.KIN:
+        return False
+    few, many = sorted((read_name(one.name).words, read_name(other.name).words), key=len)
+    return not all(any(fuzz.ratio(word, said) >= WORD_ALIKE_AT for said in many) for word in few)
 
 
 def registered_apart(one: Identity | None, other: Identity | None) -> bool:
