@@ -119,6 +119,9 @@ def _take(tx: Tx, batch: AnswerBatchRow, answer: AnswerRow) -> str:
         return "promised"
     if row.state == ReceivableState.CONFIRMED and row.confirmed_by == "debtor":
         return "already"
+    if row.state == ReceivableState.AWAITING_CONFIRMATION and row.state_since > batch.at:
+        # It came back after the answer was given: the letter about it holds a newer link.
+        raise RuleBroken("asked_again", N_("This link is not one of ours, or it was replaced by a newer one."))
     said = ConfirmReceivable("", row.face_minor, pay_on, bool(batch.prior_notice), batch.claimant, batch.told_on,
                              batch.answered_by)  # fmt: skip
     return str(take_yes(tx, row, link, said)["state"])

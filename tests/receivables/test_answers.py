@@ -24,6 +24,7 @@ from marketplace.receivables.debtor_schemas import (
     RevokeDebtorLink,
     SetDebtorContact,
 )
+from marketplace.receivables.relisting_schemas import RelistReceivable
 from marketplace.receivables.schemas import (
     AcknowledgeNotice,
     ConfirmReceivable,
@@ -352,6 +353,23 @@ def test_a_revoked_link_takes_no_further_row_but_a_newer_one_changes_nothing(
     perform(actions.revoke_debtor_link, RevokeDebtorLink(links.find(db.session(), newer).id, "Lost laptop."), olga)
     actions.work_batch(UUID(made["batch_id"]), 60)
     assert {state_of(one) for one in many[2:]} == {"awaiting_confirmation"}
+
+
+def test_a_yes_that_waited_does_not_answer_for_what_came_back_since(
+    many: list[UUID], all_of_it: str, people: People
+) -> None:
+    """The seller may have sold it elsewhere while it was away: the debtor is asked about the new round."""
+    who, alice = debtor_of(many[0]), people["seller_alice"].actor
+    batch_id = UUID(perform(actions.answer_many, confirm(all_of_it, many[:2]), who)["batch_id"])
+    perform(actions.withdraw_receivable, WithdrawReceivable(many[0], "not now"), alice)
+    perform(actions.relist_receivable, RelistReceivable(many[0]), alice)
+    actions.work_batch(batch_id, 60)
+    assert (state_of(many[0]), state_of(many[1])) == ("awaiting_confirmation", "confirmed")
+    told = db.session.execute(
+        text("SELECT code FROM answer_row WHERE batch_id = :batch AND receivable_id = :one"),
+        {"batch": batch_id, "one": many[0]},
+    )
+    assert told.scalar_one() == "asked_again"
 
 
 def test_a_link_used_twice_at_once_answers_once(many: list[UUID], today: date, context: Flask) -> None:
