@@ -21,7 +21,7 @@ from auction.clearing import FAILED, FULL, PARTIAL, Clearing, Take
 from auction.dropping import NONE, share_level
 from auction.errors import TooLarge
 from auction.rules import Refusal, Standing
-from auction.sharing import pieces
+from auction.sharing import PIECE, pieces
 
 Numbers = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.uint8]
@@ -83,10 +83,10 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cleared:
-    """The award, one cell a bid: cash filled, cash standing after caps, and the reasons of a refusal as bits.
+    """The award: the cash each bid is filled with; by place, who is refused and, as bits, for which reasons.
 
-    `passed_over` holds positions, in drop order; `standing_minor` is without them, `standing` is with them. `marks` is
-    None when nobody is refused or cut.
+    `cash` is what each bid stands with after caps; for who is refused it means nothing. `passed_over` holds places, in
+    drop order; `standing_minor` is without them.
     """
 
     outcome: str
@@ -94,8 +94,9 @@ class Cleared:
     awarded_minor: int
     standing_minor: int
     fill: Numbers
-    standing: Numbers
-    marks: Marks | None
+    cash: Numbers
+    refused: Numbers
+    marks: Marks
     passed_over: Numbers
 
 
@@ -105,48 +106,59 @@ def clear_columns(terms: Terms, bids: Columns) -> Cleared:
     Raises: TooLarge when a sum might leave 64 bits or the rates spread too far; nothing is wrong with such a book.
     """
     _demand_room(terms, bids)
-    standing, marks = _admit(terms, bids)
+    cash, refused, marks = _admit(terms, bids)
     cells = np.zeros(int(bids.rate.max(initial=0)) + 1, np.int64)
-    np.add.at(cells, bids.rate, standing)
+    np.add.at(cells, bids.rate, cash)
+    np.subtract.at(cells, bids.rate[refused], cash[refused])
     sums = np.cumsum(cells)
     target = terms.sought_minor
+    picky = int(bids.least.max(initial=0)) > 1
     passed_over = [NONE]
     gone = 0  # cash of the bids dropped so far; all of it at or below the rate looked at
     fill = None
     rate = int(np.searchsorted(sums, target))
     while rate < len(sums) and fill is None:
-        places = np.flatnonzero(bids.rate == rate)
-        if marks is not None:
-            places = places[standing[places] > 0]
-        everybody = len(places) == len(standing)
-        at: Numbers | slice = slice(None) if everybody else places
+        places = _at_rate(bids, rate, refused)
+        at: Numbers | slice = slice(None) if len(places) == len(cash) else places
         rest = target - (int(sums[rate]) - int(cells[rate]) - gone)
-        level = share_level(rest, standing[at], bids.least[at], bids.seq[at])
+        level = share_level(rest, cash[at], bids.least[at] if picky else None, bids.seq, places)
         if len(level.dropped):
             passed_over.append(places[level.dropped])
-            lost = int(standing[passed_over[-1]].sum())
+            lost = int(cash[passed_over[-1]].sum())
             gone += lost
             cells[rate] -= lost
         if level.parts is None:
             rate = int(np.searchsorted(sums, target + gone))
-            continue
-        if everybody and not gone:
+        elif len(level.parts) == len(cash):
             fill = level.parts
-            break
-        fill = np.empty_like(standing)
-        for piece in pieces(len(fill)):
-            np.multiply(standing[piece], bids.rate[piece] < rate, out=fill[piece])
-        fill[places[level.stays]] = level.parts
+        else:
+            fill = _below(bids, cash, rate)
+            fill[places[level.stays]] = level.parts
     dropped = np.concatenate(passed_over)
     left = int(sums[-1]) - gone
     outcome, awarded = FULL, target
     stop_out: int | None = rate
     if fill is None and (left == 0 or left < terms.least_minor):
-        outcome, stop_out, awarded, fill = FAILED, None, 0, np.zeros_like(standing)
+        outcome, stop_out, awarded, fill = FAILED, None, 0, np.zeros_like(cash)
     elif fill is None:
-        outcome, stop_out, awarded, fill = PARTIAL, int(np.flatnonzero(cells)[-1]), left, standing.copy()
+        outcome, stop_out, awarded, fill = PARTIAL, int(np.flatnonzero(cells)[-1]), left, cash.copy()
+    fill[refused] = 0
     fill[dropped] = 0
-    return Cleared(outcome, stop_out, awarded, left, fill, standing, marks, dropped)
+    return Cleared(outcome, stop_out, awarded, left, fill, cash, refused, marks, dropped)
+
+
+def _at_rate(bids: Columns, rate: int, refused: Numbers) -> Numbers:
+    here = bids.rate == rate
+    here[refused] = False
+    return np.flatnonzero(here)
+
+
+def _below(bids: Columns, cash: Numbers, rate: int) -> Numbers:
+    """Return the cash of the bids below a rate, and 0 for the others."""
+    fill = np.empty_like(cash)
+    for piece in pieces(len(fill)):
+        np.multiply(cash[piece], bids.rate[piece] < rate, out=fill[piece])
+    return fill
 
 
 def _demand_room(terms: Terms, bids: Columns) -> None:
@@ -160,68 +172,80 @@ def _demand_room(terms: Terms, bids: Columns) -> None:
         raise TooLarge("the terms of this book do not fit in 64 bits")
 
 
-def _admit(terms: Terms, bids: Columns) -> tuple[Numbers, Marks | None]:
-    """Return the cash each bid stands with, 0 where it is refused, and why ("Made precise" 1 to 4)."""
-    marks = _own_marks(terms, bids)
-    standing = bids.cash
-    if marks is not None:
-        standing = standing.copy()
-        standing[marks != 0] = 0
-    return _cut_to_cap(terms.cap_minor, bids, standing, marks)
+def _admit(terms: Terms, bids: Columns) -> tuple[Numbers, Numbers, Marks]:
+    """Return the cash each bid stands with, the places of those refused, and why ("Made precise" 1 to 4)."""
+    refused, marks = _refused(terms, bids)
+    sums = np.zeros(bids.groups, np.int64)
+    np.add.at(sums, bids.group, bids.cash)
+    np.subtract.at(sums, bids.group[refused], bids.cash[refused])
+    over = sums > terms.cap_minor
+    if not over.any():
+        return bids.cash, refused, marks
+    cash = bids.cash.copy()
+    cash[refused] = 0
+    there = np.flatnonzero(over[bids.group])
+    there = there[cash[there] > 0]
+    beyond = _cut_to_cap(terms.cap_minor, bids, cash, there)
+    marks = np.concatenate((marks, np.full(len(beyond), OVER_CAP, np.uint8)))
+    return cash, np.concatenate((refused, beyond)), marks
 
 
-def _own_marks(terms: Terms, bids: Columns) -> Marks | None:
-    marks: Marks | None = None
+def _refused(terms: Terms, bids: Columns) -> tuple[Numbers, Marks]:
+    """Return the places of bids with reasons of their own, and these as bits."""
     size = terms.lot_size_minor
     kin = np.zeros(bids.groups, np.bool_)
     kin[list(terms.related)] = True
+    buffer = np.empty(PIECE, np.int64)
+    found = [NONE]
     for piece in pieces(len(bids.cash)):
         cash = bids.cash[piece]
-        for bit, broken in enumerate(
-            (
-                bids.rate[piece] > terms.reserve_bps,
-                cash < terms.minimum_minor,
-                cash // size * size != cash if size > 1 else None,
-                kin[bids.group[piece]] if terms.related else None,
-            )
-        ):
-            if broken is not None and broken.any():
-                marks = np.zeros(len(bids.cash), np.uint8) if marks is None else marks
-                marks[piece] |= broken.view(np.uint8) << np.uint8(bit)
-    return marks
+        whole = np.floor_divide(cash, size, out=buffer[: len(cash)])
+        whole *= size
+        broken = whole != cash
+        broken |= bids.rate[piece] > terms.reserve_bps
+        broken |= cash < terms.minimum_minor
+        if terms.related:
+            broken |= kin[bids.group[piece]]
+        places = np.flatnonzero(broken)
+        if len(places):
+            found.append(places + piece.start)
+    refused = np.concatenate(found)
+    cash = bids.cash[refused]
+    faults = (
+        bids.rate[refused] > terms.reserve_bps,
+        cash < terms.minimum_minor,
+        cash % size != 0,
+        kin[bids.group[refused]],
+    )
+    marks = np.zeros(len(refused), np.uint8)
+    for bit, fault in enumerate(faults):
+        marks |= fault.view(np.uint8) << np.uint8(bit)
+    return refused, marks
 
 
-def _cut_to_cap(cap: int, bids: Columns, standing: Numbers, marks: Marks | None) -> tuple[Numbers, Marks | None]:
-    """Cut what groups bid beyond their cap, dearest and latest first ("Made precise" 1, 2)."""
-    sums = np.zeros(bids.groups, np.int64)
-    np.add.at(sums, bids.group, standing)
-    over = sums > cap
-    if not over.any():
-        return standing, marks
-    standing = standing.copy()
-    marks = np.zeros(len(standing), np.uint8) if marks is None else marks
-    there = np.flatnonzero(over[bids.group])
-    there = there[standing[there] > 0]
+def _cut_to_cap(cap: int, bids: Columns, cash: Numbers, there: Numbers) -> Numbers:
+    """Cut, in place, what groups bid beyond their cap, dearest and latest first; return who is left with nothing.
+
+    `there` are the bids of such groups, those refused already left out ("Made precise" 1, 2).
+    """
     there = there[np.lexsort((bids.seq[there], bids.rate[there], bids.group[there]))]
     starts = np.flatnonzero(np.diff(bids.group[there], prepend=-1))
+    out: list[Numbers] = []
     for start, end in zip(starts, [*starts[1:], len(there)], strict=True):
         own = there[start:end]
-        room = cap - (np.cumsum(standing[own]) - standing[own])
-        first = int(np.searchsorted(-(room - standing[own]), 0, side="right"))  # whoever comes before fits whole
-        left = int(room[first])
+        sums = np.cumsum(cash[own])
+        first = int(np.searchsorted(sums, cap, side="right"))  # whoever comes before fits whole
+        left = cap - (int(sums[first]) - int(cash[own[first]]))
         for place in range(first, len(own)):
             if left == 0:
-                standing[own[place:]] = 0
-                marks[own[place:]] |= OVER_CAP
+                cash[own[place:]] = 0
                 break
             bid = own[place]
-            cash = min(int(standing[bid]), left)
-            if cash < bids.least[bid]:
-                marks[bid] |= OVER_CAP
-                cash = 0
-            standing[bid] = cash
-            left -= cash
-    return standing, marks
+            kept = min(int(cash[bid]), left)
+            cash[bid] = kept = kept if kept >= bids.least[bid] else 0
+            left -= kept
+        out.append(own[first:][cash[own[first:]] == 0])
+    return np.concatenate(out)
 
 
 # -- from a book and back -------------------------------------------------------------------------------------------
@@ -234,11 +258,13 @@ def clear_fast(book: Book) -> Clearing:
     """
     terms, bids = columns_of(book)
     done = clear_columns(terms, bids)
+    cash = done.cash.copy()
+    cash[done.refused] = 0
     order = np.lexsort((bids.seq, bids.rate))
-    by_rate = [(book.bids[place], int(done.standing[place]), int(done.fill[place])) for place in order.tolist()]
-    marks = np.zeros(len(order), np.uint8) if done.marks is None else done.marks
-    own = np.flatnonzero((marks != 0) & (marks != OVER_CAP))
-    over = order[marks[order] == OVER_CAP]
+    by_rate = [(book.bids[place], int(cash[place]), int(done.fill[place])) for place in order.tolist()]
+    marks = dict(zip(done.refused.tolist(), done.marks.tolist(), strict=True))
+    own = sorted(place for place, mark in marks.items() if mark != OVER_CAP)
+    over = [place for place in order.tolist() if marks.get(place) == OVER_CAP]
     return Clearing(
         outcome=done.outcome,
         stop_out_bps=done.stop_out_bps,
@@ -246,7 +272,7 @@ def clear_fast(book: Book) -> Clearing:
         standing_minor=done.standing_minor,
         takes=tuple(Take(bid, fill) for bid, _, fill in by_rate if fill),
         standing=tuple(Standing(bid, cash) for bid, cash, _ in by_rate if cash),
-        refusals=tuple(_refusal(book.bids[place], int(marks[place])) for place in [*own, *over]),
+        refusals=tuple(_refusal(book.bids[place], marks[place]) for place in [*own, *over]),
         passed_over=tuple(book.bids[place] for place in done.passed_over),
     )
 

@@ -40,18 +40,20 @@ class Level:
     parts: Numbers | None
 
 
-def share_level(rest: int, cash: Numbers, least: Numbers, seq: Numbers) -> Level:
+def share_level(rest: int, cash: Numbers, least: Numbers | None, seqs: Numbers, places: Numbers) -> Level:
     """Share `rest` minor units among the bids of a level, dropping who gets something but less than his least fill.
 
-    `rest` is more than zero and not above the sum of the cash, which is positive throughout.
+    `rest` is more than zero and not above the sum of the cash, which is positive throughout. `least` is None where
+    nobody has a least fill. The seq of the level's i-th bid is that of `seqs` at the i-th of `places`.
 
     Raises: TooLarge.
     """
     parts, remainders = quotas(rest, cash, int(cash.sum()))
-    small = np.flatnonzero((parts < least) & (least > 1)) if int(least.max()) > 1 else NONE
-    if not len(small):
-        give_rest(rest, parts, remainders, seq)
+    small = NONE if least is None else np.flatnonzero((parts < least) & (least > 1))
+    if least is None or not len(small):
+        give_rest(rest, parts, remainders, seqs, places)
         return Level(NONE, slice(None), parts)
+    seq = seqs[places]
     dropping = _Dropping(rest, cash, least, seq, small)
     dropping.run()
     dropped, stays = np.array(dropping.dropped, np.int64), np.flatnonzero(dropping.stays)

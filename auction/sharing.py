@@ -15,8 +15,8 @@ from auction.errors import TooLarge
 Numbers = npt.NDArray[np.int64]
 
 WORD = 63
-BUCKET_BITS = 16
-PIECE = 1 << 15  # bids worked on at a time: what lies between two steps stays in the processor's cache
+BUCKET_BITS = 11
+PIECE = 1 << 14  # bids worked on at a time: what lies between two steps stays in the processor's cache
 
 
 def pieces(count: int) -> Iterator[slice]:
@@ -35,7 +35,7 @@ def share_columns(total: int, weights: Numbers, seq: Numbers) -> Numbers:
         return np.zeros(0, np.int64)
     whole = int(weights.sum())
     parts, remainders = quotas(total, weights, whole)
-    give_rest(total, parts, remainders, seq)
+    give_rest(total, parts, remainders, seq, np.arange(len(seq)))
     return parts
 
 
@@ -44,43 +44,57 @@ def quotas(total: int, weights: Numbers, whole: int) -> tuple[Numbers, Numbers]:
 
     Raises: TooLarge.
     """
-    if total * int(weights.max()) < 1 << WORD:
-        parts, remainders = np.empty_like(weights), np.empty_like(weights)
-        for piece in pieces(len(weights)):
-            products = weights[piece] * total
-            parts[piece] = quotients = products // whole
-            quotients *= whole
-            np.subtract(products, quotients, out=remainders[piece])
-        return parts, remainders
+    parts, remainders = np.empty_like(weights), np.empty_like(weights)
     bits = WORD - 1 - whole.bit_length()  # so that (whole − 1 + weight) · 2^bits stays below 2^63
-    if bits < 1:
+    if total * int(weights.max()) < 1 << WORD:
+        digits, bits = [total], 0
+    elif bits < 1:
         raise TooLarge("the cash at the stop-out leaves no bit to spare")
-    parts = np.zeros_like(weights)
-    remainders = np.zeros_like(weights)
-    for low in range((total.bit_length() + bits - 1) // bits * bits - bits, -1, -bits):
-        digit = total >> low & ((1 << bits) - 1)
-        remainders = (remainders << bits) + weights * digit
-        step = remainders // whole
-        remainders -= step * whole
-        parts = (parts << bits) + step
+    else:
+        count = -(-total.bit_length() // bits)
+        digits = [total >> bits * place & ((1 << bits) - 1) for place in reversed(range(count))]
+    for piece in pieces(len(weights)):
+        _divide(weights[piece], digits, bits, whole, parts[piece], remainders[piece])
     return parts, remainders
 
 
-def give_rest(total: int, parts: Numbers, remainders: Numbers, seq: Numbers) -> None:
-    """Give, in place, one unit each to the largest remainders until the parts sum to `total`; ties to the lower seq."""
+def _divide(weights: Numbers, digits: list[int], bits: int, whole: int, parts: Numbers, remainders: Numbers) -> None:
+    """Divide total · weights by `whole` into `parts` and `remainders`; `digits` are those of the total, `bits` each."""
+    np.multiply(weights, digits[0], out=remainders)
+    np.floor_divide(remainders, whole, out=parts)
+    remainders -= parts * whole
+    for digit in digits[1:]:
+        remainders <<= bits
+        remainders += weights * digit
+        step = remainders // whole
+        remainders -= step * whole
+        parts <<= bits
+        parts += step
+
+
+def give_rest(total: int, parts: Numbers, remainders: Numbers, seqs: Numbers, places: Numbers) -> None:
+    """Give, in place, one unit each to the largest remainders until the parts sum to `total`; ties to the lower seq.
+
+    The seq of the i-th part is that of `seqs` at the i-th of `places`: few of them are ever looked at.
+    """
     count = total - int(parts.sum())
     if not count:
         return
     bits = min(len(parts).bit_length() + 1, BUCKET_BITS)
-    buckets = remainders >> max(int(remainders.max()).bit_length() - bits, 0)
-    above = np.cumsum(np.bincount(buckets)[::-1])  # how many lie in the top bucket, in the top two …
+    shift = max(int(remainders.max()).bit_length() - bits, 0)
+    held = np.zeros(1 << bits, np.int64)
+    for piece in pieces(len(parts)):
+        held += np.bincount(remainders[piece] >> shift, minlength=1 << bits)
+    above = np.cumsum(held[::-1])  # how many lie in the top bucket, in the top two …
     steps = int(np.searchsorted(above, count))
     edge = len(above) - 1 - steps
-    if steps:
-        np.add(parts, buckets > edge, out=parts)
-        count -= int(above[steps - 1])
-    open_ = np.flatnonzero(buckets == edge)
-    parts[open_[_largest(count, remainders[open_], seq[open_])]] += 1
+    count -= int(above[steps - 1]) if steps else 0
+    beyond, open_places = (edge + 1) << shift, []
+    for piece in pieces(len(parts)):
+        parts[piece] += remainders[piece] >= beyond
+        open_places.append(piece.start + np.flatnonzero(remainders[piece] >> shift == edge))
+    open_ = np.concatenate(open_places)
+    parts[open_[_largest(count, remainders[open_], seqs[places[open_]])]] += 1
 
 
 def _largest(count: int, remainders: Numbers, seq: Numbers) -> Numbers:

@@ -12,10 +12,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Figure:
-    """One target of a benchmark: the value measured, in how many runs, and whether it reaches what is asked."""
+    """One target of a benchmark: the value measured, in how many runs, and whether it reaches what is asked.
+
+    A value of None says that it could not be measured here; its parts say why, and `ok` then claims nothing.
+    """
 
     name: str
-    value: float
+    value: float | None
     target: float
     ok: bool
     runs: int
