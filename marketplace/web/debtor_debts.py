@@ -7,7 +7,7 @@ from uuid import UUID
 
 from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import format_date, gettext
+from flask_babel import gettext
 
 from marketplace.db import db
 from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, Problem, RuleBroken
@@ -21,7 +21,7 @@ from marketplace.reports import debts as reports
 from marketplace.schemas import load
 from marketplace.web.debtor_door import actor_of, blueprint, closed, open_link, today
 from marketplace.web.downloads import csv_file, plain
-from marketplace.web.format import translated
+from marketplace.web.format import month_name, translated
 from marketplace.web.forms import reasons, say, status_of
 
 AT_ONCE_SECONDS = 4.0
@@ -103,7 +103,7 @@ def _calendar(found: reports.Debts) -> list[dict[str, Any]]:
     most: dict[str, int] = {}
     for _, code, minor, _ in found.months:
         most[code] = max(most.get(code, 0), minor)
-    return [{"month": month, "name": format_date(date(int(month[:4]), int(month[5:]), 1), "MMM y"), "currency": code,
+    return [{"month": month, "name": month_name(date(int(month[:4]), int(month[5:]), 1)), "currency": code,
              "minor": minor, "count": count, "width": max(2, minor * 100 // most[code])}
             for month, code, minor, count in found.months]  # fmt: skip
 

@@ -139,6 +139,12 @@ def day(value: date | datetime | None) -> str:
     return _day(value, "d MMM y")
 
 
+def month_name(value: date) -> str:
+    """Return a month: `Oct 2026`, 2026年10月."""
+    pattern = "y年M月" if locale().language == "zh" else "MMM y"
+    return str(format_date(value, pattern, locale=locale() if locale().language == "zh" else "en"))
+
+
 def day_short(value: date | datetime | None) -> str:
     """Return a date without its year, for tables: `2 Oct`, 10月2日."""
     if value is None:
