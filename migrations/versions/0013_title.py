@@ -312,5 +312,8 @@ def _money() -> None:
     run("ALTER TABLE payout DROP CONSTRAINT ck_payout_purpose")
     run("ALTER TABLE payout ADD CONSTRAINT ck_payout_purpose "
         "CHECK (purpose IN ('advance', 'residual', 'withdrawal', 'refund'))")  # fmt: skip
+    # Who is due what never shifts without a trace; judged after the sum, so that a wrong one is named as such.
+    run("CREATE CONSTRAINT TRIGGER dues_with_event AFTER INSERT OR UPDATE ON due "
+        "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_event()")  # fmt: skip
     run("GRANT INSERT (id, receivable_id, step, party_id, position, due_minor), UPDATE (due_minor) ON due "
         "TO duebill_web")  # fmt: skip

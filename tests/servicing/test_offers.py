@@ -337,6 +337,13 @@ def test_the_web_may_shift_what_is_due_but_never_what_was_paid(world: World) -> 
         with pytest.raises(Exception, match="permission denied"):
             owner.execute("UPDATE due SET paid_minor = 1")
         owner.rollback()
+    with world.superuser(resting=False) as owner:  # nor without an event that tells of it
+        owner.execute("SET ROLE duebill_web")
+        owner.execute("UPDATE due SET due_minor = due_minor + CASE WHEN party_id = %s THEN 1000 ELSE -1000 END "
+                      "WHERE step = 'principal'", (world.id("carol"),))  # fmt: skip
+        with pytest.raises(Exception, match="audit event"):
+            owner.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        owner.rollback()
 
 
 # -- pure -------------------------------------------------------------------------------------------------------------
