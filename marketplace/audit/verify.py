@@ -413,7 +413,7 @@ def share(total: int, weights: list[int], ties: list[tuple[int, str]]) -> list[i
 def clear(book: Row) -> Row:
     """Return the result of a book under UPM-1, by the letter of the rules."""
     target, cap = book["target_minor"], book["group_cap_bps"] * book["target_minor"] // 10**4
-    sought = book["accepted_minor"] if "accepted_minor" in book else target
+    sought = book.get("accepted_minor", target)
     least = sought if "accepted_minor" in book else -(-book["min_share_bps"] * target // 10**4)
     room: dict[str, int] = {}
     stand: list[tuple[Row, int]] = []
