@@ -413,8 +413,9 @@ def share(total: int, weights: list[int], ties: list[tuple[int, str]]) -> list[i
 def clear(book: Row) -> Row:
     """Return the result of a book under UPM-1, by the letter of the rules."""
     target, cap = book["target_minor"], book["group_cap_bps"] * book["target_minor"] // 10**4
-    sought = book.get("accepted_minor", target)
-    least = sought if "accepted_minor" in book else -(-book["min_share_bps"] * target // 10**4)
+    accepted: int | None = book.get("accepted_minor")  # a smaller amount that the seller took
+    sought: int = target if accepted is None else accepted
+    least: int = -(-book["min_share_bps"] * target // 10**4) if accepted is None else accepted
     room: dict[str, int] = {}
     stand: list[tuple[Row, int]] = []
     cuts: list[Row] = []
