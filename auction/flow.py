@@ -1,8 +1,10 @@
 """The exact clearing of a session where caps are nested: a min-cost flow, whose optimum is in whole minor units.
 
 Money flows from the market to each investor (his budget), on to the debtors or sellers he limits, through his bids to
-the lots (their targets). Costs are negative worths · 2^24, less the tie hash, so the optimum does not depend on the
-order of the input. Run as `python -m auction.flow` it solves one flow in a process of its own, which can be stopped.
+the lots (their targets). A first flow finds the highest worth. Prices are then found that prove it: whole numbers at
+which nobody would want another filling. They also say which bids every best filling treats alike; among the others, a
+second flow gives most to those with the highest hash. Run as `python -m auction.flow` this happens in a process of its
+own, which can be stopped.
 
 Source: market rules, "Many lots, one purse: JC-1".
 """
@@ -12,16 +14,32 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from auction.problem import NOWHERE, TIE_BITS, Family, Numbers, Problem
+from auction.problem import NOWHERE, Family, Numbers, Problem
 
 INLINE_MOST = 20_000  # so few bids never take long enough to be stopped
-WORTH_MOST = 1 << 62 - TIE_BITS
+WORTH_MOST = 1 << 38  # so that the worths along any path of a network add up within 64 bits
 Ends = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """Arcs by tail, head, capacity and cost, those of the bids first; what each node supplies; the bids' tie hashes.
+
+    Node 0 is where money comes from, node 1 where it ends; then lots, investors, limits, as far as bids need them.
+    """
+
+    tails: Ends
+    heads: Ends
+    rooms: Numbers
+    costs: Numbers
+    supplies: Numbers
+    ties: Numbers
 
 
 class NotNested(Exception):
@@ -33,7 +51,7 @@ class Unsolved(Exception):
 
 
 def solve_flow(problem: Problem, seconds_max: int | None = None) -> Numbers:
-    """Return the filling of highest worth, least fills left aside; ties by hash.
+    """Return the filling of highest worth, least fills left aside; of several, the one with the highest hashes.
 
     Raises: NotNested, Unsolved.
     """
@@ -43,20 +61,16 @@ def solve_flow(problem: Problem, seconds_max: int | None = None) -> Numbers:
     fill = np.zeros(len(problem.cash), np.int64)
     if not len(there):
         return fill
-    arcs = _network(problem, there)
+    network = _network(problem, there)
     if seconds_max is None or len(there) <= INLINE_MOST:
-        flows = _solve(*arcs)
+        flows = best_flow(network)
     else:
-        flows = _solve_apart(arcs, seconds_max)
+        flows = _solve_apart(network, seconds_max)
     fill[there] = flows[: len(there)]
     return fill
 
 
-def _network(problem: Problem, there: Numbers) -> tuple[Ends, Ends, Numbers, Numbers, int]:
-    """Return tails, heads, capacities, costs of the arcs, those of the bids first, and the number of nodes.
-
-    Node 0 is where money comes from, node 1 where it ends; then lots, investors, limits, as far as bids need them.
-    """
+def _network(problem: Problem, there: Numbers) -> Network:
     cash = problem.cash[there]
     lots, lot_of = np.unique(problem.lots.room_of[there], return_inverse=True)
     tails, heads, rooms = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -75,18 +89,20 @@ def _network(problem: Problem, there: Numbers) -> tuple[Ends, Ends, Numbers, Num
         above = np.where(inside, nodes + place, above)
         nodes += len(used)
     sink = np.ones(len(lots), np.int64)
-    worth = (problem.worth[there] << TIE_BITS) + problem.tie[there]
     supply = int(min(int(cash.sum()), int(problem.lots.minor[lots].sum())))
     tails = [above, *tails, 2 + np.arange(len(lots)), np.zeros(1, np.int64)]
     heads = [2 + lot_of, *heads, sink, np.ones(1, np.int64)]
     rooms = [cash, *rooms, problem.lots.minor[lots], np.array([supply])]
     free = np.zeros(sum(map(len, rooms)) - len(there), np.int64)
-    return (
-        np.concatenate(tails).astype(np.int32),
-        np.concatenate(heads).astype(np.int32),
-        np.concatenate(rooms),
-        np.concatenate((-worth, free)),
-        supply,
+    supplies = np.zeros(nodes, np.int64)
+    supplies[0], supplies[1] = supply, -supply
+    return Network(
+        tails=np.concatenate(tails).astype(np.int32),
+        heads=np.concatenate(heads).astype(np.int32),
+        rooms=np.concatenate(rooms),
+        costs=np.concatenate((-problem.worth[there], free)),
+        supplies=supplies,
+        ties=problem.tie[there],
     )
 
 
@@ -123,22 +139,76 @@ def _narrow(limits: Family, there: Numbers, cash: Numbers) -> Numbers:
     return np.where(place >= 0, room_of, NOWHERE)
 
 
-def _solve(tails: Ends, heads: Ends, rooms: Numbers, costs: Numbers, supply: int) -> Numbers:
+def best_flow(network: Network) -> Numbers:
+    """Return the flow of every arc: least cost, proved so, and among such flows the highest hashes.
+
+    Raises: Unsolved.
+    """
+    flows = _solve(network)
+    prices = prove(network, flows)
+    reduced = network.costs + prices[network.tails] - prices[network.heads]
+    full, open_ = reduced < 0, reduced == 0
+    fixed = np.where(full, network.rooms, 0)
+    if not open_[: len(network.ties)].any():
+        return fixed + np.where(open_, flows, 0)
+    supplies = network.supplies.copy()
+    np.subtract.at(supplies, network.tails[full], network.rooms[full])
+    np.add.at(supplies, network.heads[full], network.rooms[full])
+    wishes = np.zeros(len(network.costs), np.int64)
+    wishes[: len(network.ties)] = -network.ties
+    fixed[open_] = _solve(
+        Network(network.tails[open_], network.heads[open_], network.rooms[open_], wishes[open_], supplies, network.ties)
+    )
+    return fixed
+
+
+def prove(network: Network, flows: Numbers) -> Numbers:
+    """Return prices of the nodes that prove a flow to be of least cost.
+
+    At these prices every arc with room left costs nothing less than its ends differ by, and every arc in use nothing
+    more. They are shortest distances in what the flow leaves open, found by relaxing only arcs whose tail has moved.
+
+    Raises: Unsolved when the flow is not of least cost.
+    """
+    room, used = flows < network.rooms, flows > 0
+    tails = np.concatenate((network.tails[room], network.heads[used]))
+    heads = np.concatenate((network.heads[room], network.tails[used]))
+    costs = np.concatenate((network.costs[room], -network.costs[used]))
+    order = np.argsort(tails, kind="stable")
+    tails, heads, costs = tails[order], heads[order], costs[order]
+    nodes = len(network.supplies)
+    first = np.searchsorted(tails, np.arange(nodes + 1))
+    prices = np.zeros(nodes, np.int64)
+    moved = np.arange(len(tails))
+    for _ in range(nodes + 1):
+        offers = prices[tails[moved]] + costs[moved]
+        lower = offers < prices[heads[moved]]
+        if not lower.any():
+            return prices
+        ends = heads[moved][lower]
+        np.minimum.at(prices, ends, offers[lower])
+        nodes_moved = np.unique(ends)
+        counts = first[nodes_moved + 1] - first[nodes_moved]
+        moved = np.repeat(first[nodes_moved] - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum()))
+    raise Unsolved
+
+
+def _solve(network: Network) -> Numbers:
     # Loaded here: a market that never clears jointly need not carry the solver in every process.
     from ortools.graph.python import min_cost_flow
 
     flow = min_cost_flow.SimpleMinCostFlow()
-    arcs = flow.add_arcs_with_capacity_and_unit_cost(tails, heads, rooms, costs)
-    flow.set_nodes_supplies(np.array([0, 1], np.int32), np.array([supply, -supply], np.int64))
+    arcs = flow.add_arcs_with_capacity_and_unit_cost(network.tails, network.heads, network.rooms, network.costs)
+    flow.set_nodes_supplies(np.arange(len(network.supplies), dtype=np.int32), network.supplies)
     if flow.solve() != flow.OPTIMAL:
         raise Unsolved
     solved: Numbers = np.asarray(flow.flows(arcs), np.int64)
     return solved
 
 
-def _solve_apart(arcs: tuple[Ends, Ends, Numbers, Numbers, int], seconds_max: int) -> Numbers:
+def _solve_apart(network: Network, seconds_max: int) -> Numbers:
     question = io.BytesIO()
-    np.savez(question, *arcs)
+    np.savez(question, **{one.name: getattr(network, one.name) for one in fields(Network)})
     command = [sys.executable, "-m", "auction.flow"]
     here = Path(__file__).resolve().parents[1]
     try:
@@ -152,10 +222,9 @@ def _solve_apart(arcs: tuple[Ends, Ends, Numbers, Numbers, int], seconds_max: in
 
 
 def main() -> None:
-    """Solve the flow on standard input and write the arcs' flows to standard output, as 64-bit integers."""
+    """Solve the network on standard input and write the arcs' flows to standard output, as 64-bit integers."""
     told = np.load(io.BytesIO(sys.stdin.buffer.read()))
-    tails, heads, rooms, costs, supply = (told[name] for name in told.files)
-    sys.stdout.buffer.write(_solve(tails, heads, rooms, costs, int(supply)).tobytes())
+    sys.stdout.buffer.write(best_flow(Network(**{name: told[name] for name in told.files})).tobytes())
 
 
 if __name__ == "__main__":

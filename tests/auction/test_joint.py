@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from auction.errors import BookInvalid, TooLarge
 from auction.explaining import explain
-from auction.flow import solve_flow
+from auction.flow import Network, Unsolved, prove, solve_flow
 from auction.greedy import bound, fill_by_worth
 from auction.joint import (
     FLOW,
@@ -26,7 +26,7 @@ from auction.joint import (
     problem_of,
     solve,
 )
-from auction.problem import Family, Problem
+from auction.problem import Family, Problem, tie_of
 from auction.rules import admit, least_award
 from tests.auction import profile
 from tests.auction.books import a_bid, a_book
@@ -37,20 +37,21 @@ def fills_of(clearing: JointClearing) -> dict[str, int]:
     return {fill.bid.id: fill.cash_minor for award in clearing.awards for fill in award.fills}
 
 
-def best_of_all(session: Session, failed: frozenset[str] = frozenset()) -> int:
-    """Try every filling of the session in whole units; lots in `failed` get nothing."""
+def best_of_all(session: Session, failed: frozenset[str] = frozenset()) -> tuple[int, int]:
+    """Try every filling of the session in whole units; lots in `failed` get nothing. Returns worth and hashes."""
     bids = [(lot, one) for lot in session.lots if lot.book.lot not in failed for one in admit(lot.book)[0]]
     choices = [[x for x in range(one.cash_minor + 1) if x == 0 or x >= one.bid.min_fill_minor] for _, one in bids]
-    best = 0
+    best = (0, 0)
     for amounts in product(*choices):
         used: dict[tuple, int] = {}
-        worth = 0
+        worth = hashes = 0
         for (lot, one), x in zip(bids, amounts, strict=True):
             investor = one.bid.investor
             for key in (("lot", lot.book.lot), ("budget", investor), ("debtor", investor, lot.debtor),
                         ("seller", investor, lot.seller)):  # fmt: skip
                 used[key] = used.get(key, 0) + x
             worth += (lot.book.reserve_bps - one.bid.rate_bps + 1) * lot.book.tenor_days * x
+            hashes += tie_of(one.bid.id) * x
         rooms = {
             **{("lot", lot.book.lot): lot.book.target_minor for lot in session.lots},
             **{("budget", name): room for name, room in session.budgets.items()},
@@ -58,7 +59,7 @@ def best_of_all(session: Session, failed: frozenset[str] = frozenset()) -> int:
             **{("seller", *pair): room for pair, room in session.seller_limits.items()},
         }
         if all(minor <= rooms.get(key, minor) for key, minor in used.items()):
-            best = max(best, worth)
+            best = max(best, (worth, hashes))
     return best
 
 
@@ -91,7 +92,8 @@ def test_nested_caps_reach_the_optimum_of_all_fillings(session):
     clearing = clear_jointly(session)
     judge(session, clearing)
     failed = frozenset(award.lot.book.lot for award in clearing.awards if award.outcome == "failed")
-    assert clearing.worth == best_of_all(session, failed)
+    hashes = sum(tie_of(bid_id) * cash for bid_id, cash in fills_of(clearing).items())
+    assert (clearing.worth, hashes) == best_of_all(session, failed)
     assert clearing.gap_ppm == 0
     assert clearing.path == FLOW
 
@@ -102,7 +104,7 @@ def test_least_fills_and_crossing_caps_reach_the_optimum_or_say_how_far_it_is(se
     clearing = clear_jointly(session)
     judge(session, clearing)
     failed = frozenset(award.lot.book.lot for award in clearing.awards if award.outcome == "failed")
-    best = best_of_all(session, failed)
+    best, _ = best_of_all(session, failed)
     assert clearing.worth <= best <= clearing.bound
     if clearing.path != GREEDY and clearing.gap_ppm == 0:
         assert clearing.worth == best
@@ -268,6 +270,17 @@ def a_large_problem(count: int) -> Problem:
         lots=Family(lot, np.full(200, 20_000_000)), budgets=Family(investor, np.full(300, 10_000_000)),
         debtor_limits=nowhere, seller_limits=nowhere,
     )  # fmt: skip
+
+
+def test_a_flow_that_is_not_the_best_has_no_prices_that_prove_it():
+    """Two ways from 0 to 1, one of them dearer; ten units go either way."""
+    network = Network(
+        tails=np.array([0, 0], np.int32), heads=np.array([1, 1], np.int32), rooms=np.array([10, 10]),
+        costs=np.array([-5, -3]), supplies=np.array([10, -10]), ties=np.zeros(2, np.int64),
+    )  # fmt: skip
+    assert prove(network, np.array([10, 0])).tolist() == [0, -3]
+    with pytest.raises(Unsolved):
+        prove(network, np.array([9, 1]))
 
 
 @pytest.mark.parametrize(
