@@ -21,7 +21,7 @@ from auction.clearing import FAILED, FULL, PARTIAL, Clearing, Take
 from auction.dropping import NONE, share_level
 from auction.errors import TooLarge
 from auction.rules import Refusal, Standing
-from auction.sharing import PIECE, pieces
+from auction.sharing import PIECE, pieces, share_columns
 
 Numbers = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.uint8]
@@ -118,7 +118,12 @@ def clear_columns(terms: Terms, bids: Columns) -> Cleared:
     fill = None
     rate = int(np.searchsorted(sums, target))
     while rate < len(sums) and fill is None:
-        places = _at_rate(bids, rate, refused)
+        here = bids.rate == rate
+        here[refused] = False
+        if not picky and 2 * np.count_nonzero(here) > len(cash):
+            fill = _crowd(bids, cash, rate, here, target - (int(sums[rate]) - int(cells[rate])))
+            break
+        places = np.flatnonzero(here)
         at: Numbers | slice = slice(None) if len(places) == len(cash) else places
         rest = target - (int(sums[rate]) - int(cells[rate]) - gone)
         level = share_level(rest, cash[at], bids.least[at] if picky else None, bids.seq, places)
@@ -147,10 +152,15 @@ def clear_columns(terms: Terms, bids: Columns) -> Cleared:
     return Cleared(outcome, stop_out, awarded, left, fill, cash, refused, marks, dropped)
 
 
-def _at_rate(bids: Columns, rate: int, refused: Numbers) -> Numbers:
-    here = bids.rate == rate
-    here[refused] = False
-    return np.flatnonzero(here)
+def _crowd(bids: Columns, cash: Numbers, rate: int, here: npt.NDArray[np.bool_], rest: int) -> Numbers:
+    """Fill a book most of whose bids are at the stop-out, with no least fills: as whole columns, picking nobody out."""
+    weights = np.empty_like(cash)
+    for piece in pieces(len(cash)):
+        np.multiply(cash[piece], here[piece], out=weights[piece])
+    fill = share_columns(rest, weights, bids.seq)
+    for piece in pieces(len(cash)):
+        np.copyto(fill[piece], cash[piece], where=bids.rate[piece] < rate)
+    return fill
 
 
 def _below(bids: Columns, cash: Numbers, rate: int) -> Numbers:

@@ -27,15 +27,15 @@ def pieces(count: int) -> Iterator[slice]:
 def share_columns(total: int, weights: Numbers, seq: Numbers) -> Numbers:
     """Share `total` by weight; the parts sum to it exactly. Largest remainder, ties to the lower seq.
 
-    Weights are positive, and `total` is not above their sum.
+    A weight of zero gets nothing. `total` is not above the sum of the weights.
 
     Raises: TooLarge when the weights' sum leaves no bit to spare.
     """
-    if not len(weights):
-        return np.zeros(0, np.int64)
     whole = int(weights.sum())
+    if not whole:
+        return np.zeros_like(weights)
     parts, remainders = quotas(total, weights, whole)
-    give_rest(total, parts, remainders, seq, np.arange(len(seq)))
+    give_rest(total, parts, remainders, seq)
     return parts
 
 
@@ -72,10 +72,10 @@ def _divide(weights: Numbers, digits: list[int], bits: int, whole: int, parts: N
         parts += step
 
 
-def give_rest(total: int, parts: Numbers, remainders: Numbers, seqs: Numbers, places: Numbers) -> None:
+def give_rest(total: int, parts: Numbers, remainders: Numbers, seqs: Numbers, places: Numbers | None = None) -> None:
     """Give, in place, one unit each to the largest remainders until the parts sum to `total`; ties to the lower seq.
 
-    The seq of the i-th part is that of `seqs` at the i-th of `places`: few of them are ever looked at.
+    The seq of the i-th part is that of `seqs` at the i-th of `places`, or at i: few of them are ever looked at.
     """
     count = total - int(parts.sum())
     if not count:
@@ -94,7 +94,7 @@ def give_rest(total: int, parts: Numbers, remainders: Numbers, seqs: Numbers, pl
         parts[piece] += remainders[piece] >= beyond
         open_places.append(piece.start + np.flatnonzero(remainders[piece] >> shift == edge))
     open_ = np.concatenate(open_places)
-    parts[open_[_largest(count, remainders[open_], seqs[places[open_]])]] += 1
+    parts[open_[_largest(count, remainders[open_], seqs[open_ if places is None else places[open_]])]] += 1
 
 
 def _largest(count: int, remainders: Numbers, seq: Numbers) -> Numbers:
