@@ -18,6 +18,12 @@ from tests import lives
 from tests.trading.world import World
 
 # invariant: what a superuser, with all triggers at rest, does to break it
+AN_OFFER = (  # of a receivable by somebody who holds nothing of it
+    "INSERT INTO holding_offer (id, receivable_id, owner_id, units, currency, price_minor, principal_minor, "
+    "to_come_minor, fee_bps, policy_version, offered_by, closes_at, state, ended_at, buyer_id, fee_minor, entry_id) "
+    "SELECT gen_random_uuid(), receivable_id, gen_random_uuid(), '[0,10)', 'GBP', 1, 1, 1, 0, 'test', "
+    "gen_random_uuid(), market_now() + interval '1 hour',"
+)
 BREAKS = {
     "entries_balance": "UPDATE posting SET minor = minor + 1 WHERE (entry_id, account_id) = "
     "(SELECT entry_id, account_id FROM posting LIMIT 1)",
@@ -41,6 +47,11 @@ BREAKS = {
     "settled_means_paid": "UPDATE collection SET state = 'settled', closed_at = market_now()",
     "collections_match_receivables": "UPDATE receivable SET state = 'discharged' WHERE state = 'funded'",
     "owners_are_due_principal": "UPDATE holding SET owner_id = gen_random_uuid() WHERE upper_inf(held_during)",
+    "entitled_hold_units": "UPDATE due SET party_id = gen_random_uuid() WHERE step = 'discount'",
+    "bought_back_whole": "UPDATE collection SET state = 'bought_back', closed_at = market_now()",
+    "offers_are_held": f"{AN_OFFER} 'open', NULL, NULL, NULL, NULL FROM collection LIMIT 1",
+    "sales_were_paid": f"{AN_OFFER} 'accepted', market_now(), gen_random_uuid(), 0, (SELECT id FROM entry LIMIT 1) "
+    "FROM collection LIMIT 1",
     "leaves_equal_events": "DELETE FROM event WHERE id = (SELECT event_id FROM event_order ORDER BY seq LIMIT 1)",
     "sequence_is_dense": "DELETE FROM event_order WHERE seq = 3",
 }
