@@ -17,6 +17,7 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 import numpy.typing as npt
 
+from auction.heavies import NOBODY, Heavies
 from auction.sharing import WORD, give_rest, quotas, share_columns
 
 Numbers = npt.NDArray[np.int64]
@@ -24,7 +25,6 @@ Mask = npt.NDArray[np.bool_]
 
 RUN_LEAST, RUN_MOST = 32, 1 << 16  # drops in a row before arrays find the next ones; how many they try at once
 LIGHT_UNITS, STEPS_MAX = 16, 64  # bids below the first live on stairs; stairs beyond the second are built anew
-NOBODY = -1
 NONE = np.zeros(0, np.int64)
 
 
@@ -149,10 +149,11 @@ class Stairs:
         self.left: list[int] = []  # places that left since the stairs were settled
         parts = share_columns(rest, cash[there], seq[there])
         light = parts < LIGHT_UNITS
-        self._place_heavy(there[~light], cash, least, seq)
+        self.heavies = Heavies(rest, there[~light], cash, least, seq)
+        self.all_seqs = seq
         lights = there[light]
         order = np.lexsort((seq[lights], -cash[lights]))
-        self.places = lights[order].tolist()
+        self.places: list[int] = lights[order].tolist()
         self.at = {place: position for position, place in enumerate(self.places)}
         self.cash, self.seq = cash[lights[order]].tolist(), seq[lights[order]].tolist()
         self.least = least[lights[order]].tolist()
@@ -167,41 +168,22 @@ class Stairs:
         self.first = 0  # the largest light bid still there
         self.short = [self._turn(i) for i, got in enumerate(self.units) if 0 < got < self.least[i]]
         heapify(self.short)
-        self._value_heavy()
-        self.met = rest - self.sure - self.inside  # heavy claims in doubt that are met
+        self.heavies.value(weight)
+        self.met = rest - self.heavies.sure - self.inside  # heavy claims in doubt that are met
         self._rebalance()
-
-    def _place_heavy(self, places: Numbers, cash: Numbers, least: Numbers, seq: Numbers) -> None:
-        self.heavy = places[np.argsort(seq[places])]  # so that a stable sort by remainder leaves ties to the lower seq
-        self.heavy_cash, self.heavy_least, self.heavy_seq = cash[self.heavy], least[self.heavy], seq[self.heavy]
-
-    def _value_heavy(self) -> None:
-        """Work out the heavy bids' quotas, and the order of their claims in doubt."""
-        self.sure, self.order = 0, np.zeros(0, np.int64)
-        if len(self.heavy):
-            self.parts, self.remainders = quotas(self.rest, self.heavy_cash, self.weight)
-            self.sure, self.order = int(self.parts.sum()), np.argsort(-self.remainders, kind="stable")
-
-    def _doubt(self, place: int) -> tuple[int, int]:
-        heavy = self.order[place]
-        return int(self.remainders[heavy]), -int(self.heavy_seq[heavy])
 
     def settle(self, weight: int) -> bool:
         """Bring the stairs up to date with the bids that left; False when they have grown too high."""
-        gone = set(self.left)
-        self.left = []
         self.weight = weight
-        for place in gone:
+        for place in self.left:
             position = self.at.get(place)
-            if position is not None:
+            if position is None:
+                self.heavies.leave(place, int(self.all_seqs[place]))
+            else:
                 self._leave(position)
-        if len(self.heavy):
-            stays = ~np.isin(self.heavy, list(gone))
-            if not stays.all():
-                self.heavy, self.heavy_cash = self.heavy[stays], self.heavy_cash[stays]
-                self.heavy_least, self.heavy_seq = self.heavy_least[stays], self.heavy_seq[stays]
-            self._value_heavy()
-        self.met = min(self.met, len(self.order))
+        self.left = []
+        self.heavies.value(weight)
+        self.met = min(self.met, len(self.heavies))
         return self._rebalance()
 
     def _leave(self, position: int) -> None:
@@ -223,7 +205,7 @@ class Stairs:
     def _rebalance(self) -> bool:
         """Meet the most valuable claims until the rest is given out and no unmet claim is worth more than a met one."""
         while True:
-            given = self.sure + self.inside + self.met
+            given = self.heavies.sure + self.inside + self.met
             if given < self.rest:
                 self._meet(self._best_unmet()[1])
             elif given > self.rest:
@@ -240,7 +222,7 @@ class Stairs:
         return self.rest * self.cash[position] - step * self.weight, -self.seq[position]
 
     def _best_unmet(self) -> tuple[tuple[int, int] | None, int]:
-        best = self._doubt(self.met) if self.met < len(self.order) else None
+        best = self.heavies.claim(self.met) if self.met < len(self.heavies) else None
         where = NOBODY
         for step, position in enumerate(self.first_out):
             if position < len(self.places):
@@ -250,7 +232,7 @@ class Stairs:
         return best, where
 
     def _worst_met(self) -> tuple[tuple[int, int] | None, int]:
-        worst = self._doubt(self.met - 1) if self.met else None
+        worst = self.heavies.claim(self.met - 1) if self.met else None
         where = NOBODY
         for step, position in enumerate(self.last_in):
             if position >= 0:
@@ -291,13 +273,7 @@ class Stairs:
         """Return the place of the first short bid in the order of the rules, or NOBODY."""
         while self.short and not 0 < self.units[self.short[0][2]] < self.least[self.short[0][2]]:
             heappop(self.short)
-        light = self.short[0] if self.short else None
-        if len(self.heavy):
-            units = self.parts.copy()
-            units[self.order[: self.met]] += 1
-            short = np.flatnonzero((units > 0) & (units < self.heavy_least))
-            if len(short):
-                first = short[np.lexsort((-self.heavy_seq[short], -self.heavy_least[short]))[0]]
-                if light is None or (-int(self.heavy_least[first]), -int(self.heavy_seq[first])) < light[:2]:
-                    return int(self.heavy[first])
-        return self.places[light[2]] if light else NOBODY
+        turn, place = self.heavies.victim(self.met)
+        if self.short and (turn is None or self.short[0][:2] < turn):
+            return self.places[self.short[0][2]]
+        return place
