@@ -31,11 +31,11 @@ CROWDS = {
 }
 
 
-def a_crowded_book(seed: int) -> dict:
+def a_crowded_book(seed: int, most: int = 40) -> dict:
     """Return a book with up to forty bids at few rates, most with a least fill."""
     dice = random.Random(seed)
     amount = CROWDS[dice.choice(sorted(CROWDS))]
-    count = dice.randint(1, 40)
+    count = dice.randint(1, most)
     seqs = dice.sample(range(1, 1_000), count)
     bids = []
     for place in range(count):
@@ -59,6 +59,13 @@ def a_crowded_book(seed: int) -> dict:
 @given(st.integers(0, 2**64))
 def test_crowded_stop_outs_clear_alike(seed):
     book = Book.parse(a_crowded_book(seed))
+    assert clear_fast(book) == clear(book)
+
+
+@profile.properties(20)
+@given(st.integers(0, 2**64))
+def test_larger_crowds_clear_alike(seed):
+    book = Book.parse(a_crowded_book(seed, most=250))
     assert clear_fast(book) == clear(book)
 
 
@@ -154,10 +161,15 @@ def level(name: str, count: int) -> tuple[int, np.ndarray, np.ndarray]:
         least = cash.copy()
         cash[0], least[0] = int(cash.sum()) * 10, 0
         return 20, cash, least
+    if name == "a few pennies each":
+        cash = dice.integers(1, 60, count)
+        return int(cash.sum()) // 2, cash, np.minimum(cash, dice.integers(0, 60, count))
     return count, cash, dice.integers(2, 4, count)
 
 
-@pytest.mark.parametrize("name", ["half, all or none", "pennies", "pennies beside one block", "a unit each"])
+@pytest.mark.parametrize(
+    "name", ["half, all or none", "pennies", "pennies beside one block", "a unit each", "a few pennies each"]
+)
 def test_drops_take_time_in_proportion_to_the_crowd(name):
     """Sharing anew after each drop would make ten times the bids a hundred times the work."""
     seconds = []
