@@ -216,7 +216,7 @@ def test_only_the_right_people_start_payments(market: Market) -> None:
     mallory = market.organisation("debtor", "Mallory Ltd", None)
     receivable = market.receivable(alice, kestrel)
     with pytest.raises(NotPermitted):
-        perform(fund_account, FundAccount(1, "GBP", "http://x"), market.actor(Role.SELLER, alice))
+        perform(fund_account, FundAccount(1, "GBP", "http://x"), market.actor(Role.DEBTOR, kestrel))
     from marketplace.payments.actions import start_debtor_payment
     from marketplace.payments.schemas import StartDebtorPayment
 

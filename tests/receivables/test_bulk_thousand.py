@@ -1,4 +1,7 @@
-"""A thousand invoices: repeated, killed in the middle, sent again; each is listed exactly once."""
+"""Many invoices at once: repeated, killed in the middle, sent again; each is listed exactly once.
+
+A thousand of them: `DUEBILL_BULK_ROWS=1000 pytest tests/receivables/test_bulk_thousand.py`.
+"""
 
 import os
 import signal
@@ -26,6 +29,7 @@ from tests.receivables.bulks import counts, files_of, papers, rows, sealed, stat
 from tests.receivables.conftest import People
 from tests.receivables.invoices import ubl
 
+COUNT = int(os.environ.get("DUEBILL_BULK_ROWS", "300"))
 WORKER = """
 import sys
 from dataclasses import replace
@@ -125,12 +129,12 @@ def test_two_workers_do_not_work_on_one_upload(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_thousand_invoices_with_repetitions_in_less_than_three_minutes(alice: Actor, today: date) -> None:
+def test_many_invoices_with_repetitions_end_once_each(alice: Actor, today: date) -> None:
     registered = papers(30, today)
     worked(alice, files_of(registered), list_as_read=True)
-    files = files_of(papers(1_000, today))
+    files = files_of(papers(COUNT, today))
     twice = {f"copy of {name}": content for name, content in list(files.items())[100:120]}
-    otherwise = {f"other/{one.number}.xml": ubl(one) for one in papers(1_000, today)[201:241:2]}
+    otherwise = {f"other/{one.number}.xml": ubl(one) for one in papers(COUNT, today)[201:241:2]}
     began, busy = time.monotonic(), time.process_time()
     upload_id = worked(alice, {"year.zip": zipped(files | twice | otherwise)})
     read = time.monotonic() - began
@@ -138,13 +142,15 @@ def test_a_thousand_invoices_with_repetitions_in_less_than_three_minutes(alice: 
     perform(bulk.list_bulk_rows, ListBulkRows(upload_id), alice)
     run_in_full(upload_id)
     took = time.monotonic() - began
-    print(f"\n1,040 rows read in {read:.1f} s, all done in {took:.1f} s", found, counts(upload_id))
+    print(f"\n{COUNT + 40} rows read in {read:.1f} s, all done in {took:.1f} s", found, counts(upload_id))
     ended = Counter(row.state for row in rows(upload_id))
     assert ended["known"] == 30 + 20 + 20
-    assert ended["listed"] + ended["held"] == 970
-    assert scalar("SELECT count(*) FROM receivable") == 1_000
-    assert time.process_time() - busy < 180, "a busy machine does not decide; bench/bulk.py measures by the clock"
+    assert ended["listed"] + ended["held"] == COUNT - 30
+    assert scalar("SELECT count(*) FROM receivable") == COUNT
+    assert time.process_time() - busy < COUNT * 0.18, (
+        "a busy machine does not decide; bench/bulk.py measures by the clock"
+    )
     assert bulk_queries.upload(db.session(), upload_id).state == "done"
     again = worked(alice, {"year.zip": zipped(files)}, list_as_read=True)
-    assert counts(again) == {"known": 1_000}
+    assert counts(again) == {"known": COUNT}
     assert all("already listed as DB-" in why(row) for row in rows(again))

@@ -218,6 +218,8 @@ def test_one_s_own_pages_open(stage: Stage, name: str) -> None:
 def test_without_its_token_or_signature_nothing_opens(stage: Stage) -> None:
     nobody = stage.visitor("nobody")
     for rule, method in routes(stage.app):
+        if rule.endpoint == "debtor.renew_debtor_link":  # the same answer to every token, so that it tells nothing
+            continue
         if rule.endpoint.startswith(BY_TOKEN + BY_SIGNATURE):
             status = ask(nobody, rule, method, stage.objects).status_code
             assert status in REFUSED | {401, 410}, (rule.rule, method, status)
