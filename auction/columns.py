@@ -154,10 +154,7 @@ def clear_columns(terms: Terms, bids: Columns) -> Cleared:
 
 def _crowd(bids: Columns, cash: Numbers, rate: int, here: npt.NDArray[np.bool_], rest: int) -> Numbers:
     """Fill a book most of whose bids are at the stop-out, with no least fills: as whole columns, picking nobody out."""
-    weights = np.empty_like(cash)
-    for piece in pieces(len(cash)):
-        np.multiply(cash[piece], here[piece], out=weights[piece])
-    fill = share_columns(rest, weights, bids.seq)
+    fill = share_columns(rest, cash, bids.seq, here)
     for piece in pieces(len(cash)):
         np.copyto(fill[piece], cash[piece], where=bids.rate[piece] < rate)
     return fill

@@ -48,11 +48,11 @@ def share_level(rest: int, cash: Numbers, least: Numbers | None, seqs: Numbers, 
 
     Raises: TooLarge.
     """
-    parts, remainders = quotas(rest, cash, int(cash.sum()))
-    small = NONE if least is None else np.flatnonzero((parts < least) & (least > 1))
+    found = quotas(rest, cash, int(cash.sum()))
+    small = NONE if least is None else np.flatnonzero((found.parts < least) & (least > 1))
     if least is None or not len(small):
-        give_rest(rest, parts, remainders, seqs, places)
-        return Level(NONE, slice(None), parts)
+        give_rest(found, seqs, places)
+        return Level(NONE, slice(None), found.parts)
     seq = seqs[places]
     dropping = _Dropping(rest, cash, least, seq, small)
     dropping.run()

@@ -69,7 +69,8 @@ class Heavies:
         """Work out quotas and remainders anew, and the order of the claims in doubt."""
         if not len(self.amounts):
             return
-        self.parts, self.remainders = quotas(self.rest, self.amounts, weight)
+        found = quotas(self.rest, self.amounts, weight)
+        self.parts, self.remainders = found.parts, found.remainders()
         self.sure = int((self.parts * self.count).sum())
         self.order = np.argsort(-self.remainders, kind="stable")
         self.until = np.cumsum(self.count[self.order])  # how many claims lie in the first amounts of the order

@@ -17,7 +17,7 @@ from auction.columns import CELLS_MAX, Columns, Terms, clear_columns, clear_fast
 from auction.dropping import share_level
 from auction.errors import TooLarge
 from auction.replay import PLAIN_MOST, clear_quickly, run
-from auction.sharing import share_columns
+from auction.sharing import PIECE, share_columns
 from tests.auction import profile
 from tests.auction.books import a_bid, a_book
 
@@ -144,6 +144,26 @@ def test_a_book_larger_than_the_plain_engine_likes_gives_the_same_transcript():
         bid["min_fill_minor"] = min(bid["min_fill_minor"], bid["cash_minor"])
     book = Book.parse(a_book(*bids, target_minor=900_000, lot_size_minor=100, group_cap_bps=300, min_share_bps=5_000))
     assert run(book) == run(book, clear)
+
+
+@pytest.mark.parametrize(
+    ("rates", "least", "step"), [(1, 0, 100), (1, 0, 1), (2, 0, 10**9), (40, 0, 100), (1, 5, 100), (40, 5, 10**10)]
+)
+def test_books_of_several_pieces_clear_alike(rates, least, step):
+    """More bids than are worked on at a time; some refused, groups over their cap, products beyond 64 bits."""
+    dice = random.Random(rates + step)
+    bids = []
+    for place in range(2 * PIECE + 17):
+        cash = dice.randint(1, 300) * step + (0 if dice.random() < 0.97 else dice.randint(0, 1))
+        smallest = min(cash, dice.choice((0, 0, cash // 2))) if dice.randint(0, 9_999) < least else 0
+        group = dice.choice(("big", "kin")) if dice.random() < 0.03 else f"g{dice.randint(0, 3_000)}"
+        bids.append(a_bid(f"b{place}", 500 + dice.randint(1, rates), cash, seq=place ^ 1, least=smallest, group=group))
+    target = sum(bid["cash_minor"] for bid in bids) // 3
+    book = Book.parse(
+        a_book(*bids, face_minor=target, target_minor=target, lot_size_minor=step, minimum_minor=2 * step,
+               reserve_bps=500 + max(rates * 3 // 4, 1), group_cap_bps=150, related_groups=["kin"])
+    )  # fmt: skip
+    assert clear_fast(book) == clear(book)
 
 
 # --- crowds too large for the plain engine -------------------------------------------------------------
