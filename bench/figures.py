@@ -14,13 +14,13 @@ Say = Callable[[str], None]
 class Figure:
     """One target of a benchmark: the value measured, in how many runs, and whether it reaches what is asked.
 
-    A value of None says that it could not be measured here; its parts say why, and `ok` then claims nothing.
+    A value of None says that it could not be measured here, and so does `ok`; the parts say why.
     """
 
     name: str
     value: float | None
     target: float
-    ok: bool
+    ok: bool | None
     runs: int
     parts: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=lambda: machine())
