@@ -197,29 +197,34 @@ def wait_in_turn(tx: Tx, keys: Iterable[bytes]) -> None:
     )
 
 
-def search(
-    session: Session, subject: Subject, leave_out: Collection[UUID] = (), most: int = MATCHES_MAX
-) -> Found:  # fmt: skip
-    """Return the receivable that is the same claim, if any, and at most so many others that look like this invoice.
+def search(session: Session, subject: Subject, leave_out: Collection[UUID] = ()) -> Found:
+    """Return the receivable that is the same claim, if any, and up to five others that look like this invoice.
 
     The same is what bears the same exact key, or what the matcher is certain of: a number written without its
-    separators, say, while all else agrees. Three statements, whatever is found. `leave_out` names receivables that are
-    not compared: the invoice itself. What left the market comes last, for it must not take the place of what is live.
+    separators, say, while all else agrees. Three statements, whatever is found. `leave_out`: see `look_alikes`.
     """
-    if not subject.comparable:
-        return Found()
     key = exact_of(subject)
     earlier = registered(session, key) if key else None
-    ids = candidates(session, list(keys_of(subject)))
-    wanted = [one for one in ids if one != earlier and one not in leave_out]
+    matches = look_alikes(session, subject, leave_out)
+    if earlier is None:
+        earlier = next((match.receivable_id for match in matches if match.verdict == "same"), None)
+    return Found(earlier, [match for match in matches if match.receivable_id != earlier][:MATCHES_MAX])
+
+
+def look_alikes(session: Session, subject: Subject, leave_out: Collection[UUID] = ()) -> list[Match]:
+    """Return every receivable that the matcher would hold the invoice for, the certain ones included, most alike first.
+
+    `leave_out` names receivables that are not compared: the invoice itself. What left the market comes last, for it
+    must not take the place of what is live.
+    """
+    if not subject.comparable:
+        return []
+    wanted = [one for one in candidates(session, list(keys_of(subject))) if one not in leave_out]
     known = subjects(session, wanted)
     rows = [known[one] for one in wanted if one in known]
     found = nearest(claim_of(subject), [claim_of(other) for _, other in rows])
     matches = [_match(rows[index][0], match) for index, match in found]
-    if earlier is None:
-        earlier = next((match.receivable_id for match in matches if match.verdict == "same"), None)
-    others = sorted((one for one in matches if one.receivable_id != earlier), key=lambda one: one.state in UNSOLD_ENDS)
-    return Found(earlier, others[:most])
+    return sorted(matches, key=lambda one: one.state in UNSOLD_ENDS)
 
 
 def candidates(session: Session, keys: Sequence[bytes]) -> list[UUID]:

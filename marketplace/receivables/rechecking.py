@@ -52,7 +52,7 @@ def recheck(tx: Tx, receivable_id: UUID, elsewhere: Sequence[str] = ()) -> Again
     row = queries.lock_row(tx.session, receivable_id)
     _, about = duplicates.subjects(tx.session, [row.id])[row.id]
     duplicates.wait_in_turn(tx, duplicates.keys_of(about))
-    alike = duplicates.search(tx.session, about, {row.id}, duplicates.CANDIDATES_MAX).matches
+    alike = duplicates.look_alikes(tx.session, about, {row.id})
     alive = [match for match in alike if match.state not in UNSOLD_ENDS]
     known = released_pairs(tx.session, row.id, [match.receivable_id for match in alive])
     matches = [match for match in alive if match.receivable_id not in known][: duplicates.MATCHES_MAX]

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, text
+from sqlalchemy import Engine, event, text
 
 from marketplace.db import db
 from marketplace.kernel.errors import Conflict, NotPermitted
@@ -63,6 +64,31 @@ def test_a_number_written_without_its_separator_is_refused_like_the_same(listed:
         listed(invoice.but(number="345"))
     assert refused.value.code == "already_listed"
     assert refused.value.params == {"ref": first["ref"]}
+
+
+def test_asking_again_meets_what_is_certainly_the_same_even_if_keys_were_made_by_other_rules(
+    listed: Listed, invoice: Paper, owner_engine: Engine
+) -> None:
+    made = listed(invoice.but(number="3-45"))
+    other = listed(
+        invoice.but(
+            number="9-87", issued=invoice.issued - timedelta(days=9), pounds=7_700, goods="Another job", order="PO-5"
+        )
+    )
+    with owner_engine.begin() as owner:  # as if the register held both from a time of other rules
+        owner.execute(text("ALTER TABLE receivable DISABLE TRIGGER USER"))
+        owner.execute(
+            text("UPDATE receivable r SET number = '345', face_minor = o.face_minor, total_minor = o.total_minor, "
+                 "issued_on = o.issued_on, facts = o.facts FROM receivable o WHERE r.id = :this AND o.id = :that"),
+            {"this": other["receivable_id"], "that": made["receivable_id"]},
+        )  # fmt: skip
+        owner.execute(text("UPDATE receivable SET keys_version = 0"))
+    with owner_engine.begin() as owner:
+        owner.execute(text("ALTER TABLE receivable ENABLE TRIGGER USER"))
+    for one in (made, other):
+        perform(actions.renew_keys, RenewKeys(UUID(one["receivable_id"])), SYSTEM)
+    assert recheck(made) == ["near_match"]
+    assert recheck(other) == ["near_match"]
 
 
 def test_another_sellers_look_alike_is_not_named_to_the_seller(listed: Listed, invoice: Paper) -> None:
