@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine, NullPool, QueuePool, create_engine
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.test import TestResponse
@@ -35,6 +36,10 @@ CHROMIUM_SWITCHES = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+
+# A busy machine is not a defect: what must be quick says so in a bound of its own.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 
 # -- PostgreSQL ---------------------------------------------------------------------------------------------------

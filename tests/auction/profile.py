@@ -16,6 +16,5 @@ def properties(share: int = 1) -> settings:
     """Return the settings of a property; `share` divides the examples among that many tests of one rule."""
     return settings(
         max_examples=max(EXAMPLES // share, 1),
-        deadline=None,
         suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large],
     )

@@ -21,7 +21,7 @@ def a_transcript() -> dict:
     return run(Book.parse(book)).transcript
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(books())
 def test_a_transcript_reproduces_with_its_hash(book):
     transcript = run(Book.parse(book)).transcript

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.audit import merkle
@@ -75,7 +75,6 @@ def test_growth_agrees_with_the_recursive_definition(size: int) -> None:
     assert merkle.Frontier.load(size, lambda level, index: nodes[level, index]).peaks == frontier.peaks
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_inclusion_proofs_are_the_rfcs_and_verify(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 130))
@@ -90,7 +89,6 @@ def test_inclusion_proofs_are_the_rfcs_and_verify(data: st.DataObject) -> None:
     assert not merkle.verify_inclusion(leaves[index], index, size, [*proof, b"\0" * 32], frontier.root())
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_consistency_proofs_are_the_rfcs_and_verify(data: st.DataObject) -> None:
     second = data.draw(st.integers(1, 130))

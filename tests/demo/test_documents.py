@@ -21,7 +21,7 @@ from marketplace.receivables.einvoice import read_einvoice
 FORMS = ("ubl", "cii", "facturx")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(sellers()), st.sampled_from(debtors()), st.dates(date(2020, 1, 1), date(2035, 1, 1)),
     st.integers(0, 10**6), st.integers(50_000, 10**9), st.sampled_from(("ubl", "cii")),

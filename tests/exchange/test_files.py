@@ -173,7 +173,7 @@ def test_hostile_files_are_refused_in_words(raw: bytes) -> None:
     assert "%(" not in refusal.value.said()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_changed_byte_is_accepted(data: st.DataObject) -> None:
     raw = bytearray(write_file(NORTH, MARK, NOON, ENTRIES))

@@ -49,7 +49,7 @@ def test_the_rfcs_vectors_of_the_verifiable_mode(vector: dict[str, Any]) -> None
     assert outputs == vector["outputs"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(texts=st.lists(st.binary(max_size=200), min_size=1, max_size=4))
 def test_what_is_unblinded_is_what_the_key_alone_computes(texts: list[bytes]) -> None:
     key = oprf.derived_key(os.urandom(32), b"")

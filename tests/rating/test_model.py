@@ -89,7 +89,7 @@ def test_a_profit_and_loss_account_makes_full_accounts_and_a_z_score() -> None:
     assert seen.z_milli == round(z * 1_000)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(sights(), st.data())
 def test_moving_one_ratio_its_good_way_never_raises_the_pd(seen: Sight, data: st.DataObject) -> None:
     model = load_model()
@@ -104,7 +104,7 @@ def test_moving_one_ratio_its_good_way_never_raises_the_pd(seen: Sight, data: st
     assert after <= before + 1e-9
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(sights())
 def test_a_pd_is_a_pd_at_every_level_whatever_is_missing(seen: Sight) -> None:
     model = load_model()
@@ -117,7 +117,7 @@ def test_a_harder_year_raises_every_pd(model: Model) -> None:
     assert pd_ppm(model, weak, 11_300, FLOOR_PPM) > 2 * pd_ppm(model, weak, 5_200, FLOOR_PPM) * 0.95
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(sights())
 def test_reasons_add_up_to_the_difference_from_the_reference_company(seen: Sight) -> None:
     model = load_model()

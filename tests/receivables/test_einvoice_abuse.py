@@ -224,7 +224,7 @@ def test_the_guarded_process_sees_no_secrets(monkeypatch: pytest.MonkeyPatch) ->
     assert "DUEBILL_SECRET_KEY" not in seen
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(at=st.integers(0, len(UBL)), length=st.integers(0, 60), put=st.binary(max_size=40), which=st.booleans())
 def test_mutated_invoices_read_or_are_refused_but_never_break(at: int, length: int, put: bytes, which: bool) -> None:
     whole = UBL if which else CII
@@ -232,7 +232,7 @@ def test_mutated_invoices_read_or_are_refused_but_never_break(at: int, length: i
         read_einvoice(whole[:at] + put + whole[at + length :], "mutant.xml")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(at=st.integers(0, len(PDF)), length=st.integers(0, 400), put=st.binary(max_size=40))
 def test_mutated_pdfs_read_or_are_refused_but_never_break(at: int, length: int, put: bytes) -> None:
     with contextlib.suppress(MarketplaceError):
@@ -247,7 +247,7 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(name=st.sampled_from(ELEMENTS), text=ODD)
 def test_any_text_in_any_field_gives_an_answer(name: str, text: str) -> None:
     import re
