@@ -23,7 +23,7 @@ CORE_SIGNS_MIN = 4  # numbers shorter than this are used by everybody
 SUM_STEP = log(1.04)  # two overlapping grids: sums up to two percent apart always share a cell
 ROUND_MINOR = 1_000  # many bills of a large debtor come to the same round sum
 PENNIES = 16  # likewise two grids: sums up to eight minor units apart
-LINES_MAX, REFERENCES_MAX, MENTIONS_MAX = 2, 2, 4
+LINES_MAX, REFERENCES_MAX, MENTIONS_MAX, NAMED_MAX = 2, 2, 4, 3
 ORDER_SIGNS_MIN, SIGNS_MIN, MENTION_SIGNS_MIN = 4, 4, 3
 
 Key = tuple[str, str]
@@ -51,6 +51,7 @@ def _keys(claim: Claim) -> Iterator[Key]:
     yield from _by_number(claim, sellers, debtors[-1:], issued)
     yield from _by_sum(claim, sellers, debtors, issued)
     yield from _by_goods(claim, sellers[-1:], debtors[-1:], issued)
+    yield from _by_delivery(claim, sellers[-1:], debtors[-1:])
 
 
 def _by_order(claim: Claim, sellers: list[str], debtors: list[str], months: list[str]) -> Iterator[Key]:
@@ -120,6 +121,17 @@ def _by_goods(claim: Claim, sellers: list[str], debtors: list[str], months: list
             for debtor in debtors:
                 for month in months:
                     yield "line-parties", f"{root}|{seller}|{debtor}|{month}"
+
+
+def _by_delivery(claim: Claim, sellers: list[str], debtors: list[str]) -> Iterator[Key]:
+    named = claim.goods.named[:NAMED_MAX]
+    for rare in sorted({rare for said in named for rare in said.rare}, key=_longest)[:NAMED_MAX]:
+        yield from (("named-by", f"{rare}|{seller}") for seller in sellers)
+        yield from (("named-to", f"{rare}|{debtor}") for debtor in debtors)
+    for said in named:
+        if not said.rare:
+            figures = " ".join(sorted(said.figures))
+            yield from (("named-parties", f"{figures}|{seller}|{debtor}") for seller in sellers for debtor in debtors)
 
 
 def _round(claim: Claim) -> bool:

@@ -13,6 +13,7 @@ from marketplace.kernel.words import N_
 from marketplace.receivables.fingerprint import document_class
 from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding, NearMatch
+from marketplace.receivables.matching.delivered import EXCUSED, SILENCED, about_delivery, about_silence
 from marketplace.receivables.matching.goods import EXPLAINS, about_lines, about_orders
 from marketplace.receivables.matching.money import DUE_BUCKET_DAYS, about_dates, about_sums, coincidence, days
 from marketplace.receivables.matching.party import Kinship, kinship, registered_apart, vat_alone
@@ -61,6 +62,7 @@ CORROBORATES = frozenset(
         "same_issue_date",
         "same_lines",
         "same_order",
+        "same_delivery",
     )
 )
 
@@ -84,17 +86,24 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     findings += _ties(new, old, how, codes, sellers, debtors)
     findings += [*about_sums(new, old, not codes.isdisjoint(EXPLAINS)), *goods]
     findings += about_dates(new, old, parties >= Kinship.NAMED)
-    findings = _in_view_of_each_other(findings)
+    delivered = [*about_delivery(new, old, sellers, debtors)]
+    silent = [] if delivered else [*about_silence(new, old, how, sellers, debtors, codes)]
+    findings = _in_view_of_each_other([*findings, *delivered, *silent])
     if parties is Kinship.SAME and _one_number(new, old, how, findings):
         return NearMatch("same", max(_score(findings), HOLD_AT), tuple(findings))
     in_spite = _in_spite(new, old, findings) if parties >= Kinship.KIN else 0
-    if in_spite or _score(findings) >= HOLD_AT:  # else no excuse is needed
+    if in_spite or delivered or silent or _score(findings) >= HOLD_AT:  # else no excuse is needed
         findings += about_patterns(new, old, how in number.EDITED or bool(codes & NAMES_OTHER))
     if in_spite and SAID_APART.isdisjoint(finding.code for finding in findings):
         findings = [replace(found, weight=0) if found.code in EXCUSES else found for found in findings]
         findings.append(Finding("sum_in_spite", in_spite, SUM_IN_SPITE))
     if any(found.code == "other_identifiers" and found.weight for found in findings):
         findings = [replace(found, weight=0) if found.code == "part_of_order" else found for found in findings]
+    if delivered or silent:
+        excused = EXCUSED if delivered else SILENCED
+        findings = [
+            replace(found, weight=max(found.weight, 0)) if found.code in excused else found for found in findings
+        ]
     score = _score(findings)
     return NearMatch("hold" if score >= HOLD_AT else "apart", score, tuple(findings))
 

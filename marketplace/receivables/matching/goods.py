@@ -83,7 +83,7 @@ PARTS = frozenset(("part_of_lines", "lines_scaled", "same_goods", "same_quantiti
 EXPLAINS = frozenset(
     ("part_of_lines", "lines_scaled", "same_quantities", "goods_split", "part_of_order")
 )  # why the sums differ
-USUAL_PARTS, PIECES_MIN = ((1, 2), (1, 3), (2, 5), (3, 5)), 20
+USUAL_PARTS, PIECES_MIN, PIECE_SLACK = ((1, 2), (1, 3), (2, 5), (3, 5)), 20, 0.01
 PART_DAYS, PART_SAME_DAY, PART_NEAR = 5, 32, 18
 SAID = {
     "same_lines": N_("Line by line the same goods at the same prices."),
@@ -163,7 +163,7 @@ def _scaled(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int] | None:
         return None
     if _as_many(pairs):
         return "same_quantities", 28 if any(a.quantity != 1 for a, _ in pairs) else 5
-    return ("goods_split", 31) if all(_split(a.quantity, b.quantity) for a, b in pairs) else ("same_goods", 5)
+    return ("goods_split", 34) if all(_split(a.quantity, b.quantity) for a, b in pairs) else ("same_goods", 5)
 
 
 def _split(one: float | None, other: float | None) -> bool:
@@ -171,6 +171,8 @@ def _split(one: float | None, other: float | None) -> bool:
     if one is None or other is None:
         return False
     less, more = sorted((abs(one), abs(other)))
+    if more == 1 > less:
+        return any(abs(less * whole - part) < PIECE_SLACK for part, whole in USUAL_PARTS)
     return more >= PIECES_MIN and any(abs(less * whole - more * part) <= whole for part, whole in USUAL_PARTS)
 
 

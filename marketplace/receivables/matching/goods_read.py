@@ -11,6 +11,7 @@ from marketplace.receivables.fingerprint import SEPARATORS
 from marketplace.receivables.look_alikes import folded
 from marketplace.receivables.matching.identifying import Telling
 from marketplace.receivables.matching.lazily import lazily
+from marketplace.receivables.matching.named import Named, named
 from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.particulars import Particulars, stands_in
 
@@ -87,6 +88,11 @@ class GoodsRead:
     def telling(self) -> Telling:
         """The words of the lines by what they can tell."""
         return Telling(line.said for line in self.lines)
+
+    @lazily
+    def named(self) -> tuple[Named, ...]:
+        """What every line names that names anything."""
+        return named([line.words for line in self.lines], self.notes)
 
     @lazily
     def priced(self) -> "Counter[tuple[float | None, int | None]]":

@@ -1,0 +1,105 @@
+"""One delivery billed again: lines of two claims that name the same job, week, plate, consignment or flat.
+
+The next honest bill differs in one of these; a copy keeps them all, whatever its number, day, sums and words say.
+"""
+
+from collections.abc import Iterator
+
+from marketplace.kernel.words import N_
+from marketplace.receivables.matching.claim import Claim, Finding
+from marketplace.receivables.matching.money import ROUND_MINOR, days
+from marketplace.receivables.matching.named import Named
+from marketplace.receivables.matching.party import Kinship
+
+SOON_DAYS = 20
+SITE_FIGURES_MIN = 4  # a flat, a house, a month and its year
+SURE, LIKELY = 100, 75
+BESIDE_DAYS, SILENT_DAYS = 6, 14
+SILENT, CONVERTED = 45, 70
+NOTHING_APART = N_("The same odd sum within days, and nothing tells the two apart.")
+CONVERTED_SAID = N_("The same goods within days, in another currency.")
+SAME_DELIVERY = N_("Lines of both name the same job, week, serial number or the like.")
+EXCUSED = frozenset(
+    (
+        "other_amount",
+        "other_currency",
+        "issued_apart",
+        "other_order",
+        "other_contract",
+        "other_identifiers",
+        "other_particulars",
+        "other_lines",
+        "regular_months",
+        "regular_weeks",
+        "undated",
+        "part_amount",
+        "two_companies",
+        "two_sellers",
+        "untied",
+    )
+)
+SILENCED = frozenset(("regular_weeks", "part_of_other", "two_companies", "two_sellers"))
+
+
+def _alike(one: Named, other: Named) -> int:
+    """Return how surely two lines name one delivery: 2 surely, 1 where days or sums must agree too, 0 not."""
+    if one.figures != other.figures or not (one.timed or one.year_only):
+        return 0
+    worded = one.words <= other.words or other.words <= one.words
+    if one.rare and len(one.figures) >= 2 and (worded or not one.year_only):
+        return 2
+    if one.timed and (worded or (len(one.figures) >= SITE_FIGURES_MIN and _reworded(one, other))):
+        return 2
+    return 1 if worded and one.words == other.words else 0
+
+
+def _reworded(one: Named, other: Named) -> bool:
+    """Say whether one line keeps all words of the other but one, as who rewords a line keeps street and town."""
+    return min(len(one.words - other.words), len(other.words - one.words)) <= 1
+
+
+def about_silence(
+    new: Claim, old: Claim, how: str, sellers: Kinship, debtors: Kinship, codes: set[str]
+) -> Iterator[Finding]:
+    """Yield what it says that the same odd sum falls due twice within days and nothing tells the two apart.
+
+    Numbers next to each other are what honest bills bear, so then only days very near each other say it.
+    """
+    mine, theirs = days(new, old)
+    parties = min(sellers, debtors)
+    if (
+        not mine
+        or not theirs
+        or parties < (Kinship.LOOSE if "same_order" in codes else Kinship.KIN)
+        or "other_order" in codes
+    ):
+        return
+    apart, beside = abs((mine - theirs).days), how == "number_neighbour"
+    if new.money != old.money:
+        if apart <= BESIDE_DAYS and not codes.isdisjoint(("same_goods", "same_quantities")):
+            yield Finding("converted", CONVERTED, CONVERTED_SAID)
+        return
+    if not new.amount_minor or new.amount_minor != old.amount_minor or new.amount_minor % ROUND_MINOR[beside] == 0:
+        return
+    accounted = bool(new.goods.lines and old.goods.lines)
+    if accounted and codes.isdisjoint(("same_lines", "lines_alike", "same_line_amounts", "lines_merged")):
+        return
+    if apart > (BESIDE_DAYS if beside else SILENT_DAYS) or (beside and (accounted or not apart)):
+        return
+    yield Finding("nothing_apart", SILENT, NOTHING_APART)
+
+
+def about_delivery(new: Claim, old: Claim, sellers: Kinship, debtors: Kinship) -> Iterator[Finding]:
+    """Yield the finding that every line of the claim with fewer of them names what a line of the other names."""
+    if min(sellers, debtors) < Kinship.LOOSE:
+        return
+    less, more = sorted((new.goods.named, old.goods.named), key=len)
+    if not less:
+        return
+    if debtors < Kinship.NAMED and not all(said.rare or len(said.figures) >= SITE_FIGURES_MIN for said in less):
+        return  # what several debtors of a group buy, each for itself
+    sure = min(max((_alike(line, other) for other in more), default=0) for line in less)
+    mine, theirs = days(new, old)
+    soon = bool(mine and theirs) and abs((mine - theirs).days) <= SOON_DAYS  # type: ignore[operator]
+    if sure == 2 or (sure == 1 and soon):
+        yield Finding("same_delivery", SURE if sure == 2 else LIKELY, SAME_DELIVERY)
