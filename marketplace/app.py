@@ -12,11 +12,11 @@ from flask_bootstrap import Bootstrap5
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException
 
-from config.settings import Settings, from_environment
+from config.settings import Settings, SettingsError, from_environment
 from marketplace import api, web
 from marketplace.api import errors as api_errors
 from marketplace.db import db
-from marketplace.kernel import policy
+from marketplace.kernel import failpoints, policy
 from marketplace.kernel.errors import IntegrityBreach, MarketplaceError
 from marketplace.web import format as formats
 from marketplace.web import forms, frame, languages, navigation, refusals, security, session
@@ -35,6 +35,8 @@ class Duebill:
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application, wired to the settings (by default those of the environment)."""
     settings = settings or from_environment()
+    if failpoints.ARMED and not settings.stripe_api_key.startswith("sk_test"):
+        raise SettingsError(f"{failpoints.VARIABLE} is for trials on the sandbox: unset it")
     app = Flask("marketplace", template_folder="../templates", static_folder="static")
     app.config.update(
         SECRET_KEY=settings.secret_key,

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from marketplace.audit.events import write_event, write_events
 from marketplace.db import db, market_now
+from marketplace.kernel import failpoints
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.canonical import canonical_bytes, jsonable
 from marketplace.kernel.clock import business_date
@@ -113,7 +114,9 @@ def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | No
         raise NotPermitted("not_permitted", N_("Your role may not do this."))
     for attempt in range(1, TRIES + 1):
         try:
-            return _attempt(verb, command, actor, idempotency_key)
+            result = _attempt(verb, command, actor, idempotency_key)
+            failpoints.reach(failpoints.Place.AFTER_COMMIT, verb.name)
+            return result
         except DBAPIError as error:
             if attempt == TRIES or getattr(error.orig, "sqlstate", None) not in RETRIED:
                 raise
@@ -140,6 +143,7 @@ def _attempt(verb: Verb, command: Any, actor: Actor, key: str | None) -> Result:
         session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
         if key is not None:
             _keep_result(session, verb, actor, key, result)
+        failpoints.reach(failpoints.Place.BEFORE_COMMIT, verb.name)
         return result
 
 

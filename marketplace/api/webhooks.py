@@ -3,6 +3,7 @@
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from marketplace.kernel import failpoints
 from marketplace.kernel.errors import InvalidInput
 from marketplace.payments import inbox
 
@@ -19,4 +20,5 @@ def stripe() -> ResponseReturnValue:
         fresh = inbox.keep(raw, request.headers.get("Stripe-Signature", ""))
     except InvalidInput as error:
         return jsonify(code=error.code), 400
+    failpoints.reach(failpoints.Place.RECORDED, "webhook")
     return jsonify(kept=True, fresh=fresh)

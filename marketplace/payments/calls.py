@@ -69,7 +69,7 @@ def claim_call(tx: Tx, command: ClaimCall) -> Result:
     row.next_at = now + LEASE
     tx.session.flush()
     tx.record("outgoing_call", row.id, after={"attempts": row.attempts, "look_up": look_up})
-    return {"request": row.request, "look_up": look_up, "attempts": row.attempts}
+    return {"kind": row.kind, "request": row.request, "look_up": look_up, "attempts": row.attempts}
 
 
 @verb("confirm_call")

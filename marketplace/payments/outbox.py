@@ -6,8 +6,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from marketplace.db import db
+from marketplace.kernel import failpoints
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.errors import Conflict, MarketplaceError
+from marketplace.kernel.failpoints import Place
 from marketplace.payments import queries
 from marketplace.payments.actions import start_payout
 from marketplace.payments.calls import claim_call, confirm_call, fail_call, park_call
@@ -54,8 +56,9 @@ def run_one(call_id: UUID, gateway: Gateway | None = None) -> bool:
         claimed = perform(claim_call, ClaimCall(call_id), system)
     except Conflict:
         return False
-    request, key = bytes.fromhex(claimed["request"]), str(call_id)
+    request, key, kind = bytes.fromhex(claimed["request"]), str(call_id), claimed["kind"]
     gateway = gateway or current_gateway()
+    failpoints.reach(Place.BEFORE_SEND, kind)
     try:
         sent = _ask(gateway, request, key, look_up=claimed["look_up"], attempts=claimed["attempts"])
     except CallFailed as failure:
@@ -66,10 +69,12 @@ def run_one(call_id: UUID, gateway: Gateway | None = None) -> bool:
             verb, command = park_call, ParkCall(call_id)  # type: ignore[assignment]
         else:
             verb, command = confirm_call, ConfirmCall(call_id, sent.object_id, sent.pay_url)  # type: ignore[assignment]
+    failpoints.reach(Place.ANSWERED, kind)
     try:
         perform(verb, command, system)
     except Conflict as late:
         log.info("call %s: %s", call_id, late.code)
+    failpoints.reach(Place.RECORDED, kind)
     return True
 
 

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import stripe
 from flask import current_app
 
+from marketplace.kernel import failpoints
 from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.words import N_
 from marketplace.payments.gateway import (
@@ -78,6 +79,18 @@ def classify(error: stripe.StripeError) -> CallFailed:
     return CallFailed(outcome, code, str(error.user_message or error)[:500], replayed=replayed)
 
 
+class _Client(stripe.RequestsClient):
+    """The library's own HTTP client, with the place between the provider's doing and our knowing of it."""
+
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None,
+        *, _usage: list[str] | None = None,
+    ) -> tuple[str, int, Mapping[str, str]]:  # fmt: skip
+        answer: tuple[str, int, Mapping[str, str]] = super().request(method, url, headers, post_data)
+        failpoints.reach(failpoints.Place.ACCEPTED, method.upper())
+        return answer
+
+
 class StripeGateway:
     """Stripe, or the sandbox: the same code speaks to both."""
 
@@ -91,7 +104,7 @@ class StripeGateway:
             secret,
             base_addresses={"api": address},
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=timeout),
+            http_client=_Client(timeout=timeout),
         ).v1
         self._webhook_secrets = [one for one in webhook_secrets.split(",") if one]
 
