@@ -23,9 +23,10 @@ from marketplace.kernel.actors import Actor, Role
 from marketplace.parties.actions import register_organisation, register_user
 from marketplace.parties.schemas import RegisterOrganisation, RegisterUser
 from marketplace.perform import perform
-from marketplace.receivables import bulk, bulk_queries
-from marketplace.receivables.bulk_schemas import Announced, BeginBulkUpload, KeepBulkPieces, OfBulkUpload, cut
-from marketplace.receivables.bulk_work import run_in_full
+from marketplace.receivables.bulk import actions as bulk
+from marketplace.receivables.bulk import queries as bulk_queries
+from marketplace.receivables.bulk.schemas import Announced, BeginBulkUpload, KeepBulkPieces, OfBulkUpload, cut
+from marketplace.receivables.bulk.work import run_in_full
 
 ROWS, DEBTORS, SECONDS = 1_000, 100, 180.0
 

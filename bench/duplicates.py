@@ -20,9 +20,9 @@ from bench.server import application, database, server
 from config.settings import sqlalchemy_url
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.ids import new_id
-from marketplace.receivables.blocking import blocking_keys
-from marketplace.receivables.duplicates import LOOK_UP, candidates, key_of
-from marketplace.receivables.near_match import Claim
+from marketplace.receivables.matching.blocking import blocking_keys
+from marketplace.receivables.matching.near_match import Claim
+from marketplace.receivables.walls.duplicates import LOOK_UP, candidates, key_of
 
 LARGE, RATIO, TARGET = 10_000_000, 100, 0.8
 PROBES, WARM = 1_500, 300

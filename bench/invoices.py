@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from marketplace.kernel.money import allocate
-from marketplace.receivables.fingerprint import identity
-from marketplace.receivables.near_match import Claim
+from marketplace.receivables.matching.fingerprint import identity
+from marketplace.receivables.matching.near_match import Claim
 
 FIRST, DAYS = date(2024, 1, 1), 1_000
 GOODS = (

@@ -20,6 +20,6 @@ ROOMS = (
 
 for room in ROOMS:
     importlib.import_module(f"marketplace.{room}.tables")
-importlib.import_module("marketplace.receivables.bulk_tables")
+importlib.import_module("marketplace.receivables.bulk.tables")
 
 metadata = Base.metadata

@@ -15,9 +15,10 @@ from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.parties import queries as parties
 from marketplace.perform import perform
-from marketplace.receivables import bulk, bulk_queries
-from marketplace.receivables.bulk_queries import Row
-from marketplace.receivables.bulk_schemas import (
+from marketplace.receivables.bulk import actions as bulk
+from marketplace.receivables.bulk import queries as bulk_queries
+from marketplace.receivables.bulk.queries import Row
+from marketplace.receivables.bulk.schemas import (
     PIECE_BYTES,
     Announced,
     BeginBulkUpload,
@@ -25,7 +26,7 @@ from marketplace.receivables.bulk_schemas import (
     OfBulkUpload,
     file_name,
 )
-from marketplace.receivables.bulk_work import run_in_full
+from marketplace.receivables.bulk.work import run_in_full
 from marketplace.receivables.schemas import Terms
 
 COLUMNS = ("row", "file", "outcome", "ref", "number", "why")

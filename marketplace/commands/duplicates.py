@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import click
 
-from marketplace.receivables.judged_pairs import PAIR_BYTES_MAX, Score, judge, read_pair
+from marketplace.receivables.matching.judged_pairs import PAIR_BYTES_MAX, Score, judge, read_pair
 
 
 @click.group("duplicates")

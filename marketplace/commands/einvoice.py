@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from marketplace.kernel.errors import InvalidInput, Problem
-from marketplace.receivables.einvoice import UPLOAD_BYTES_MAX, read_einvoice
-from marketplace.receivables.invoice_model import REPORTED
-from marketplace.receivables.invoice_policy import words_for
+from marketplace.receivables.einvoice.neutral import REPORTED
+from marketplace.receivables.einvoice.policy import words_for
+from marketplace.receivables.einvoice.reading import UPLOAD_BYTES_MAX, read_einvoice
 
 DOCUMENTS = frozenset((".xml", ".pdf"))
 READERS = 2

@@ -32,12 +32,12 @@ from marketplace.perform import perform
 from marketplace.rating.actions import file_accounts
 from marketplace.rating.schemas import FileAccounts
 from marketplace.receivables import queries as receivables
-from marketplace.receivables.confirmation import confirm_receivable, issue_debtor_link
+from marketplace.receivables.debtor.confirmation import confirm_receivable, issue_debtor_link
+from marketplace.receivables.debtor.notice import acknowledge_notice
 from marketplace.receivables.drafting import draft_receivable
-from marketplace.receivables.einvoice import read_einvoice
-from marketplace.receivables.invoice_model import ReadInvoice
+from marketplace.receivables.einvoice.neutral import ReadInvoice
+from marketplace.receivables.einvoice.reading import read_einvoice
 from marketplace.receivables.listing import list_receivable
-from marketplace.receivables.notice import acknowledge_notice
 from marketplace.receivables.schemas import (
     AcknowledgeNotice,
     ConfirmReceivable,

@@ -44,11 +44,11 @@ from marketplace.parties.rules import verb
 from marketplace.perform import Result, Tx
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
-from marketplace.receivables.fingerprint import Identity, identity
+from marketplace.receivables.matching.fingerprint import Identity, identity
 from marketplace.receivables.queries import Receivable
-from marketplace.receivables.reviewing import open_review
 from marketplace.receivables.rules import Check
 from marketplace.receivables.states import LIVE, ReceivableState
+from marketplace.receivables.walls.reviewing import open_review
 
 IMPORT = "import"
 EXCHANGE_ID = UUID(int=0)  # the subject of events about the exchange as a whole

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from marketplace.receivables.fingerprint import Identity, canonical_number, document_class
+from marketplace.receivables.matching.fingerprint import Identity, canonical_number, document_class
 
 VERSION = b"duebill/claim/1"
 MARK = b"duebill/claim-key/1"

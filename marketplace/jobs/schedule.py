@@ -28,12 +28,13 @@ from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_party, rate_receivable
 from marketplace.rating.schemas import RateParty, RateReceivable
-from marketplace.receivables import bulk_work, debtor_queries
-from marketplace.receivables.answering import work_batch
-from marketplace.receivables.duplicates import outdated
+from marketplace.receivables.bulk import work as bulk_work
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.answering import work_batch
 from marketplace.receivables.ending import run_expiry
 from marketplace.receivables.relisting import renew_keys
 from marketplace.receivables.relisting_schemas import RenewKeys
+from marketplace.receivables.walls.duplicates import outdated
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment
 from marketplace.servicing.demands import demand_buy_back

@@ -1,28 +1,28 @@
 """The room's verbs and what other rooms call inside their own transactions, gathered under one name."""
 
-from marketplace.receivables.answering import answer_many, answer_one, work_batch
-from marketplace.receivables.confirmation import (
+from marketplace.receivables.debtor.answering import answer_many, answer_one, work_batch
+from marketplace.receivables.debtor.confirmation import (
     confirm_receivable,
     dispute_receivable,
     issue_debtor_link,
     open_debtor_link,
     promise_payment,
 )
-from marketplace.receivables.contacting import (
+from marketplace.receivables.debtor.contacting import (
     ask_for_debts_link,
     issue_debts_link,
     renew_debtor_link,
     revoke_debtor_link,
     set_debtor_contact,
 )
+from marketplace.receivables.debtor.notice import acknowledge_notice, issue_notice, issue_reassignment
 from marketplace.receivables.drafting import draft_receivable, upload_document
 from marketplace.receivables.ending import expire_links, expire_receivable, run_expiry, withdraw_receivable
 from marketplace.receivables.life import move
 from marketplace.receivables.listing import list_receivable
-from marketplace.receivables.notice import acknowledge_notice, issue_notice, issue_reassignment
-from marketplace.receivables.rechecking import recheck
 from marketplace.receivables.relisting import relist_receivable, renew_keys
-from marketplace.receivables.reviewing import (
+from marketplace.receivables.walls.rechecking import recheck
+from marketplace.receivables.walls.reviewing import (
     accept_evidence,
     end_dispute,
     reject_receivable,

@@ -18,17 +18,18 @@ from marketplace.parties import queries as parties
 from marketplace.parties.rules import verb
 from marketplace.parties.schemas import plain_number
 from marketplace.perform import Result, Tx
-from marketplace.receivables import debtor_queries, queries
-from marketplace.receivables.debtor_schemas import KeepCreditNote, RecordDilution
+from marketplace.receivables import queries
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.schemas import KeepCreditNote, RecordDilution
 from marketplace.receivables.drafting import keep_document
-from marketplace.receivables.einvoice import read_einvoice
+from marketplace.receivables.einvoice.neutral import Party, ReadInvoice
+from marketplace.receivables.einvoice.reading import read_einvoice
 from marketplace.receivables.ending import end_unsold
-from marketplace.receivables.fingerprint import canonical_number
-from marketplace.receivables.invoice_model import Party, ReadInvoice
+from marketplace.receivables.matching.fingerprint import canonical_number
 from marketplace.receivables.plain import plain_amount
-from marketplace.receivables.reviewing import end_dispute
 from marketplace.receivables.states import ReceivableState
 from marketplace.receivables.tables import DilutionRow, ReceivableDocumentRow, ReceivableRow
+from marketplace.receivables.walls.reviewing import end_dispute
 
 S = ReceivableState
 # Nothing of it is sold yet: a credit note ends the listing, for its face is what investors would have paid for.

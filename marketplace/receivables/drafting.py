@@ -13,9 +13,9 @@ from marketplace.kernel.words import N_
 from marketplace.parties.rules import require_own, verb
 from marketplace.perform import Result, Tx
 from marketplace.receivables import queries
-from marketplace.receivables.einvoice import read_einvoice
+from marketplace.receivables.einvoice.into_facts import facts_of, findings_of, format_of, problems_of
+from marketplace.receivables.einvoice.reading import read_einvoice
 from marketplace.receivables.facts import InvoiceFacts
-from marketplace.receivables.reading import facts_of, findings_of, format_of, problems_of
 from marketplace.receivables.schemas import DraftReceivable, UploadDocument
 from marketplace.receivables.tables import DocumentRow, DraftRow, ReceivableDocumentRow
 

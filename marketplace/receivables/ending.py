@@ -16,10 +16,10 @@ from marketplace.parties.rules import require_own, verb
 from marketplace.perform import Result, Tx, perform
 from marketplace.receivables import queries
 from marketplace.receivables.life import move_row
-from marketplace.receivables.reviewing import close_review
 from marketplace.receivables.schemas import ExpireLinks, ExpireReceivable, WithdrawReceivable
 from marketplace.receivables.states import LAPSES, WITHDRAWABLE, ReceivableState
 from marketplace.receivables.tables import DebtorLinkRow, ReceivableRow
+from marketplace.receivables.walls.reviewing import close_review
 
 S = ReceivableState
 # A listing that can no longer be auctioned and funded before it is due lapses.

@@ -16,15 +16,17 @@ from marketplace.parties.actions import ensure_debtor
 from marketplace.parties.queries import Organisation
 from marketplace.parties.rules import require_own, verb
 from marketplace.perform import Result, Tx
-from marketplace.receivables import duplicates, links, mail, queries, rules
-from marketplace.receivables.considering import Considered, corrected, judged, known_debtor, subject
+from marketplace.receivables import queries, rules
+from marketplace.receivables.debtor import links, mail
 from marketplace.receivables.drafting import hash_of
 from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.life import move_row
-from marketplace.receivables.reviewing import open_review
 from marketplace.receivables.schemas import ListReceivable, Terms
 from marketplace.receivables.states import ReceivableState
 from marketplace.receivables.tables import ListingRoundRow, ReceivableRow
+from marketplace.receivables.walls import duplicates
+from marketplace.receivables.walls.considering import Considered, corrected, judged, known_debtor, subject
+from marketplace.receivables.walls.reviewing import open_review
 from marketplace.title import actions as title
 
 NOT_ELIGIBLE = N_("This invoice cannot be listed as it stands.")

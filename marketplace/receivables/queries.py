@@ -11,11 +11,9 @@ from sqlalchemy.orm import Session, undefer
 
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
-from marketplace.receivables.bulk_tables import BulkRowRow
+from marketplace.receivables.bulk.tables import BulkRowRow
 from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.states import LIVE
-from marketplace.receivables.stops import UPHELD_DISPUTE as UPHELD_DISPUTE
-from marketplace.receivables.stops import stops as stops
 from marketplace.receivables.tables import (
     ConfirmationRow,
     DisputeRow,
@@ -29,6 +27,8 @@ from marketplace.receivables.tables import (
     ReceivableRow,
     ReviewRow,
 )
+from marketplace.receivables.walls.stops import UPHELD_DISPUTE as UPHELD_DISPUTE
+from marketplace.receivables.walls.stops import stops as stops
 
 
 @dataclass(frozen=True)

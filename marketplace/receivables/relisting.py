@@ -9,13 +9,21 @@ from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.parties.rules import require_own, verb
 from marketplace.perform import Result, Tx
-from marketplace.receivables import duplicates, queries, rules
-from marketplace.receivables.considering import FIELD_WORDS, can_come_back, corrected, judged, known_debtor, subject
+from marketplace.receivables import queries, rules
 from marketplace.receivables.listing import expected_day, keep_round, require_listable, send_on, terms_of
-from marketplace.receivables.rechecking import notices, unreleased
 from marketplace.receivables.relisting_schemas import RelistReceivable, RenewKeys
 from marketplace.receivables.schemas import Terms
 from marketplace.receivables.tables import ReceivableRow
+from marketplace.receivables.walls import duplicates
+from marketplace.receivables.walls.considering import (
+    FIELD_WORDS,
+    can_come_back,
+    corrected,
+    judged,
+    known_debtor,
+    subject,
+)
+from marketplace.receivables.walls.rechecking import notices, unreleased
 from marketplace.title import actions as title
 
 # What the invoice must still say; seller, debtor, number, kind and currency are in its key.

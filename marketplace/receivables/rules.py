@@ -10,9 +10,9 @@ from typing import Any
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
-from marketplace.receivables.assignment_words import assignment_wording
+from marketplace.receivables.einvoice.assignment_words import assignment_wording
+from marketplace.receivables.einvoice.policy import CREDIT_NOTES, NO_CLAIMS
 from marketplace.receivables.facts import InvoiceFacts
-from marketplace.receivables.invoice_policy import CREDIT_NOTES, NO_CLAIMS
 from marketplace.receivables.plain import plain_amount, plain_percent
 
 # A first listing is always the whole book: concentration is judged once the book is a few debtors wide.

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from marketplace.parties import queries as parties
 from marketplace.parties.queries import Organisation
 from marketplace.payments import queries as payments
-from marketplace.receivables import debtor_queries
 from marketplace.receivables import queries as receivables
-from marketplace.receivables.links import CONFIRM, DEBTS
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.links import CONFIRM, DEBTS
 from marketplace.receivables.queries import Document, Receivable
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.queries import Collection

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from marketplace.receivables import debtor_queries
-from marketplace.receivables.debtor_queries import Dilution
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.queries import Dilution
 from marketplace.servicing.diluting import Effect, effects, open_effects
 
 

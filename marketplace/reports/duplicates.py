@@ -14,7 +14,7 @@ from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.parties.queries import Organisation
 from marketplace.receivables import queries as receivables
-from marketplace.receivables.comparing import Comparison, Side, compare_sides
+from marketplace.receivables.matching.comparing import Comparison, Side, compare_sides
 from marketplace.receivables.queries import Receivable
 from marketplace.trading import queries as trading
 from marketplace.trading.queries import Lot

@@ -17,11 +17,11 @@ from marketplace.payments import queries as payments
 from marketplace.rating import pricing
 from marketplace.rating import queries as ratings
 from marketplace.receivables import queries as receivables
-from marketplace.receivables.considering import Considered
 from marketplace.receivables.listing import expected_day
 from marketplace.receivables.queries import Receivable
 from marketplace.receivables.quote import Quote, quote
 from marketplace.receivables.schemas import Terms
+from marketplace.receivables.walls.considering import Considered
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.queries import Collection
 from marketplace.servicing.waterfall import Step

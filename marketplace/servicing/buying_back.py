@@ -20,7 +20,7 @@ from marketplace.payments import queries as payments_queries
 from marketplace.perform import Result, Tx
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivables_queries
-from marketplace.receivables.reassignment import tell_debtor
+from marketplace.receivables.debtor.reassignment import tell_debtor
 from marketplace.servicing import queries
 from marketplace.servicing.dues import dues_on, late_to, move, write_dues
 from marketplace.servicing.offer_ends import void_offers

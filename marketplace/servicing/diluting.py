@@ -20,7 +20,7 @@ from marketplace.perform import Result, Tx
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import credit_notes
 from marketplace.receivables import queries as receivables_queries
-from marketplace.receivables.debtor_schemas import RecordDilution
+from marketplace.receivables.debtor.schemas import RecordDilution
 from marketplace.receivables.queries import Receivable
 from marketplace.receivables.states import ReceivableState
 from marketplace.servicing import queries

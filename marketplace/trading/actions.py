@@ -23,7 +23,7 @@ from marketplace.perform import Result, Tx
 from marketplace.rating import queries as ratings
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
-from marketplace.receivables.rechecking import Against
+from marketplace.receivables.walls.rechecking import Against
 from marketplace.trading import engine, queries, rules, steps, title_check
 from marketplace.trading.rules import BID, BidState, LotState
 from marketplace.trading.schemas import (

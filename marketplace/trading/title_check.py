@@ -13,12 +13,12 @@ from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.perform import Tx
 from marketplace.receivables import actions as receivables
-from marketplace.receivables import mail
 from marketplace.receivables import queries as receivable_queries
-from marketplace.receivables.rechecking import Against
-from marketplace.receivables.reviewing import open_review
+from marketplace.receivables.debtor import mail
 from marketplace.receivables.rules import Check
 from marketplace.receivables.states import ReceivableState
+from marketplace.receivables.walls.rechecking import Against
+from marketplace.receivables.walls.reviewing import open_review
 from marketplace.trading import steps
 from marketplace.trading.rules import BidState, LotState
 from marketplace.trading.tables import BidRow, LotRow

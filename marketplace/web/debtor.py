@@ -17,8 +17,9 @@ from marketplace.payments import outbox
 from marketplace.payments import queries as paid
 from marketplace.payments.schemas import StartDebtorPayment
 from marketplace.perform import perform
-from marketplace.receivables import actions, links, queries
-from marketplace.receivables.debtor_schemas import AskForDebtsLink, RenewDebtorLink
+from marketplace.receivables import actions, queries
+from marketplace.receivables.debtor import links
+from marketplace.receivables.debtor.schemas import AskForDebtsLink, RenewDebtorLink
 from marketplace.receivables.schemas import (
     DISPUTE_REASONS,
     AcknowledgeSchema,

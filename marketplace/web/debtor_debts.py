@@ -15,8 +15,10 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.perform import perform
-from marketplace.receivables import actions, debtor_queries, links, queries
-from marketplace.receivables.debtor_schemas import ROWS_MAX, AnswerManySchema
+from marketplace.receivables import actions, queries
+from marketplace.receivables.debtor import links
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.schemas import ROWS_MAX, AnswerManySchema
 from marketplace.reports import debts as reports
 from marketplace.schemas import load
 from marketplace.web.debtor_door import actor_of, blueprint, closed, open_link, today

@@ -12,7 +12,7 @@ from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import MarketplaceError, RuleBroken
 from marketplace.kernel.words import N_
-from marketplace.receivables import links
+from marketplace.receivables.debtor import links
 from marketplace.reports import debtor as reports
 from marketplace.web.frame import server_now
 from marketplace.web.session import request_id

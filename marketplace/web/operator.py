@@ -17,8 +17,7 @@ from marketplace.payments.schemas import RetryCall
 from marketplace.perform import perform
 from marketplace.rating import queries as ratings
 from marketplace.receivables import queries as receivables
-from marketplace.receivables.confirmation import issue_debtor_link
-from marketplace.receivables.reviewing import accept_evidence, reject_receivable, release_review, resolve_dispute
+from marketplace.receivables.debtor.confirmation import issue_debtor_link
 from marketplace.receivables.schemas import (
     EvidenceSchema,
     IssueDebtorLink,
@@ -26,6 +25,7 @@ from marketplace.receivables.schemas import (
     ReleaseSchema,
     ResolveSchema,
 )
+from marketplace.receivables.walls.reviewing import accept_evidence, reject_receivable, release_review, resolve_dispute
 from marketplace.reports import arrears, operations
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing

@@ -13,8 +13,9 @@ from marketplace.db import db
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.parties import queries as parties
 from marketplace.perform import perform
-from marketplace.receivables import actions, debtor_queries, queries
-from marketplace.receivables.debtor_schemas import ContactSchema, IssueDebtsLink, RevokeSchema
+from marketplace.receivables import actions, queries
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.schemas import ContactSchema, IssueDebtsLink, RevokeSchema
 from marketplace.reports import debts as reports
 from marketplace.reports.dilutions import dilutions
 from marketplace.schemas import load

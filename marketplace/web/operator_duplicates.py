@@ -9,8 +9,8 @@ from flask_babel import gettext
 from marketplace.db import db
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.perform import perform
-from marketplace.receivables.reviewing import reject_receivable, release_review
 from marketplace.receivables.schemas import RejectSchema, ReleaseSchema
+from marketplace.receivables.walls.reviewing import reject_receivable, release_review
 from marketplace.reports import duplicates as reports
 from marketplace.schemas import load
 from marketplace.trading.actions import reject_award

@@ -20,9 +20,10 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
-from marketplace.receivables import bulk, bulk_queries
-from marketplace.receivables.bulk_csv import COLUMNS, FILE
-from marketplace.receivables.bulk_schemas import (
+from marketplace.receivables.bulk import actions as bulk
+from marketplace.receivables.bulk import queries as bulk_queries
+from marketplace.receivables.bulk.csv_reading import COLUMNS, FILE
+from marketplace.receivables.bulk.schemas import (
     PIECE_BYTES,
     Announced,
     AnnouncedSchema,

@@ -14,9 +14,9 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.money import EXPONENTS
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
-from marketplace.receivables import bulk as verbs
-from marketplace.receivables import bulk_queries
-from marketplace.receivables.bulk_csv import (
+from marketplace.receivables.bulk import actions as verbs
+from marketplace.receivables.bulk import queries as bulk_queries
+from marketplace.receivables.bulk.csv_reading import (
     AMOUNTS,
     COLUMNS,
     DATES,
@@ -27,9 +27,9 @@ from marketplace.receivables.bulk_csv import (
     parse_cells,
     read_sheet,
 )
-from marketplace.receivables.bulk_queries import Row, Upload
-from marketplace.receivables.bulk_schemas import PIECE_BYTES, CorrectBulkRows, Correction, ListBulkRows, OfBulkUpload
-from marketplace.receivables.bulk_states import RowState, UploadState
+from marketplace.receivables.bulk.queries import Row, Upload
+from marketplace.receivables.bulk.schemas import PIECE_BYTES, CorrectBulkRows, Correction, ListBulkRows, OfBulkUpload
+from marketplace.receivables.bulk.states import RowState, UploadState
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import joined, reasons, say, status_of
 from marketplace.web.seller_bulk import own, terms_of

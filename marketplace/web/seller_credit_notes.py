@@ -15,7 +15,7 @@ from marketplace.parties.rules import require_own
 from marketplace.perform import perform
 from marketplace.receivables import queries
 from marketplace.receivables.credit_notes import CreditNote, keep_credit_note, read_credit_note
-from marketplace.receivables.debtor_schemas import DilutionSchema, KeepCreditNote
+from marketplace.receivables.debtor.schemas import DilutionSchema, KeepCreditNote
 from marketplace.reports.dilutions import dilutions
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing

@@ -14,9 +14,10 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import require_own
 from marketplace.perform import perform
-from marketplace.receivables import actions, notice, queries
-from marketplace.receivables.considering import can_come_back
+from marketplace.receivables import actions, queries
+from marketplace.receivables.debtor import notice
 from marketplace.receivables.schemas import DISPUTE_REASONS, IssueDebtorLink, UploadDocument, WithdrawSchema
+from marketplace.receivables.walls.considering import can_come_back
 from marketplace.reports import seller as reports
 from marketplace.schemas import load
 from marketplace.trading import actions as trading

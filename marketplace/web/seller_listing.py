@@ -13,7 +13,6 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.receivables import actions, queries
-from marketplace.receivables.considering import Considered, consider
 from marketplace.receivables.plain import plain_amount
 from marketplace.receivables.schemas import (
     DraftReceivable,
@@ -23,6 +22,7 @@ from marketplace.receivables.schemas import (
     TermsSchema,
     TypedSchema,
 )
+from marketplace.receivables.walls.considering import Considered, consider
 from marketplace.reports import seller as reports
 from marketplace.schemas import load
 from marketplace.web.format import day

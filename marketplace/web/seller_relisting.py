@@ -12,9 +12,9 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.perform import Result, perform
 from marketplace.receivables import queries
-from marketplace.receivables.considering import consider
 from marketplace.receivables.relisting import relist_receivable as bring_back
 from marketplace.receivables.relisting_schemas import RelistSchema
+from marketplace.receivables.walls.considering import consider
 from marketplace.schemas import load
 from marketplace.web.forms import say
 from marketplace.web.seller_door import blueprint, for_sellers, policy, seller, today

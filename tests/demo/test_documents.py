@@ -16,7 +16,7 @@ from marketplace.demo.documents import accounts, accounts_spec, invoice, invoice
 from marketplace.demo.invoice_specs import credit_note_for
 from marketplace.rating.figures import read_filing
 from marketplace.rating.sheet import complete
-from marketplace.receivables.einvoice import read_einvoice
+from marketplace.receivables.einvoice.reading import read_einvoice
 
 FORMS = ("ubl", "cii", "facturx")
 

@@ -20,7 +20,7 @@ from marketplace.exchange.signing import (
     secret_of,
 )
 from marketplace.kernel.policy import parse
-from marketplace.receivables.fingerprint import identity
+from marketplace.receivables.matching.fingerprint import identity
 
 KEY = b"k" * 43
 ALICE = identity("07100001", "GB123456789", "Thornfield Castings Ltd", "GB")

@@ -17,10 +17,10 @@ from marketplace.kernel.errors import Conflict, MarketplaceError, NotFound, Rule
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as ledger
 from marketplace.perform import perform
-from marketplace.receivables import debtor_queries
 from marketplace.receivables import queries as receivables
-from marketplace.receivables.confirmation import dispute_receivable
-from marketplace.receivables.debtor_schemas import RecordDilution
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.confirmation import dispute_receivable
+from marketplace.receivables.debtor.schemas import RecordDilution
 from marketplace.receivables.schemas import DisputeReceivable
 from marketplace.servicing.actions import default_receivable, write_off_receivable
 from marketplace.servicing.diluting import cover_dilution, effects, record_dilution

@@ -19,13 +19,14 @@ from marketplace.kernel.ids import new_id
 from marketplace.ledger.queries import balance
 from marketplace.perform import Tx, perform
 from marketplace.receivables import actions as receivables
-from marketplace.receivables import duplicates, relisting
 from marketplace.receivables import queries as found_in
+from marketplace.receivables import relisting
 from marketplace.receivables.relisting_schemas import RenewKeys
-from marketplace.receivables.reviewing import open_review
 from marketplace.receivables.rules import Check
 from marketplace.receivables.schemas import ReleaseReview
 from marketplace.receivables.states import ReceivableState
+from marketplace.receivables.walls import duplicates
+from marketplace.receivables.walls.reviewing import open_review
 from marketplace.servicing.schemas import SettleAward
 from marketplace.servicing.settlement import settle_award
 from marketplace.title import queries as title

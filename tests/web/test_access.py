@@ -26,7 +26,7 @@ from marketplace.receivables.schemas import DraftReceivable
 from marketplace.trading.actions import place_bid
 from marketplace.trading.schemas import PlaceBid
 from tests.people import PASSWORD, PersonOfTheTests, register, sign_in
-from tests.receivables.bulks import begin
+from tests.receivables.bulk.bulks import begin
 from tests.receivables.invoices import paper, ubl
 from tests.trading.world import World
 

@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from marketplace.db import db
 from marketplace.kernel.clock import business_date
-from marketplace.receivables import debtor_queries, queries
+from marketplace.receivables import queries
+from marketplace.receivables.debtor import queries as debtor_queries
 from tests.people import PersonOfTheTests, register
 from tests.receivables.conftest import debtor_of
 from tests.receivables.invoices import Paper, paper, ubl

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from marketplace.db import db
 from marketplace.kernel.clock import business_date
 from marketplace.perform import perform
-from marketplace.receivables import actions, links, queries
+from marketplace.receivables import actions, queries
+from marketplace.receivables.debtor import links
 from marketplace.receivables.schemas import DraftReceivable, ListReceivable
 from tests.people import PersonOfTheTests, register
 from tests.receivables.conftest import token_for

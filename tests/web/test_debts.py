@@ -19,15 +19,15 @@ from marketplace.kernel.clock import business_date
 from marketplace.kernel.ids import new_id
 from marketplace.perform import perform
 from marketplace.receivables import actions, queries
-from marketplace.receivables.debtor_schemas import IssueDebtsLink, RecordDilution
+from marketplace.receivables.debtor.schemas import IssueDebtsLink, RecordDilution
 from marketplace.receivables.schemas import DraftReceivable, ListReceivable
 from marketplace.reports import debts as reports
 from marketplace.servicing.diluting import record_dilution
 from tests.people import PersonOfTheTests, register
 from tests.receivables.conftest import debtor_of, token_for
+from tests.receivables.debtor.test_answers import GOODS, contact
+from tests.receivables.debtor.test_confirmation import funded
 from tests.receivables.invoices import Paper, paper, ubl
-from tests.receivables.test_answers import GOODS, contact
-from tests.receivables.test_confirmation import funded
 
 People = dict[str, PersonOfTheTests]
 

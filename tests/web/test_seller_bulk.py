@@ -16,9 +16,9 @@ from sqlalchemy import event, text
 from config.settings import read_policy
 from marketplace.db import db
 from marketplace.kernel.clock import business_date
-from marketplace.receivables.bulk_work import run_in_full
+from marketplace.receivables.bulk.work import run_in_full
 from tests.people import PersonOfTheTests, register, sign_in
-from tests.receivables.bulks import files_of, papers, zipped
+from tests.receivables.bulk.bulks import files_of, papers, zipped
 from tests.receivables.invoices import ubl
 
 People = dict[str, PersonOfTheTests]

@@ -14,9 +14,9 @@ from werkzeug.serving import make_server
 
 from marketplace.db import db
 from marketplace.kernel.clock import business_date
-from marketplace.receivables.bulk_work import to_work, work_off
+from marketplace.receivables.bulk.work import to_work, work_off
 from tests.people import PASSWORD, register
-from tests.receivables.bulks import files_of, papers, sealed, zipped
+from tests.receivables.bulk.bulks import files_of, papers, sealed, zipped
 from tests.receivables.invoices import ubl
 
 pytestmark = pytest.mark.browser

@@ -5,7 +5,7 @@ from enum import StrEnum
 import pytest
 
 from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState
-from marketplace.receivables.bulk_states import RowState, UploadState
+from marketplace.receivables.bulk.states import RowState, UploadState
 from marketplace.receivables.states import DisputeState, ReceivableState, ReviewState
 from marketplace.servicing.states import CollectionState
 from marketplace.trading.rules import BidState, LotState

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
-from marketplace.receivables.fingerprint import Identity, currency_code
+from marketplace.receivables.matching.fingerprint import Identity, currency_code
 from marketplace.receivables.matching.goods_read import GoodsRead, read_goods
 from marketplace.receivables.matching.lazily import lazily
 from marketplace.receivables.matching.number import NumberRead, read_number

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from marketplace.receivables.fingerprint import SEPARATORS
-from marketplace.receivables.look_alikes import folded
+from marketplace.receivables.matching.fingerprint import SEPARATORS
 from marketplace.receivables.matching.identifying import Telling
 from marketplace.receivables.matching.lazily import lazily
+from marketplace.receivables.matching.look_alikes import folded
 from marketplace.receivables.matching.named import Named, named
 from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.particulars import Particulars, stands_in

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from rapidfuzz import fuzz
 
-from marketplace.receivables.look_alikes import folded
 from marketplace.receivables.matching.lazily import lazily
+from marketplace.receivables.matching.look_alikes import folded
 from marketplace.receivables.matching.number import READ_ALIKE
 
 TOKEN = re.compile(r"[^\W_]+(?:[-/.][^\W_]+)*")

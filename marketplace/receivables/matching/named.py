@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from marketplace.receivables.look_alikes import folded
 from marketplace.receivables.matching.identifying import TOKEN
+from marketplace.receivables.matching.look_alikes import folded
 from marketplace.receivables.matching.particulars import MONTHS
 
 ARTICLE = re.compile(r"\b(?:ART|REF|SKU|ITEM|ARTIKEL|ARTICLE|ARTICULO|ARTICOLO)\b[ .:#]*[0-9A-Z/-]*[0-9][0-9A-Z/-]*")

@@ -8,9 +8,9 @@ from functools import lru_cache
 from rapidfuzz.distance import OSA
 
 from marketplace.kernel.words import N_
-from marketplace.receivables.fingerprint import joined_words, number_words
-from marketplace.receivables.look_alikes import folded
+from marketplace.receivables.matching.fingerprint import joined_words, number_words
 from marketplace.receivables.matching.lazily import lazily
+from marketplace.receivables.matching.look_alikes import folded
 
 # Within one alphabet these are read for each other. Only here: a seller may honestly use both in one place.
 READ_ALIKE = str.maketrans({"O": "0", "Q": "0", "D": "0", "I": "1", "L": "1", "S": "5", "B": "8", "Z": "2", "G": "6"})

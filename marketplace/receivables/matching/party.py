@@ -8,7 +8,7 @@ from functools import lru_cache
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
 
-from marketplace.receivables.fingerprint import Identity, same_party
+from marketplace.receivables.matching.fingerprint import Identity, same_party
 from marketplace.receivables.matching.lazily import lazily
 
 # Words that say what kind of company it is, where it is or whose; none of them tells one company from another.

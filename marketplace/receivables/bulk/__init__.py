@@ -1,0 +1,1 @@
+"""Many invoices at once: uploaded in pieces, unpacked, judged row by row."""

@@ -1,0 +1,1 @@
+"""What debtors are asked, told and answer."""

@@ -1,0 +1,1 @@
+"""Reading e-invoices, and judging what they say."""

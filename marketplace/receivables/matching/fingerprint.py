@@ -1,0 +1,328 @@
+"""The exact key: what makes two listings the same claim, however it is written down.
+
+A key is an HMAC over seller, debtor, canonical number, class of document and currency. Amount and dates stay
+outside: a penny more must not make a new claim. The pepper keeps the key from being guessed by who sees it.
+"""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from uuid import UUID
+
+from marketplace.receivables.matching.look_alikes import folded
+
+# Words that say "invoice" or "number" and nothing else. A long one is dropped wherever it leads; a short one only
+# when it stands alone or right before a digit, for it may as well begin a name: RE-7 and RE7, but not REA7.
+# Source: what invoices are headed with in the 24 languages of the Union, and in Chinese and Japanese.
+_LONG = (
+    "RECHNUNGS RECHNUNG RECH INVOICE INV FACTURE FACTURA FACTURII FACTUUR FACT FAC FATTURA FATT FATURA FAKTURA FAKTURY "
+    "FAKTURE FAKTUUR FAKT NUMBER NUMERO NUMMER NUMERIS NUMURS NUMER NUMAR NUM BILL BELEG LASKUNRO LASKUN LASKU NRO "
+    "ARVE REKINS REKINA REKIN SASKAITA SASKAITOS SASK RACUNA RACUNBROJ RACUNBR RACUNST RACUN STEVILKA BROJ CISLO "
+    "SZAMLASZAM SZAMLA SORSZAM SZAM REGNING SONRASC UIMHIR ФАКТУРА НОМЕР ΤΙΜΟΛΟΓΙΟ ΤΙΜΟΛΟΓΙΟΑΡ ΑΡΙΘΜΟΣ ΑΡΙΘ "
+    "發票 发票 號碼 号码 編號 编号 帳單 账单 單號 单号 票號 票号 號 号 請求書 番号"
+)
+LONG = "|".join(sorted({folded(word) for word in _LONG.split()}, key=lambda word: (-len(word), word)))
+SHORT = "RE|RG|FA|FT|FV|NO|NR"
+KINDS_OF = frozenset(("TAX", "VAT", "SALES", "COMMERCIAL", "PVM"))  # before a leading word: Tax invoice no. 7
+LEADING_WORDS_MAX = 12
+LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
+LEADING_LONG = re.compile(f"(?:{LONG})")
+LEADING_SHORT = re.compile(f"(?:{SHORT})(?=[0-9])")
+# Faktura č. 7, fatura n.º 7: written so, and not as a series C or N, which folding would make of them.
+ABBREVIATED = re.compile(r"\b(?:[čČ](?:\.|(?=\s*[0-9]))|[nN][.\s]?[º°])")
+SEPARATORS = re.compile(r"[^\w]|_")
+WHOLE = re.compile(r"(?:19|20)[0-9]{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))?")  # a year or a date
+TRAILING = re.compile(r"[0-9]+$")
+# 2: separators between groups of digits stay where they tell two numbers apart.
+VERSION = b"duebill/exact-key/2"
+CREDIT = frozenset(
+    ["81", "83", "261", "262", "296", "308", "381", "396", "420", "458", "502", "503", "532", "TD04", "TD08"]
+)
+DEBIT = frozenset(["80", "82", "84", "383", "TD05", "TD09"])
+
+
+def canonical_number(text: str) -> str:
+    """Return the invoice number without what is only cosmetic.
+
+    Folded: case, width, accents, look-alike letters of other alphabets. Dropped: leading words that only say "invoice"
+    or "number", leading zeros, separators. Kept as a full stop: a separator between two groups of digits that could be
+    cut elsewhere, so that 1-11, 11-1 and 111 stay three numbers. It goes where the groups can be cut in one way only:
+    after a year or a date, and before a padded counter (2026/17, 20261001-5, 4-0012).
+    Applying it twice changes nothing. A number of nothing but such signs stays as it was folded.
+    """
+    return joined_words(number_words(text)) or folded(text).strip()
+
+
+def joined_words(words: list[str]) -> str:
+    """Return the groups of a number as one, with a full stop where a separator must stay."""
+    number = ""
+    for word in words:
+        number += "." + word if _ambiguous(number, word) else word
+    return number
+
+
+def number_words(text: str) -> list[str]:
+    """Return the folded groups of a number between its separators, without leading words and leading zeros."""
+    flat = folded(text if text.isascii() else ABBREVIATED.sub(" NO ", text)).replace("N°", "NO ")
+    words = SEPARATORS.sub(" ", flat).split()
+    if len(words) > 1 and words[0] in KINDS_OF and LEADING_WORD.fullmatch(words[1]):
+        words = words[1:]
+    before: list[str] = []
+    while words and words != before:
+        before = words
+        joined = "".join(words[:LEADING_WORDS_MAX])
+        if found := LEADING_LONG.match(joined):
+            words = _without(words, found.end())
+        elif LEADING_WORD.fullmatch(words[0]):
+            words = words[1:]
+        elif found := LEADING_SHORT.match(joined):
+            words = _without(words, found.end())
+        if before is not words and words[:1] == ["N"]:  # Fattura n. 7
+            words = words[1:]
+        if words:
+            words = _without(words, len(words[0]) - len(words[0].lstrip("0")))
+    return words or (["0"] if "0" in flat else [])
+
+
+def _without(words: list[str], signs: int) -> list[str]:
+    """Return the words without so many signs at their beginning."""
+    while words and signs >= len(words[0]):
+        signs -= len(words[0])
+        words = words[1:]
+    return [words[0][signs:], *words[1:]] if words else words
+
+
+def _ambiguous(number: str, word: str) -> bool:
+    """Say whether the digits that end one group and begin the next could as well be cut elsewhere."""
+    if not (number[-1:].isdecimal() and word[0].isdecimal()) or word[0] == "0":
+        return False
+    return not WHOLE.fullmatch(TRAILING.search(number)[0])  # type: ignore[index]
+
+
+def currency_code(text: str) -> str:
+    """Return a currency as its three letters, however it was written."""
+    return folded(text).strip()
+
+
+def document_class(type_code: str) -> str:
+    """Fold UNTDID 1001 codes that denote the same claim: an invoice stays itself when corrected,
+    self-billed or factored.
+
+    Credit notes and debit notes are numbered in series of their own and keep a class each.
+    """
+    if type_code in CREDIT:
+        return "credit"
+    return "debit" if type_code in DEBIT else "invoice"
+
+
+def exact_key(
+    pepper: bytes,
+    seller_id: str | UUID,
+    debtor_id: str | UUID,
+    number: str,
+    document_type: str,
+    currency: str,
+) -> bytes:
+    """Return the 32-byte key of a claim: HMAC-SHA256 over length-prefixed fields, so that no two field
+    sets collide.
+
+    `seller_id` and `debtor_id` are the identities the market knows the parties by (an organisation's id,
+    or the
+    `party_key` where none is known); `number` is canonicalised here.
+    """
+    fields = (
+        str(seller_id),
+        str(debtor_id),
+        canonical_number(number),
+        document_class(document_type),
+        currency_code(currency),
+    )
+    message = VERSION + b"".join(len(raw).to_bytes(4, "big") + raw for raw in (field.encode() for field in fields))
+    return hmac.new(pepper, message, hashlib.sha256).digest()
+
+
+# -- who is who
+# ---------------------------------------------------------------------------------------------------
+
+LEGAL_FORMS = {
+    "LIMITED": "LTD",
+    "INCORPORATED": "INC",
+    "CORPORATION": "CORP",
+    "COMPANY": "CO",
+    "AKTIENGESELLSCHAFT": "AG",
+    "AKTIEBOLAG": "AB",
+    "UND": "AND",
+    "ET": "AND",
+    "E": "AND",
+}
+PHRASES = (
+    ("PUBLIC LIMITED COMPANY", "PLC"),
+    ("GESELLSCHAFT MIT BESCHRANKTER HAFTUNG", "GMBH"),
+    ("SOCIETE ANONYME", "SA"),
+    ("SOCIEDAD ANONIMA", "SA"),
+    ("BESLOTEN VENNOOTSCHAP", "BV"),
+)
+COUNTRY_OF_PREFIX = {"EL": "GR", "XI": "GB"}
+_VAT_COUNTRIES = "AT BE BG CH CY CZ DE DK EE EL ES FI FR GB GR HR HU IE IT LI LT LU LV MT NL NO PL PT RO SE SI SK XI"
+VAT_COUNTRIES = frozenset(_VAT_COUNTRIES.split())
+VAT_ENDINGS = {"NO": ("MVA",), "CH": ("MWST", "TVA", "IVA")}
+NUMBER_SIGNS_MIN = 5
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What one document says about who a party is: VAT number, legal registration, name, all normalised
+    or empty."""
+
+    vat: str
+    legal: str
+    name: str
+    country: str
+
+    @cached_property
+    def vat_core(self) -> str:
+        """The VAT number without the country it may or may not be written with."""
+        return self.vat[2:] if self.vat[:2] in VAT_COUNTRIES else self.vat
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """Every number that tells this party from others, bare, whichever field it stood in."""
+        return frozenset(
+            number.lstrip("0") for number in (self.legal, self.vat_core) if len(number) >= NUMBER_SIGNS_MIN
+        )
+
+    @property
+    def key(self) -> str:
+        """The strongest thing known: VAT number, else registration, else name and country."""
+        if self.vat:
+            return f"V:{self.vat}"
+        return f"L:{self.country}:{self.legal}" if self.legal else f"N:{self.country}:{self.name}"
+
+
+@lru_cache(maxsize=8_192)
+def identity(legal_id: str | None, vat: str | None, name: str | None, country: str | None) -> Identity:
+    """Return the normalised identity a document gives a party."""
+    vat_number = _vat(vat or "")
+    land = folded(country or "").strip()[:2]
+    if not land and vat_number[:2] in VAT_COUNTRIES:
+        land = COUNTRY_OF_PREFIX.get(vat_number[:2], vat_number[:2])
+    return Identity(vat_number, _legal(legal_id or "", land) or _legal_from_vat(vat_number), _name(name or ""), land)
+
+
+def party_key(legal_id: str | None, vat: str | None, name: str | None, country: str | None) -> str:
+    """Return the strongest normalised identity of a party as one text.
+
+    Two documents may know a party by different means; use `same_party` or a `PartyBook` to bring them
+    together.
+    """
+    return identity(legal_id, vat, name, country).key
+
+
+def same_party(one: Identity, other: Identity) -> bool:
+    """Say whether two identities are one party: for the exact key, so never on a guess.
+
+    The registration decides where both give one: companies of one VAT group share a VAT number, and a company may have
+    VAT numbers in several countries. Else the VAT number decides, else one's registration that is the other's VAT
+    number. Names decide only where no number can be compared and the countries agree.
+    """
+    land = not (one.country and other.country and one.country != other.country)
+    named = bool(one.name) and one.name == other.name
+    if one.legal and other.legal:
+        return _same_registration(one.legal, other.legal) and (land or named)
+    if one.vat and other.vat:
+        return one.vat_core == other.vat_core and land
+    return land and (bool(one.numbers & other.numbers) or named)
+
+
+def _same_registration(one: str, other: str) -> bool:
+    """Say whether two registrations are one; a SIRET begins with the SIREN of the company it is a place of."""
+    if one == other:
+        return True
+    short, long = sorted((one, other), key=len)
+    return len(long) == 14 and len(short) == 9 and long.isdecimal() and long.startswith(short)
+
+
+class PartyBook:
+    """A directory that gives every party one key, by whatever its documents know it by. First come,
+    first named."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[str, list[Identity]]] = []
+
+    def key(self, who: Identity) -> str:
+        """Return the key of the first known party this is, or enter it as a new one.
+
+        A VAT number or registration decides before a name does.
+        """
+        best: tuple[int, str, list[Identity]] | None = None
+        for key, seen in self._known:
+            if not all(agree(who, other) for other in seen):
+                continue
+            closeness = max((_closeness(who, other) for other in seen), default=0)
+            if closeness and (best is None or closeness > best[0]):
+                best = (closeness, key, seen)
+        if best:
+            if who not in best[2]:
+                best[2].append(who)
+            return best[1]
+        taken = any(key == who.key for key, _ in self._known)
+        self._known.append((f"{who.key}#{len(self._known)}" if taken else who.key, [who]))
+        return self._known[-1][0]
+
+
+def agree(one: Identity, other: Identity) -> bool:
+    """Say whether nothing that both identities know differs (names apart: they are spelt in many ways)."""
+    pairs = ((one.vat, other.vat), (one.legal, other.legal), (one.country, other.country))
+    return not any(left and right and left != right for left, right in pairs)
+
+
+def _closeness(one: Identity, other: Identity) -> int:
+    """Return 0 for strangers, 1 for the same name, 2 for a shared number, 3 for both."""
+    number = (one.vat and one.vat == other.vat) or (one.legal and one.legal == other.legal)
+    return 2 * bool(number) + bool(one.name and one.name == other.name)
+
+
+def _compact(text: str) -> str:
+    return SEPARATORS.sub("", folded(text))
+
+
+def _vat(text: str) -> str:
+    number = _compact(text)
+    country = number[:2] if number[:2] in VAT_COUNTRIES else ""
+    for ending in VAT_ENDINGS.get(country, ()):
+        number = number.removesuffix(ending)
+    if country in ("GB", "XI") and len(number) == 14:
+        return number[:11]  # the last three digits tell branches of one trader apart
+    return number
+
+
+def _legal(text: str, country: str) -> str:
+    number = _compact(text)
+    if number[:2] in VAT_COUNTRIES and number[2:].isdigit():
+        number = number[2:]
+    if country == "FR" and len(number) == 14 and number.isdigit():
+        number = number[:9]  # a SIRET names an establishment of the SIREN's company
+    return number.lstrip("0")
+
+
+def _legal_from_vat(vat: str) -> str:
+    """Return the registration number that some countries' VAT numbers contain, else nothing."""
+    country, number = vat[:2], vat[2:]
+    if country == "FR" and len(number) == 11:
+        return number[2:].lstrip("0")
+    if country == "SE" and len(number) == 12 and number.endswith("01"):
+        return number[:10].lstrip("0")
+    if country in ("DK", "NO", "FI", "BE") and number.isdigit():
+        return number.lstrip("0")
+    return ""
+
+
+def _name(text: str) -> str:
+    words = folded(text).replace("&", " AND ").replace(".", "")
+    words = " ".join(SEPARATORS.sub(" ", words).split())
+    for phrase, short in PHRASES:
+        if phrase in words:
+            words = words.replace(phrase, short)
+    return " ".join([LEGAL_FORMS.get(word, word) for word in words.split()])

@@ -1,0 +1,1 @@
+"""What stands between an invoice and the market until people have looked."""
