@@ -10,7 +10,7 @@ import click
 
 from config.settings import SettingsError
 from marketplace import commands
-from marketplace.kernel.errors import MarketplaceError
+from marketplace.kernel.errors import InvalidInput, MarketplaceError
 
 FAILED, WRONG_USE = 1, 2
 NOT_COMMANDS = {"output"}
@@ -46,7 +46,7 @@ def main() -> NoReturn:
         click.echo(f"{error.code}: {error.said()}", err=True)
         for problem in error.problems:
             click.echo(f"  {problem.field}: {problem.words % dict(problem.params)}", err=True)
-        sys.exit(FAILED)
+        sys.exit(WRONG_USE if isinstance(error, InvalidInput) else FAILED)
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(FAILED)

@@ -16,7 +16,8 @@ from marketplace.rating.model import HOME, load_model, read_card
 from marketplace.rating.ratios import LEVELS
 
 METRICS = ("level", "rows", "failures", "auc", "ks", "brier", "log_loss", "ece", "slope")
-GRADES = ("grade", "rows", "failures", "expected_rate", "seen_rate")
+JUDGED = ("model", "level", "n", "events", "auc", "auc_interval", "ks", "brier", "log_loss", "ece", "slope")
+GRADES = ("grade", "n", "defaults", "mean_pd", "rate", "jeffreys_p")
 DATA = "us_firmyears_*.parquet"
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -44,24 +45,33 @@ def train(data: Path, out: Path, as_json: bool) -> None:
 
 @command.command("evaluate")
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path),
-              help=f"The file of firm-years, or a folder that holds one {DATA}.")  # fmt: skip
+              help=f"A Parquet or CSV file of firm-years, or a folder that holds one {DATA}.")  # fmt: skip
 @click.option("--level", type=click.Choice(LEVELS), default="full", show_default=True, help="What filings would tell.")
+@click.option("--dataset", "layout", type=click.Choice(("us", "polish")), default="us", show_default=True,
+              help="The file's layout: figures by company and year, or the Polish set's 64 ratios.")  # fmt: skip
 @click.option("--from-year", type=int, help="First fiscal year to judge.")
 @click.option("--to-year", type=int, help="Last fiscal year to judge.")
 @click.option("--model", "home", default=HOME, type=FOLDER, help="The model's folder (default: the model in use).")
 @as_json_option
-def evaluate(data: Path, level: str, from_year: int | None, to_year: int | None, home: Path, as_json: bool) -> None:
+def evaluate(
+    data: Path, level: str, layout: str, from_year: int | None, to_year: int | None, home: Path, as_json: bool
+) -> None:
     """Judge the model on firm-years it may never have seen: AUC, KS, Brier, log loss, ECE, slope, table by grade."""
-    from marketplace.rating.dataset import read_firm_years
+    from marketplace.rating.dataset import read_data
     from marketplace.rating.evaluation import evaluate as judge
 
     bounds = policy.parse(read_policy()).rating.grade_bounds_ppm
-    found = judge(load_model(home), read_firm_years(_firm_years(data)), level, bounds, from_year, to_year)
+    population = read_data(_firm_years(data) if layout == "us" else data, layout)
+    found = judge(load_model(home), population, level, bounds, from_year, to_year)
+    if left_out := len(population.outcome) - found["n"]:
+        progress(f"{left_out} rows are not judged: other years, or no assets")
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
-    emit([found, found["challenger"] | {"level": "challenger"}], False, METRICS)
-    click.echo()
+    size = {"level": level, "n": found["n"], "events": found["events"]}
+    emit([{"model": name} | size | part for name, part in (("champion", found), ("challenger", found["challenger"]))],
+         False, JUDGED)  # fmt: skip
+    click.echo(f"Z″ alone: AUC {found['z_double_prime_auc']}\n")
     emit(found["grades"], False, GRADES)
 
 

@@ -5,12 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from marketplace.kernel.errors import InvalidInput
+from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 from marketplace.rating.dataset import FirmYears
-from marketplace.rating.measures import by_grade, measure
+from marketplace.rating.measures import Outcome, auc, auc_interval, by_grade, measure
 from marketplace.rating.model import Model
-from marketplace.rating.ratios import masked
+from marketplace.rating.ratios import NAMES, Array, masked
+
+# Without assets there is no such share, and no rating.
+ASSETS = NAMES.index("equity")
+MEASURES = ("ks", "brier", "log_loss", "ece", "slope")
 
 
 def evaluate(
@@ -21,27 +25,48 @@ def evaluate(
     first: int | None = None,
     last: int | None = None,
 ) -> dict[str, Any]:
-    """Return AUC, KS, Brier score, log loss, ECE, slope and the table by grade, of champion and challenger.
+    """Return how well champion and challenger tell failures from survivors at a level, and the table by grade.
 
     The PD is the calibrated one at the calibration window's rate, without the shift to another country's rate.
-    Rows without assets are left out and counted.
+    Rows without assets cannot be rated and are not among the `n`.
 
-    Raises: InvalidInput("nothing_to_judge") when a class is missing.
+    Raises: InvalidInput("nothing_to_judge") when there is no failure, or no survivor, among the rows to judge.
     """
     rows = data.between(first if first is not None else -9999, last if last is not None else 9999)
-    table = masked(data.ratios, level)
-    seen = rows & np.isfinite(table).any(axis=1)
-    outcome = data.outcome[seen]
-    if not 0 < int(outcome.sum()) < len(outcome):
-        raise InvalidInput("nothing_to_judge", N_("The file needs failures and survivors in the years chosen."))
-    pd = model.pd(table[seen], level)
+    table = masked(data.ratios[rows], level)
+    seen = np.isfinite(table[:, ASSETS])
+    table, outcome = table[seen], data.outcome[rows][seen]
+    _require_both(outcome, data.filename)
+    z = data.z[rows][seen]
+    told = np.isfinite(z)
+    z_auc = auc(outcome[told], -z[told])
     return {
-        "file": data.filename,
-        "sha256": data.sha256,
-        "level": level,
-        "model_version": model.version,
-        "left_out": int(rows.sum() - seen.sum()),
-        **measure(outcome, pd),
-        "challenger": measure(outcome, model.challenger_pd(table[seen], level)),
-        "grades": by_grade(outcome, pd, bounds_ppm),
+        "n": len(outcome),
+        "events": int(outcome.sum()),
+        **_judged(outcome, model.pd(table, level), bounds_ppm),
+        "challenger": _judged(outcome, model.challenger_pd(table, level), bounds_ppm),
+        "z_double_prime_auc": round(z_auc, 4) if np.isfinite(z_auc) else None,
     }
+
+
+def _judged(outcome: Outcome, pd: Array, bounds_ppm: Sequence[int]) -> dict[str, Any]:
+    found = measure(outcome, pd)
+    _, low, high = auc_interval(outcome, pd)
+    interval = [round(bound, 4) if np.isfinite(bound) else None for bound in (low, high)]
+    return {"auc": found["auc"], "auc_interval": interval, **{name: found[name] for name in MEASURES},
+            "grades": by_grade(outcome, pd, bounds_ppm)}  # fmt: skip
+
+
+def _require_both(outcome: Outcome, filename: str) -> None:
+    problems = []
+    if not len(outcome):
+        problems.append(Problem(filename, "empty", N_("no row can be judged in the years chosen")))
+    elif not outcome.any():
+        problems.append(Problem(filename, "no_events", N_("no failure (y = 1) among %(count)s rows"),
+                                {"count": len(outcome)}))  # fmt: skip
+    elif outcome.all():
+        problems.append(Problem(filename, "no_survivors", N_("no survivor (y = 0) among %(count)s rows"),
+                                {"count": len(outcome)}))  # fmt: skip
+    if problems:
+        raise InvalidInput("nothing_to_judge", N_("The file needs failures and survivors in the years chosen."),
+                           problems=problems)  # fmt: skip

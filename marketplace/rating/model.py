@@ -19,6 +19,7 @@ from marketplace.rating.grades import MILLION, floored
 from marketplace.rating.measures import expit, logit
 from marketplace.rating.ratios import NAMES, Array, Sight, masked
 from marketplace.rating.scorecard import score_card
+from marketplace.rating.trees import Forest
 
 CHAMPION, CHALLENGER = "champion.skops", "challenger.json"
 # Models that are no longer in use stay here, a folder a version: a past rating can be computed again.
@@ -34,6 +35,7 @@ class Model:
 
     version: str
     booster: Any = field(repr=False)
+    forest: Forest = field(repr=False)
     calibration: Mapping[str, tuple[float, float]]
     base_rate: float
     reference: Array = field(repr=False)
@@ -43,7 +45,7 @@ class Model:
     def log_odds(self, rows: Array, level: str) -> Array:
         """Return the calibrated log-odds of failure of every row, at the failure rate of the calibration window."""
         intercept, slope = self.calibration[level]
-        return np.asarray(intercept + slope * self.booster.decision_function(masked(rows, level)))
+        return np.asarray(intercept + slope * self.forest.log_odds(masked(rows, level)))
 
     def pd(self, rows: Array, level: str, prior: float | None = None) -> Array:
         """Return the twelve-month PD of every row, moved to a population whose yearly rate is `prior`."""
@@ -101,9 +103,11 @@ def load_model(directory: Path = HOME) -> Model:
         if hashlib.sha256(content).hexdigest() != card["files"][name]:
             raise IntegrityBreach("model_altered", "%(file)s is not the file its model card describes.", {"file": name})
     check_types(contents[CHAMPION])
+    booster = skops.io.loads(contents[CHAMPION], trusted=list(TRUSTED))
     return Model(
         version=card["version"],
-        booster=skops.io.loads(contents[CHAMPION], trusted=list(TRUSTED)),
+        booster=booster,
+        forest=Forest(booster),
         calibration={level: (line[0], line[1]) for level, line in card["calibration"].items()},
         base_rate=card["base_rate"],
         reference=np.array([[card["reference"][name] for name in NAMES]], dtype=np.float64),

@@ -134,6 +134,34 @@ def matrix(current: Columns, prior: Columns, level: str = "full") -> Array:
     return masked(table, level)
 
 
+def from_ready_ratios(ready: Columns) -> Array:
+    """Return the ratios of a population that comes as ready-made ratios; what cannot be told from them is NaN.
+
+    `ready`: working capital, retained, operating profit, profit, turnover, equity, liabilities and what is due within
+    a year as shares of assets; margin, equity to debt, the current ratio, what is liquid to what is due within a year,
+    and turnover to debtors.
+    """
+    with np.errstate(all="ignore"):
+        known = {
+            "equity": ready["equity"],
+            "working_capital": ready["working_capital"],
+            "current_cover": np.log(np.maximum(ready["current_ratio"], 1e-9)),
+            "due_within": ready["due_within"],
+            "due_after": ready["liabilities"] - ready["due_within"],
+            "retained": ready["retained"],
+            "liquid": ready["liquid_cover"] * ready["due_within"],
+            "liquid_cover": ready["liquid_cover"],
+            "debtors": _share(ready["turnover"], ready["turnover_to_debtors"]),
+            "profit": ready["profit"],
+            "operating_profit": ready["operating_profit"],
+            "turnover": ready["turnover"],
+            "margin": ready["margin"],
+            "operating_cover": _share(ready["operating_profit"], ready["due_within"]),
+        }
+        nothing = np.full(len(ready["equity"]), np.nan)
+        return np.column_stack([np.clip(known.get(one.name, nothing), one.least, one.most) for one in RATIOS])
+
+
 def masked(table: Array, level: str) -> Array:
     """Return a copy of the ratios with all that a filing of this level cannot know taken out."""
     copy = np.array(table, dtype=np.float64)

@@ -11,6 +11,7 @@ import numpy as np
 
 from marketplace.rating.measures import Outcome, expit, fit_logistic
 from marketplace.rating.ratios import LEVELS, NAMES, RATIOS, Array, in_level
+from marketplace.rating.trees import in_parts
 
 BINS = 8
 RIDGE = 10.0
@@ -24,11 +25,28 @@ def fit_scorecard(tables: Mapping[str, Array], outcome: Outcome) -> dict[str, An
 
 def score_card(card: Mapping[str, Any], table: Array, level: str) -> Array:
     """Return the PD of every row by the level's card."""
+    return expit(card_log_odds(card, table, level))
+
+
+def card_log_odds(card: Mapping[str, Any], table: Array, level: str) -> Array:
+    """Return the log-odds of every row by the level's card: its intercept and the points of each known ratio."""
     part = card[level]
-    total = np.full(len(table), float(part["intercept"]))
-    for name, bins in part["ratios"].items():
-        total += _points(table[:, NAMES.index(name)], bins["cuts"], bins["points"])
-    return expit(total)
+    bins = [(NAMES.index(name), np.asarray(one["cuts"]), np.append(one["points"], 0.0))
+            for name, one in sorted(part["ratios"].items())]  # fmt: skip
+
+    def score(rows: Array) -> Array:
+        columns = np.ascontiguousarray(rows.T)
+        total = np.full(len(rows), float(part["intercept"]))
+        for place, cuts, points in bins:
+            index = np.zeros(len(rows), np.uint8)
+            for cut in cuts:
+                index += columns[place] >= cut
+            # The last place is that of a ratio that is not known: it weighs nothing.
+            index[np.isnan(columns[place])] = len(points) - 1
+            total += points[index]
+        return total
+
+    return in_parts(score, table)
 
 
 def calibrate_card(part: Mapping[str, Any], line: Sequence[float]) -> dict[str, Any]:
