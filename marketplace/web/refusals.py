@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from flask import current_app, g, render_template, request
+from flask import current_app, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, TooManyRequests
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.words import N_
@@ -104,6 +104,8 @@ def of_http(error: HTTPException) -> ResponseReturnValue:
                 "It was opened before you signed in, or in another window. Open it again and send it once more."
             ),
         )
+    if isinstance(error, MethodNotAllowed) and request.method in ("GET", "HEAD"):
+        return redirect(_page_above(), 303)
     status = error.code or 500
     if 300 <= status < 400:
         return error.get_response()
@@ -112,6 +114,16 @@ def of_http(error: HTTPException) -> ResponseReturnValue:
         most = (request.max_content_length or 0) // 1_000_000
         return page(413, words=gettext("At most %(most)s MB can be sent at once. It was not read.", most=most))
     return page(status, wait=wait)
+
+
+def _page_above() -> str:
+    """Return the nearest page above an address that only takes a form: its page, loaded anew or kept as a bookmark."""
+    address, pages = request.path, current_app.url_map.bind_to_environ(request.environ)
+    while address:
+        address = address.rpartition("/")[0]
+        if pages.test(address, "GET"):
+            break
+    return address or "/"
 
 
 def wants_json() -> bool:

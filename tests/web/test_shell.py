@@ -187,6 +187,24 @@ def test_wrong_addresses(client: FlaskClient, method: str, address: str, status:
     assert (answer.mimetype == "application/problem+json") is address.startswith("/api/")
 
 
+@pytest.mark.parametrize(
+    ("address", "above"),
+    [
+        ("/d/abc/answers", "/d/abc"),
+        ("/d/abc/invoices/00000000-0000-0000-0000-000000000001/answer",
+         "/d/abc/invoices/00000000-0000-0000-0000-000000000001"),
+        ("/investor/offers/00000000-0000-0000-0000-000000000001/accept",
+         "/investor/offers/00000000-0000-0000-0000-000000000001"),
+        ("/operator/buy-backs/00000000-0000-0000-0000-000000000001/withdraw", "/operator/buy-backs"),
+        ("/sign-out", "/"),
+    ],
+)  # fmt: skip
+def test_a_forms_address_opened_as_a_page_shows_the_page_above(client: FlaskClient, address: str, above: str) -> None:
+    """Where a refused form was shown again, its address stands in the bar: loading it anew is no mistake."""
+    answer = client.get(address)
+    assert (answer.status_code, answer.headers["Location"]) == (303, above)
+
+
 # -- languages, navigation, foot ----------------------------------------------------------------------------------
 
 
