@@ -158,7 +158,7 @@ def _key(given: Mapping[str, Any]) -> str:
         return str(UUID(str(given.get("key", ""))))
     except ValueError as error:
         words = N_("The page was incomplete. Load it anew.")
-        raise InvalidInput("invalid_fields", words, problems=[Problem("key", "form", words)]) from error
+        raise InvalidInput("invalid_fields", words, problems=[Problem("", "form", words)]) from error
 
 
 def _command(token: str, debtor_id: UUID, given: Mapping[str, Any]) -> Any:
