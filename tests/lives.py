@@ -11,7 +11,11 @@ from uuid import UUID
 from marketplace.db import db
 from marketplace.kernel.ids import new_id
 from marketplace.payments import money
+from marketplace.payments import queries as payments
+from marketplace.payments.gateway import Checkout
 from marketplace.payments.rules import PaymentState
+from marketplace.payments.schemas import SettleEvent
+from marketplace.payments.settle import settle_event
 from marketplace.payments.tables import DebtorPaymentRow
 from marketplace.perform import Tx, perform
 from marketplace.servicing import queries as servicing
@@ -82,6 +86,31 @@ def received(world: World, receivable_id: UUID, minor: int, currency: str = "GBP
         return str(row.id)
 
     return UUID(do(arrive))
+
+
+def opened(world: World, receivable_id: UUID, minor: int) -> UUID:
+    """Let a debtor open a payment page and not pay yet; return the payment's id."""
+
+    def open_it(tx: Tx) -> str:
+        row = DebtorPaymentRow(
+            id=new_id(), organisation_id=world.id("kestrel"), receivable_id=receivable_id, currency="GBP",
+            amount_minor=minor, words="Invoice INV-1", return_url="https://duebill.example/paid",
+            state=PaymentState.OPEN, session_id=f"cs_{new_id()}", pay_url="https://pay.example/",
+        )  # fmt: skip
+        tx.session.add(row)
+        tx.session.flush()
+        tx.record("debtor_payment", row.id, after={"state": row.state})
+        return str(row.id)
+
+    return UUID(do(open_it))
+
+
+def sees(payment_id: UUID, state: str, minor: int) -> dict[str, object]:
+    """Let the provider tell in which state a payment is: `processing` once the money is on its way, `failed`, …"""
+    session_id = payments.debtor_payment(db.session(), payment_id).session_id
+    db.session.rollback()
+    seen = Checkout(str(session_id), state, minor, "GBP", None, str(payment_id))
+    return perform(settle_event, SettleEvent(None, seen), SYSTEM)
 
 
 def apply(payment_id: UUID) -> dict[str, object]:

@@ -170,6 +170,19 @@ def arriving(session: Session, receivable_id: UUID) -> bool:
     return session.execute(query.limit(1)).first() is not None
 
 
+def on_its_way(session: Session, receivable_id: UUID, *, lock: bool = False) -> bool:
+    """Say whether a payment of this receivable has left the debtor and is not here yet.
+
+    With `lock`, payments that have not ended stay as they are until the transaction ends.
+    """
+    query = select(DebtorPaymentRow.state).where(
+        DebtorPaymentRow.receivable_id == receivable_id,
+        DebtorPaymentRow.state.in_([PaymentState.PREPARING, PaymentState.OPEN, PaymentState.PROCESSING]),
+    ).order_by(DebtorPaymentRow.id)  # fmt: skip
+    states = session.scalars(query.with_for_update(read=True) if lock else query).all()
+    return PaymentState.PROCESSING in states
+
+
 def lock_debtor_payment(session: Session, payment_id: UUID) -> Payment:
     """Lock a debtor's payment and return it as it is now. Raises: NotFound("not_found")."""
     row = session.get(DebtorPaymentRow, payment_id, populate_existing=True, with_for_update=True)

@@ -32,6 +32,6 @@ def dilutions(session: Session, receivable_id: UUID) -> list[Line]:
 def demands(session: Session, seller_id: UUID | None = None) -> list[Line]:
     """Return the credit notes that a seller, or every seller, has still to make good: the earliest day first."""
     asked = open_effects(session, seller_id)
-    notes = {note.id: note for receivable_id in {one.receivable_id for one in asked}
-             for note in debtor_queries.dilutions(session, receivable_id)}  # fmt: skip
+    found = debtor_queries.dilutions(session, *{one.receivable_id for one in asked})
+    notes = {note.id: note for note in found}
     return [Line(notes[one.dilution_id], one) for one in asked]

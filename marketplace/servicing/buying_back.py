@@ -12,9 +12,6 @@ from marketplace.kernel.errors import Conflict, Problem, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
-from marketplace.ledger import actions as ledger
-from marketplace.ledger import queries as ledger_queries
-from marketplace.ledger.rules import Leg, credit, debit
 from marketplace.parties.rules import require_own, verb
 from marketplace.payments import queries as payments_queries
 from marketplace.perform import Result, Tx
@@ -25,16 +22,16 @@ from marketplace.servicing import queries
 from marketplace.servicing.dues import dues_on, late_to, move, write_dues
 from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.schemas import BuyBackReceivable
-from marketplace.servicing.states import CollectionState
+from marketplace.servicing.seller_money import pay_out
+from marketplace.servicing.states import BuyBackState, CollectionState
 from marketplace.servicing.tables import BuyBackRow, BuyBackShareRow, CollectionRow
-from marketplace.servicing.waterfall import TO_INVESTORS, Due, Share, Step, bought_back, buy_back_shares
+from marketplace.servicing.waterfall import Due, Share, Step, bought_back, buy_back_shares
 from marketplace.title import actions as title
 from marketplace.trading import queries as trading_queries
 
-# Where a seller's own money may lie, in the order in which a buy-back takes it: what was put in for it comes first.
-SOURCES = ("seller_cash", "seller_residual", "seller_advance")
 ARRIVING = N_("A payment of the debtor has arrived and is being shared out: look again in a minute.")
-SHORT = N_("There is not enough free money of the seller's here: put in what is missing first.")
+ON_ITS_WAY = N_("A payment of the debtor is on its way. Until it has arrived, or failed, you can buy back only what "
+                "the market asks you to.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,20 +60,32 @@ def price_of(shares: Sequence[Share], priced_on: date) -> Price:
                  total(Step.PLATFORM_FEE, Step.COSTS))  # fmt: skip
 
 
-def shares_on(row: CollectionRow, dues: Sequence[Due], lot: trading_queries.Lot, day: date) -> list[Share]:
+def shares_on(dues: Sequence[Due], lot: trading_queries.Lot, day: date) -> list[Share]:
     """Return what a buy-back pays on a day. The deal's days run from the auction's close to the expected date."""
     return buy_back_shares(dues, lot.tenor_days - (lot.expected_on - day).days, lot.tenor_days)
 
 
-def quote_buy_back(session: Session, policy: Policy, receivable_id: UUID, day: date) -> Price:
-    """Return the price on a day, with the late charge of that day; nothing is written.
+def quote_buy_backs(session: Session, policy: Policy, receivable_ids: Sequence[UUID], day: date) -> dict[UUID, Price]:
+    """Return the prices on a day of those receivables that were funded, late charge of that day included.
 
-    Raises: NotFound.
+    Nothing is written; four statements, however many are asked for.
     """
-    known = queries.collection(session, receivable_id)
-    row = session.get_one(CollectionRow, receivable_id)
-    dues = late_to(policy, row, known.dues, day)
-    return price_of(shares_on(row, dues, trading_queries.lot(session, row.lot_id), day), day)
+    known = queries.collections(session, receivable_ids)
+    lots = trading_queries.lots(session, [one.lot_id for one in known.values()])
+    return {
+        one.receivable_id: price_of(shares_on(late_to(policy, one, one.dues, day), lots[one.lot_id], day), day)
+        for one in known.values()
+    }
+
+
+def waits_for_debtor(session: Session, receivable_id: UUID) -> bool:
+    """Say whether a buy-back of the seller's own accord must wait for a payment of the debtor's to arrive."""
+    return payments_queries.on_its_way(session, receivable_id) and not _demanded(session, receivable_id)
+
+
+def _demanded(session: Session, receivable_id: UUID) -> bool:
+    asked = queries.buy_back_of(session, receivable_id)
+    return asked is not None and asked.state == BuyBackState.ASKED
 
 
 @verb("buy_back_receivable")
@@ -84,11 +93,16 @@ def buy_back_receivable(tx: Tx, command: BuyBackReceivable) -> Result:
     """Pay the holders out of the seller's own money and give all units back: one entry, one title move, one end.
 
     Paid are the outstanding principal, the discount earned to the day, late charge and fee. What the debtor pays from
-    now on is the seller's. Open offers of holdings are void.
+    now on is the seller's. Open offers of holdings are void. Locks come payment, receivable, collection, accounts.
+
+    While a payment of the debtor's is on its way, only what is demanded can be bought back: otherwise the seller would
+    pay the discount earned so far and take the whole payment, an option that no holder sold. A demand is not held up,
+    for the seller does not choose its day.
 
     Raises: NotFound; RuleBroken("wrong_state", "price_changed", "insufficient_cash", "nothing_to_buy_back");
-    Conflict("payment_arriving").
+    Conflict("payment_arriving", "payment_on_its_way").
     """
+    on_its_way = payments_queries.on_its_way(tx.session, command.receivable_id, lock=True)
     receivable = receivables_queries.lock_receivable(tx.session, command.receivable_id)
     require_own(tx.actor, receivable.seller_id)
     row = queries.lock_collection(tx.session, receivable.id)
@@ -96,12 +110,14 @@ def buy_back_receivable(tx: Tx, command: BuyBackReceivable) -> Result:
         raise RuleBroken("wrong_state", N_("Nothing is outstanding on this receivable any more."))
     if payments_queries.arriving(tx.session, receivable.id):
         raise Conflict("payment_arriving", ARRIVING)
+    if on_its_way and not _demanded(tx.session, receivable.id):
+        raise Conflict("payment_on_its_way", ON_ITS_WAY)
     dues = dues_on(tx, row, tx.today)
-    shares = shares_on(row, dues, trading_queries.lot(tx.session, row.lot_id), tx.today)
+    shares = shares_on(dues, trading_queries.lot(tx.session, row.lot_id), tx.today)
     price = price_of(shares, tx.today)
     _as_shown(price, command.price_minor)
     void_offers(tx, receivable.id, "bought_back")
-    entry_id = _pay(tx, row, shares, price)
+    entry_id = pay_out(tx, row, shares, "buy_back", "price_minor")
     write_dues(tx, row, dues, bought_back(dues, row.seller_id))
     title.buy_back(tx, receivable.id, row.seller_id)
     move(tx, row, CollectionState.BOUGHT_BACK, reason=command.reason)
@@ -117,27 +133,6 @@ def _as_shown(price: Price, shown_minor: int) -> None:
     if price.price_minor != shown_minor:
         words = N_("The price has changed since it was shown: look at it again.")
         raise RuleBroken("price_changed", words, problems=[Problem("price_minor", "price_changed", words)])
-
-
-def _pay(tx: Tx, row: CollectionRow, shares: Sequence[Share], price: Price) -> UUID:
-    """Write one entry: from the seller's accounts to the holders and the platform, over the provider's accounts."""
-    currency, left, legs = row.currency, price.price_minor, list[Leg]()
-    pools: dict[str, int] = {"lender": 0, "borrower": 0, "platform": 0}
-    for code in SOURCES:
-        taken = min(left, max(ledger_queries.balance(tx.session, code, row.seller_id, currency).free_minor, 0))
-        if taken:
-            legs.append(debit(ledger.account(tx, code, row.seller_id, currency), taken))
-            pools["lender" if code == "seller_advance" else "borrower"] -= taken
-            left -= taken
-    if left:
-        raise RuleBroken("insufficient_cash", SHORT, problems=[Problem("price_minor", "insufficient_cash", SHORT)])
-    for share in shares:
-        investor = share.step in TO_INVESTORS
-        code, party = ("investor_cash", share.party) if investor else ("platform_fees", None)
-        legs.append(credit(ledger.account(tx, code, party, currency), share.minor))
-        pools["lender" if investor else "platform"] += share.minor
-    legs += [Leg(ledger.account(tx, f"provider_{pool}", None, currency), minor) for pool, minor in pools.items()]
-    return ledger.post_entry(tx, "buy_back", "receivable", row.receivable_id, legs)
 
 
 def _keep(

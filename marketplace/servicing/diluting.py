@@ -1,6 +1,5 @@
 """Credit notes take effect: an unsold listing ends; a sold one loses residual, and the seller makes the rest good."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -8,12 +7,9 @@ from uuid import UUID
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from marketplace.kernel.errors import Conflict, NotFound, Problem, RuleBroken
+from marketplace.kernel.errors import Conflict, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
-from marketplace.ledger import actions as ledger
-from marketplace.ledger import queries as ledger_queries
-from marketplace.ledger.rules import Leg, credit, debit
 from marketplace.parties.rules import require_own, verb
 from marketplace.payments import queries as payments_queries
 from marketplace.perform import Result, Tx
@@ -24,11 +20,12 @@ from marketplace.receivables.debtor.schemas import RecordDilution
 from marketplace.receivables.queries import Receivable
 from marketplace.receivables.states import ReceivableState
 from marketplace.servicing import queries
-from marketplace.servicing.buying_back import ARRIVING, SHORT, SOURCES
+from marketplace.servicing.buying_back import ARRIVING
 from marketplace.servicing.dilution import cover_shares, covered, lowered, owed_by_debtor, part
 from marketplace.servicing.dues import dues_on, known_dues, move, write_dues
 from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.schemas import CoverDilution
+from marketplace.servicing.seller_money import pay_out
 from marketplace.servicing.states import CollectionState
 from marketplace.servicing.tables import (
     CollectionRow,
@@ -36,7 +33,6 @@ from marketplace.servicing.tables import (
     DilutionCoverShareRow,
     DilutionEffectRow,
 )
-from marketplace.servicing.waterfall import TO_INVESTORS, Share
 from marketplace.title import actions as title
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import cancel_lot
@@ -78,14 +74,7 @@ def effects(session: Session, receivable_id: UUID) -> dict[UUID, Effect]:
 
 def open_effects(session: Session, seller_id: UUID | None = None) -> list[Effect]:
     """Return what a seller, or every seller, has still to make good for credit notes: the earliest day first."""
-    query = (
-        select(DilutionEffectRow)
-        .join(CollectionRow, CollectionRow.receivable_id == DilutionEffectRow.receivable_id)
-        .join(DilutionCoverRow, DilutionCoverRow.dilution_id == DilutionEffectRow.dilution_id, isouter=True)
-        .where(DilutionEffectRow.demanded_minor > 0, DilutionCoverRow.dilution_id.is_(None),
-               CollectionRow.state != str(CollectionState.BOUGHT_BACK))
-        .order_by(DilutionEffectRow.pay_by, DilutionEffectRow.dilution_id)
-    )  # fmt: skip
+    query = queries.unmet_effects().order_by(DilutionEffectRow.pay_by, DilutionEffectRow.dilution_id)
     if seller_id is not None:
         query = query.where(CollectionRow.seller_id == seller_id)
     return [Effect(row.dilution_id, row.receivable_id, row.residual_minor, row.demanded_minor, row.pay_by, None)
@@ -188,7 +177,7 @@ def cover_dilution(tx: Tx, command: CoverDilution) -> Result:
         raise Conflict("payment_arriving", ARRIVING)
     dues = known_dues(tx, row)
     shares = cover_shares(effect.demanded_minor, dues)
-    entry_id = _pay(tx, row, shares, effect.demanded_minor)
+    entry_id = pay_out(tx, row, shares, "cover_dilution", "dilution_id")
     tx.session.execute(
         insert(DilutionCoverRow).values(dilution_id=effect.dilution_id, receivable_id=row.receivable_id,
                                         covered_minor=effect.demanded_minor, entry_id=entry_id, at=tx.clock())
@@ -205,25 +194,3 @@ def cover_dilution(tx: Tx, command: CoverDilution) -> Result:
                      "shares": [[str(share.step), share.party, share.minor] for share in shares]})  # fmt: skip
     _settle_if_whole(tx, row)
     return {"dilution_id": effect.dilution_id, "covered_minor": effect.demanded_minor, "entry_id": entry_id}
-
-
-def _pay(tx: Tx, row: CollectionRow, shares: Sequence[Share], minor: int) -> UUID:
-    """Write one entry: from the seller's own money to the holders and the platform, over the provider's accounts."""
-    legs: list[Leg] = []
-    left, pools = minor, {"lender": 0, "borrower": 0, "platform": 0}
-    for code in SOURCES:
-        free = ledger_queries.balance(tx.session, code, row.seller_id, row.currency).free_minor
-        taken = min(left, max(free, 0))
-        if taken:
-            legs.append(debit(ledger.account(tx, code, row.seller_id, row.currency), taken))
-            pools["lender" if code == "seller_advance" else "borrower"] -= taken
-            left -= taken
-    if left:
-        raise RuleBroken("insufficient_cash", SHORT, problems=[Problem("dilution_id", "insufficient_cash", SHORT)])
-    for share in shares:
-        own = share.step in TO_INVESTORS
-        code, party = ("investor_cash", share.party) if own else ("platform_fees", None)
-        legs.append(credit(ledger.account(tx, code, party, row.currency), share.minor))
-        pools["lender" if own else "platform"] += share.minor
-    legs += [Leg(ledger.account(tx, f"provider_{pool}", None, row.currency), moved) for pool, moved in pools.items()]
-    return ledger.post_entry(tx, "cover_dilution", "receivable", row.receivable_id, legs)

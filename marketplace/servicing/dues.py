@@ -29,7 +29,7 @@ def dues_on(tx: Tx, row: CollectionRow, day: date) -> list[Due]:
     return dues
 
 
-def late_to(policy: Policy, row: CollectionRow, dues: Sequence[Due], day: date) -> list[Due]:
+def late_to(policy: Policy, row: CollectionRow | queries.Collection, dues: Sequence[Due], day: date) -> list[Due]:
     """Return the dues with the late charge accrued to a day; nothing is written."""
     return accrue_late(dues, row.rate_bps + policy.fees.late_bps_over_award, row.late_charged_to, day)
 

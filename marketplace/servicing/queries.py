@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select, text
+from sqlalchemy import Select, exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import NotFound
@@ -248,10 +248,25 @@ def buy_backs_of(session: Session, seller_id: UUID | None = None, limit: int = 2
     return [_buy_back(row) for row in session.scalars(query.limit(limit))]
 
 
-def demands_open(session: Session, seller_id: UUID) -> int:
-    """Return how many buy-backs are asked of a seller."""
-    asked = select(BuyBackRow.id).where(BuyBackRow.seller_id == seller_id, BuyBackRow.state == "asked")
-    return len(session.scalars(asked).all())
+def demands_open(session: Session, seller_id: UUID | None = None) -> int:
+    """Return how much is asked of a seller, or of all: buy-backs, and credit notes to make good. One statement."""
+    asked, notes = select(BuyBackRow.id).where(BuyBackRow.state == "asked"), unmet_effects()
+    if seller_id is not None:
+        asked = asked.where(BuyBackRow.seller_id == seller_id)
+        notes = notes.where(CollectionRow.seller_id == seller_id)
+    counts = [select(func.count()).select_from(one.subquery()).scalar_subquery() for one in (asked, notes)]
+    return int(session.scalars(select(counts[0] + counts[1])).one())
+
+
+def unmet_effects() -> Select[DilutionEffectRow]:
+    """Select what sellers must still make good for credit notes on receivables that they have not bought back."""
+    return (
+        select(DilutionEffectRow)
+        .join(CollectionRow, CollectionRow.receivable_id == DilutionEffectRow.receivable_id)
+        .join(DilutionCoverRow, DilutionCoverRow.dilution_id == DilutionEffectRow.dilution_id, isouter=True)
+        .where(DilutionEffectRow.demanded_minor > 0, DilutionCoverRow.dilution_id.is_(None),
+               CollectionRow.state != str(CollectionState.BOUGHT_BACK))
+    )  # fmt: skip
 
 
 def buy_back_shares(session: Session, buy_back_id: UUID) -> list[tuple[Step, UUID | None, int]]:

@@ -136,6 +136,12 @@ def lot(session: Session, lot_id: UUID) -> Lot:
     return found
 
 
+def lots(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, Lot]:
+    """Return those of the lots that exist."""
+    rows = session.scalars(select(LotRow).where(LotRow.id.in_(list(lot_ids))))
+    return {row.id: _as(Lot, row) for row in rows}
+
+
 def lot_of(session: Session, receivable_id: UUID) -> Lot | None:
     """Return the receivable's newest lot, if it ever had one."""
     row = session.execute(

@@ -15,10 +15,11 @@ from marketplace.receivables import queries as receivables
 from marketplace.reports.dilutions import demands
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing
-from marketplace.servicing.buying_back import quote_buy_back
+from marketplace.servicing.buying_back import quote_buy_backs
 from marketplace.servicing.demands import demand_buy_back, withdraw_demand
 from marketplace.servicing.schemas import DemandBuyBackSchema, WithdrawDemandSchema
 from marketplace.web.forms import reasons, say, status_of
+from marketplace.web.navigation import count_with
 from marketplace.web.operator_door import blueprint, only_operators, policy, today
 from marketplace.web.seller_requests import REASONS
 from marketplace.web.session import require_actor
@@ -27,6 +28,8 @@ TOLD = REASONS | {
     "warranty": N_("Something the seller warranted was not so"),
     "voluntary": N_("The seller’s own wish"),
 }  # the same reasons, told to an operator
+
+count_with("operator.buy_backs", servicing.demands_open)
 
 
 @blueprint.get("/buy-backs")
@@ -41,13 +44,11 @@ def _page(refusal: MarketplaceError | None = None) -> str:
     found = servicing.buy_backs_of(session)
     owed = demands(session)
     named = {one.receivable_id for one in found} | {line.note.receivable_id for line in owed}
-    known = {one: receivables.receivable(session, one) for one in named}
-    prices = {
-        one.id: quote_buy_back(session, policy(), one.receivable_id, today()).price_minor
-        for one in found if one.state == "asked"
-    }  # fmt: skip
+    known = receivables.receivables(session, list(named))
+    asked = [one.receivable_id for one in found if one.state == "asked"]
     return render_template(
-        "operator/buy_backs.html", found=found, known=known, prices=prices, reasons=TOLD, today=today(),
+        "operator/buy_backs.html", found=found, known=known, reasons=TOLD, today=today(),
+        prices=quote_buy_backs(session, policy(), asked, today()),
         sellers=parties.organisations(session, {one.seller_id for one in known.values()}), owed=owed, refusal=refusal,
         problems=list(reasons(refusal)) if refusal else [], typed=request.form,
     )  # fmt: skip

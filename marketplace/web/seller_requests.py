@@ -23,9 +23,9 @@ from marketplace.receivables import queries as receivables
 from marketplace.reports.dilutions import demands
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing
-from marketplace.servicing.buying_back import SOURCES, buy_back_receivable, quote_buy_back
-from marketplace.servicing.diluting import open_effects
+from marketplace.servicing.buying_back import buy_back_receivable, quote_buy_backs, waits_for_debtor
 from marketplace.servicing.schemas import BuyBackReceivableSchema
+from marketplace.servicing.seller_money import SOURCES
 from marketplace.trading import queries as trading
 from marketplace.web.downloads import plain
 from marketplace.web.forms import minor_of, reasons, say, status_of
@@ -46,7 +46,7 @@ def _asked(session: Any) -> int:
     actor = current_actor()
     if actor is None or actor.organisation_id is None:
         return 0
-    return servicing.demands_open(session, actor.organisation_id) + len(open_effects(session, actor.organisation_id))
+    return servicing.demands_open(session, actor.organisation_id)
 
 
 count_with("seller.requests", _asked)
@@ -60,17 +60,11 @@ def requests() -> ResponseReturnValue:
     found = servicing.buy_backs_of(db.session(), seller_id)
     owed = demands(db.session(), seller_id)
     named = [one.receivable_id for one in found] + [line.note.receivable_id for line in owed]
-    known = receivables.receivables(db.session(), named)
-    prices = {
-        one.id: quote_buy_back(db.session(), policy(), one.receivable_id, today()).price_minor
-        for one in found if one.state == "asked"
-    }  # fmt: skip
-    return render_template("seller/requests.html", found=found, known=_by_id(known), prices=prices, reasons=REASONS,
-                           owed=owed, today=today())  # fmt: skip
-
-
-def _by_id(known: Any) -> dict[UUID, Any]:
-    return known if isinstance(known, dict) else {one.id: one for one in known}
+    asked = [one.receivable_id for one in found if one.state == "asked"]
+    return render_template(
+        "seller/requests.html", found=found, known=receivables.receivables(db.session(), named), reasons=REASONS,
+        prices=quote_buy_backs(db.session(), policy(), asked, today()), owed=owed, today=today(),
+    )  # fmt: skip
 
 
 @blueprint.get("/invoices/<uuid:receivable_id>/buy-back")
@@ -138,7 +132,7 @@ def _page(receivable_id: UUID, refusal: MarketplaceError | None = None) -> str:
     if collection is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     asked = servicing.buy_back_of(session, receivable_id)
-    price = quote_buy_back(session, policy(), receivable_id, today()) if collection.open else None
+    price = quote_buy_backs(session, policy(), [receivable_id], today())[receivable_id] if collection.open else None
     money = {code: ledger.balance(session, code, seller_id, found.currency) for code in SOURCES}
     free = sum(max(one.free_minor, 0) for one in money.values())
     fundings = payment_queries.fundings_of(session, seller_id, 20)
@@ -151,6 +145,7 @@ def _page(receivable_id: UUID, refusal: MarketplaceError | None = None) -> str:
         debtor=parties.organisation(session, found.debtor_id), iban=parties.organisation(session, seller_id).iban,
         on_the_way=[one for one in fundings if one.state in ("preparing", "open", "processing")],
         shares=servicing.buy_back_shares(session, asked.id) if asked and asked.state == "paid" else [],
+        waits=waits_for_debtor(session, receivable_id),
         reasons=REASONS, refusal=refusal, problems=list(reasons(refusal)) if refusal else [], today=today(),
         once=[str(new_id()), str(new_id()), str(new_id())], typed=request.form.get("amount", ""),
     )  # fmt: skip

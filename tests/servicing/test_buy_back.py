@@ -23,7 +23,7 @@ from marketplace.payments.tables import FundingRow
 from marketplace.perform import Tx, perform
 from marketplace.receivables import queries as receivables
 from marketplace.servicing import queries
-from marketplace.servicing.buying_back import buy_back_receivable, quote_buy_back
+from marketplace.servicing.buying_back import buy_back_receivable, quote_buy_backs, waits_for_debtor
 from marketplace.servicing.demands import demand_buy_back, withdraw_demand
 from marketplace.servicing.schemas import BuyBackReceivable, DemandBuyBack, WithdrawDemand
 from marketplace.servicing.waterfall import Due, Step, bought_back, buy_back_shares, opening_dues
@@ -46,7 +46,7 @@ def put_in(world: World, minor: int, code: str = "seller_cash") -> None:
 def price(world: World, receivable: UUID) -> int:
     db.session.rollback()
     today = db.session.execute(text("SELECT (market_now() AT TIME ZONE 'Europe/London')::date")).scalar_one()
-    return quote_buy_back(db.session(), POLICY, receivable, today).price_minor
+    return quote_buy_backs(db.session(), POLICY, [receivable], today)[receivable].price_minor
 
 
 def cash(world: World, who: str, code: str = "investor_cash") -> int:
@@ -171,6 +171,36 @@ def test_money_that_has_arrived_is_shared_out_first(world: World) -> None:
     lives.received(world, receivable, 1_000)
     with pytest.raises(Conflict, match="payment_arriving"):
         buy(world, receivable)
+
+
+def test_of_its_own_accord_the_seller_waits_for_a_payment_on_its_way(world: World) -> None:
+    """Else it would pay the discount earned so far and take the whole payment: an option that no holder sold."""
+    receivable = lives.funded(world)
+    put_in(world, 5_000_000)
+    payment = lives.opened(world, receivable, 4_860_000)
+    assert not waits_for_debtor(db.session(), receivable)  # a page that is open is no payment
+    lives.sees(payment, "processing", 4_860_000)
+    db.session.rollback()
+    assert waits_for_debtor(db.session(), receivable)
+    with pytest.raises(Conflict, match="payment_on_its_way"):
+        buy(world, receivable)
+    lives.sees(payment, "failed", 4_860_000)
+    assert buy(world, receivable)["price_minor"] == 4_131_000 + 9_720
+    assert broken() == []
+
+
+def test_what_is_demanded_waits_for_no_payment(world: World) -> None:
+    receivable = lives.funded(world)
+    put_in(world, 5_000_000)
+    lives.sees(lives.opened(world, receivable, 4_860_000), "processing", 4_860_000)
+    demand = perform(demand_buy_back, DemandBuyBack(receivable, "warranty", "Not as warranted at all"), world.olga)
+    perform(withdraw_demand, WithdrawDemand(UUID(str(demand["buy_back_id"])), "Asked in error"), world.olga)
+    with pytest.raises(Conflict, match="payment_on_its_way"):
+        buy(world, receivable)
+    perform(demand_buy_back, DemandBuyBack(receivable, "warranty", "Not as warranted at all"), world.olga)
+    buy(world, receivable)
+    assert lives.collection(receivable).state == "bought_back"
+    assert broken() == []
 
 
 def test_it_is_bought_back_once(world: World) -> None:

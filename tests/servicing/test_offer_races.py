@@ -2,12 +2,16 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
+import psycopg
+import pytest
 from flask import Flask
 
 from marketplace.db import db
-from marketplace.kernel.errors import MarketplaceError
+from marketplace.kernel.errors import Conflict, MarketplaceError
+from marketplace.payments import queries as payments
 from marketplace.perform import perform
 from marketplace.servicing import queries
 from marketplace.servicing.buying_back import buy_back_receivable
@@ -18,7 +22,7 @@ from marketplace.title import queries as title
 from tests import lives
 from tests.servicing.test_buy_back import broken, cash, price, put_in
 from tests.servicing.test_offers import PRICE, offered, units
-from tests.trading.world import World
+from tests.trading.world import World, libpq
 
 TIMES = 6
 
@@ -130,6 +134,58 @@ def test_two_buy_backs_at_once_pay_once(world: World, app: Flask) -> None:
     bodies = [lambda: perform(buy_back_receivable, BuyBackReceivable(receivable, wanted), world.alice)] * 4
     assert sorted(at_once(app, *bodies)) == ["done", *["wrong_state"] * 3]
     assert cash(world, "alice", "seller_cash") == wanted
+    assert broken() == []
+
+
+def test_a_buy_back_waits_for_a_payment_that_is_just_setting_out(world: World, app: Flask) -> None:
+    """The provider's word is written but not committed: the buy-back must not slip in before it."""
+    receivable = buyers(world)
+    wanted = price(world, receivable)
+    put_in(world, wanted)
+    payment = lives.opened(world, receivable, 4_860_000)
+
+    def buy() -> str:
+        with app.app_context(), pytest.raises(Conflict) as refusal:
+            perform(buy_back_receivable, BuyBackReceivable(receivable, wanted), world.alice)
+        return refusal.value.code
+
+    with psycopg.connect(libpq(world.postgres.url(world.database))) as writing, ThreadPoolExecutor(1) as pool:
+        writing.execute("SET session_replication_role = replica")
+        writing.execute("UPDATE debtor_payment SET state = 'processing' WHERE id = %s", (payment,))
+        buying = pool.submit(buy)
+        somebody_waits(world)
+        writing.commit()
+        assert buying.result(20) == "payment_on_its_way"
+    assert lives.collection(receivable).state == "due"
+
+
+def somebody_waits(world: World) -> None:
+    """Return once a transaction waits for another's row."""
+    with world.superuser() as owner:
+        for _ in range(1_000):
+            if owner.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() != (0,):
+                return
+            owner.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError("nobody waits")
+
+
+def test_a_buy_back_against_a_payment_that_sets_out(world: World, app: Flask) -> None:
+    """Whichever is first: what is bought back of the seller's own accord was bought before the debtor paid."""
+    receivable = buyers(world)
+    wanted = price(world, receivable)
+    put_in(world, wanted)
+    payment = lives.opened(world, receivable, 4_860_000)
+    bought, seen = at_once(
+        app,
+        lambda: perform(buy_back_receivable, BuyBackReceivable(receivable, wanted), world.alice),
+        lambda: lives.sees(payment, "processing", 4_860_000),
+    )
+    assert seen == "done"
+    assert bought in ("done", "payment_on_its_way")
+    found = queries.buy_back_of(db.session(), receivable)
+    assert (found is not None) == (bought == "done")
+    if found is not None:
+        assert found.ended_at <= payments.debtor_payment(db.session(), payment).state_since
     assert broken() == []
 
 

@@ -162,11 +162,11 @@ def rows_waiting(session: Session, batch_id: UUID, limit: int) -> list[UUID]:
     )
 
 
-def dilutions(session: Session, receivable_id: UUID) -> list[Dilution]:
-    """Return the credit notes against a receivable, oldest first."""
+def dilutions(session: Session, *receivable_ids: UUID) -> list[Dilution]:
+    """Return the credit notes against some receivables, oldest first."""
     rows = session.execute(
         select(DilutionRow)
-        .where(DilutionRow.receivable_id == receivable_id)
+        .where(DilutionRow.receivable_id.in_(receivable_ids))
         .order_by(DilutionRow.at, DilutionRow.number_key)
     ).scalars()
     return [Dilution(**{name: getattr(row, name) for name in Dilution.__dataclass_fields__}) for row in rows]
