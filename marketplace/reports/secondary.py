@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from marketplace.rating.grades import GRADES
-from marketplace.servicing.offer_rules import flags_of, yield_bps
+from marketplace.servicing.offer_rules import flags_of
 from marketplace.title import queries as title
 from marketplace.title.rules import Holding, instants
 
+PAGE = 50
 SORTS = {
-    "price": "price_minor", "days": "days_left", "yield": "yield_bps", "closes": "closes_at", "grade": "grade",
-    "debtor": "debtor_name",
+    "price": "price_minor", "days": "days_left", "yield": "yield_bps", "closes": "closes_at",
+    "grade": "array_position(CAST(:grades AS text[]), grade)", "debtor": "lower(debtor_name)",
 }  # fmt: skip
 
 OFFERS = """
@@ -26,6 +26,12 @@ OFFERS = """
            offer.to_come_minor, offer.refusal_until, offer.offered_at, offer.closes_at, offer.state,
            collection.due_on, collection.expected_on, collection.state AS collection_state, lot.recourse,
            lot.debtor_grade, coalesce(rated.grade, lot.debtor_grade) AS grade, lot.expected_loss_ppm,
+           greatest(collection.expected_on - CAST(:today AS date), 0) AS days_left,
+           greatest(CAST(:today AS date) - collection.due_on, 0) AS days_past_due,
+           CASE WHEN collection.expected_on > CAST(:today AS date)
+                THEN CAST(div(CAST(offer.to_come_minor - offer.price_minor AS numeric) * 3650000,
+                              offer.price_minor * (collection.expected_on - CAST(:today AS date))) AS bigint)
+                END AS yield_bps,
            EXISTS (SELECT FROM dispute WHERE dispute.receivable_id = offer.receivable_id AND dispute.state = 'open')
                AS disputed,
            EXISTS (SELECT FROM holding WHERE holding.receivable_id = offer.receivable_id
@@ -40,6 +46,16 @@ OFFERS = """
     LEFT JOIN LATERAL (SELECT grade FROM party_rating WHERE organisation_id = collection.debtor_id
                        ORDER BY rated_at DESC LIMIT 1) AS rated ON true
 """
+
+OPEN = f"""
+    FROM ({OFFERS} WHERE offer.state = 'open' AND offer.closes_at > :now) AS line
+    WHERE (:currency = '' OR currency = :currency)
+      AND (:grade = '' OR array_position(CAST(:grades AS text[]), grade)
+                          <= array_position(CAST(:grades AS text[]), :grade))
+      AND (CAST(:days AS int) IS NULL OR days_left <= :days)
+      AND (CAST(:least AS int) IS NULL OR coalesce(yield_bps, 0) >= :least)
+      AND NOT (:sound AND (days_past_due > 0 OR disputed OR collection_state IN ('defaulted', 'recovered')))
+"""  # the flags of servicing.offer_rules.flags_of
 
 
 @dataclass(frozen=True)
@@ -82,7 +98,7 @@ class OfferLine:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list of offers is filtered and sorted by; empty means no filter."""
+    """What a list of offers is filtered and sorted by; empty means no filter. A grade means this one or better."""
 
     currency: str = ""
     grade: str = ""
@@ -90,52 +106,50 @@ class Wanted:
     least_yield_bps: int | None = None
     sound: bool = False
     sort: str = "closes"
+    page: int = 1
 
 
-def offers(
-    session: Session, investor_id: UUID, group_id: UUID, now: datetime, today: date, wanted: Wanted
-) -> list[OfferLine]:
-    """Return the open offers that are asked for."""
+@dataclass(frozen=True)
+class Offers:
+    """One page of the offers that are asked for, and how many there are."""
+
+    lines: Sequence[OfferLine]
+    total: int
+    page: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // PAGE))
+
+
+def offers(session: Session, investor_id: UUID, group_id: UUID, now: datetime, today: date, wanted: Wanted) -> Offers:
+    """Return a page of the open offers that are asked for, soonest over first unless sorted otherwise."""
+    asked = {"investor_id": investor_id, "group_id": group_id, "now": now, "today": today, "grades": list(GRADES),
+             "currency": wanted.currency, "grade": wanted.grade if wanted.grade in GRADES else "",
+             "days": wanted.days, "least": wanted.least_yield_bps, "sound": wanted.sound}  # fmt: skip
+    total = session.execute(text(f"SELECT count(*) {OPEN}"), asked).scalar_one()
+    page = min(max(wanted.page, 1), max(1, -(-total // PAGE)))
+    column, down = SORTS.get(wanted.sort.removeprefix("-"), "closes_at"), wanted.sort.startswith("-")
     rows = session.execute(
-        text(f"{OFFERS} WHERE offer.state = 'open' AND offer.closes_at > :now ORDER BY offer.closes_at, offer.id"),
-        {"investor_id": investor_id, "group_id": group_id, "now": now},
-    )
-    found = [line for line in (_line(row, today) for row in rows.mappings()) if _fits(line, wanted)]
-    key = SORTS.get(wanted.sort.removeprefix("-"), "closes_at")
-
-    def order(line: OfferLine) -> Any:
-        value = getattr(line, key)
-        return (value is None, GRADES.index(value) if key == "grade" and value in GRADES else value)
-
-    return sorted(found, key=order, reverse=wanted.sort.startswith("-"))
+        text(f"SELECT line.* {OPEN} ORDER BY {column} {'DESC' if down else 'ASC'} NULLS LAST, closes_at, id "
+             "LIMIT :most OFFSET :skipped"),
+        asked | {"most": PAGE, "skipped": (page - 1) * PAGE},
+    )  # fmt: skip
+    return Offers([_line(row) for row in rows.mappings()], total, page)
 
 
 def offer(session: Session, offer_id: UUID, investor_id: UUID, group_id: UUID, today: date) -> OfferLine | None:
     """Return one offer, whatever its state; None when there is none."""
     row = session.execute(
-        text(f"{OFFERS} WHERE offer.id = :id"), {"investor_id": investor_id, "group_id": group_id, "id": offer_id}
+        text(f"{OFFERS} WHERE offer.id = :id"),
+        {"investor_id": investor_id, "group_id": group_id, "id": offer_id, "today": today},
     ).mappings().one_or_none()  # fmt: skip
-    return _line(row, today) if row else None
+    return _line(row) if row else None
 
 
-def _line(row: RowMapping, today: date) -> OfferLine:
-    days, late = max((row["expected_on"] - today).days, 0), max((today - row["due_on"]).days, 0)
-    return OfferLine(
-        **row, days_left=days, days_past_due=late,
-        yield_bps=yield_bps(row["price_minor"], row["to_come_minor"], days),
-        flags=tuple(flags_of(late, row["collection_state"], row["disputed"])),
-    )  # fmt: skip
-
-
-def _fits(line: OfferLine, wanted: Wanted) -> bool:
-    known = line.grade in GRADES and wanted.grade in GRADES
-    return (
-        (not wanted.currency or line.currency == wanted.currency)
-        and (not wanted.grade or (known and GRADES.index(line.grade) <= GRADES.index(wanted.grade)))
-        and (wanted.days is None or line.days_left <= wanted.days)
-        and (wanted.least_yield_bps is None or (line.yield_bps or 0) >= wanted.least_yield_bps)
-        and not (wanted.sound and line.flags)
-    )
+def _line(row: RowMapping) -> OfferLine:
+    return OfferLine(**row, flags=tuple(flags_of(row["days_past_due"], row["collection_state"], row["disputed"])))
 
 
 @dataclass(frozen=True)

@@ -186,20 +186,34 @@ def _check_buyer(
 
     Raises: RuleBroken("offer_refused") with every reason.
     """
-    lot = trading_queries.lot(tx.session, row.lot_id)
-    held = title_queries.held_now(tx.session, row.receivable_id)
-    units = offer.size
     flags = flags_now(tx.session, row, days_past_due(row.due_on, tx.today))
-    problems = rules.buying_problems(
-        _standing(tx.session, held, buyer_id, offer.owner_id, units), units=units,
-        most_units=bps_of(row.face_minor, lot.group_cap_bps), related=lot.related_groups,
-        refusal_until=offer.refusal_until, now=now, flags=flags, acknowledged=acknowledged,
-    )  # fmt: skip
-    if buyer_id == offer.owner_id:
-        problems.insert(0, Problem("investor", "own_offer", N_("This offer is your own.")))
+    problems = _problems(tx.session, row, offer.owner_id, offer.size, offer.refusal_until, buyer_id, now,
+                         flags=[] if acknowledged else flags)  # fmt: skip
     if problems:
         raise RuleBroken("offer_refused", N_("You cannot buy this holding."), problems=problems)
     return flags
+
+
+def against_buying(session: Session, offer: queries.Offer, buyer_id: UUID, now: datetime) -> list[Problem]:
+    """Return every reason why this organisation may not buy an offer now, whatever it acknowledges."""
+    row = queries.collection(session, offer.receivable_id)
+    return _problems(session, row, offer.owner_id, offer.units, offer.refusal_until, buyer_id, now)
+
+
+def _problems(
+    session: Session, row: CollectionRow | queries.Collection, owner_id: UUID, units: int,
+    refusal_until: datetime | None, buyer_id: UUID, now: datetime, flags: Sequence[str] = (),
+) -> list[Problem]:  # fmt: skip
+    lot = trading_queries.lot(session, row.lot_id)
+    held = title_queries.held_now(session, row.receivable_id)
+    problems = rules.buying_problems(
+        _standing(session, held, buyer_id, owner_id, units), units=units,
+        most_units=bps_of(row.face_minor, lot.group_cap_bps), related=lot.related_groups,
+        refusal_until=refusal_until, now=now, flags=flags, acknowledged=False,
+    )  # fmt: skip
+    if buyer_id == owner_id:
+        problems.insert(0, Problem("investor", "own_offer", N_("This offer is your own.")))
+    return problems
 
 
 def flags_now(session: Session, row: CollectionRow, dpd: int) -> list[str]:

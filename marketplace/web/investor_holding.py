@@ -26,6 +26,7 @@ from marketplace.servicing import offer_rules as rules
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.offer_ends import withdraw_offer as take_back
 from marketplace.servicing.offers import accept_offer as accept
+from marketplace.servicing.offers import against_buying
 from marketplace.servicing.offers import offer_holding as put_up
 from marketplace.servicing.schemas import AcceptOfferSchema, OfferHoldingSchema, WithdrawOffer
 from marketplace.servicing.waterfall import TO_INVESTORS, Step
@@ -184,15 +185,16 @@ def _entry(
 
 def _wanted() -> report.Wanted:
     """Return what the address asks for; what it says wrongly is left out, never an error."""
-    given = request.args
+    given, currency = request.args, request.args.get("currency", "")
 
     def whole(name: str) -> int | None:
         words = given.get(name, "")
         return int(words) if words.isascii() and words.isdigit() and len(words) < 6 else None
 
     return report.Wanted(
-        currency=given.get("currency", "")[:3], grade=given.get("grade", ""), days=whole("days"),
+        currency=currency if currency in policy().currencies else "", grade=given.get("grade", ""), days=whole("days"),
         least_yield_bps=whole("yield"), sound=given.get("sound") == "1", sort=given.get("sort", "closes"),
+        page=whole("page") or 1,
     )  # fmt: skip
 
 
@@ -241,10 +243,10 @@ def _offer_page(offer_id: UUID, refusal: MarketplaceError | None = None) -> str:
     if row.state != "open" and investor.id not in (row.owner_id, row.buyer_id):
         raise NotFound("not_found", MISSING)
     lot = trading.lot(session, found.lot_id)
-    first = found.refusal_until is not None and server_now() < found.refusal_until and not found.mine_too
     return render_template(
         "investor/offer.html",
-        one=found, row=row, lot=lot, own=row.owner_id == investor.id, flag_words=FLAGS, ends=ENDS, wait=first,
+        one=found, row=row, lot=lot, own=row.owner_id == investor.id, flag_words=FLAGS, ends=ENDS,
+        against=against_buying(session, row, investor.id, server_now()) if row.state == "open" else [],
         cash=ledger.balance(session, "investor_cash", investor.id, found.currency), recourse=RECOURSE[lot.recourse],
         recourse_means=RECOURSE_MEANS[lot.recourse], most_units=bps_of(found.face_minor, lot.group_cap_bps),
         loss_minor=-(-found.principal_minor * found.expected_loss_ppm // 1_000_000),

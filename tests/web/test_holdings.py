@@ -1,6 +1,7 @@
 """Holdings that change hands, as people see it: offering, buying, buying back, the chain of title."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from threading import Thread
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import event, text
 from werkzeug.serving import make_server
 
 from marketplace.db import db
@@ -18,14 +19,17 @@ from marketplace.kernel.actors import Actor
 from marketplace.parties.actions import register_user
 from marketplace.parties.schemas import RegisterUser
 from marketplace.perform import perform
+from marketplace.reports import secondary
 from marketplace.servicing import queries
 from marketplace.servicing.demands import demand_buy_back
+from marketplace.servicing.offer_rules import yield_bps
 from marketplace.servicing.offers import offer_holding
 from marketplace.servicing.schemas import DemandBuyBack, OfferHolding
 from marketplace.title import queries as title
 from tests import lives
 from tests.people import PASSWORD, register
 from tests.servicing.test_buy_back import price, put_in
+from tests.servicing.test_dilution import note
 from tests.trading.world import World
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -114,6 +118,56 @@ def test_an_offer_is_found_filtered_and_bought(app: Flask, world: World) -> None
     assert visit(app, "dave").get(f"/investor/offers/{offer}").status_code == 404
 
 
+def test_who_may_not_buy_is_told_why_instead_of_a_button(app: Flask, world: World) -> None:
+    """Carol's group would hold more than its cap; her own page says so before she tries."""
+    receivable = lives.funded(world)
+    with world.superuser() as owner:
+        owner.execute("UPDATE lot SET group_cap_bps = 5000")
+    offer = on_offer(world, receivable)
+    world.fund("carol", 800_000)
+    carol = visit(app, "carol")
+    page = carol.get(f"/investor/offers/{offer}").text
+    assert "Your group would hold more of this receivable than its cap of 2,430,000 units." in page
+    assert "Buy for" not in page
+    assert carol.post(f"/investor/offers/{offer}/accept", data={"price_minor": "800000"}).status_code == 422
+    dave = visit(app, "dave").get(f"/investor/offers/{offer}").text
+    assert "Buy for £8,000.00" in dave
+
+
+def test_a_long_list_of_offers_comes_in_pages(app: Flask, world: World) -> None:
+    """The page is cut where the rows are read; what a price earns is the same there as in the rule."""
+    receivable = lives.funded(world)
+    with world.superuser() as owner:
+        owner.execute(
+            "INSERT INTO holding_offer (id, receivable_id, owner_id, currency, units, price_minor, principal_minor, "
+            "to_come_minor, fee_bps, policy_version, offered_by, offered_at, closes_at, state) "
+            "SELECT gen_random_uuid(), %s, %s, 'GBP', int8range(n, n + 1), 700000 + n * 1000, 850000, 860000, 0, 'x', "
+            "gen_random_uuid(), market_now(), market_now() + n * interval '1 hour', 'open' "
+            "FROM generate_series(1, 120) AS n",
+            (receivable, world.id("bob")),
+        )
+    session, day = db.session(), lives.collection(receivable).expected_on - timedelta(days=40)
+    now = session.execute(text("SELECT market_now()")).scalar_one()
+
+    def asked(**given: Any) -> secondary.Offers:
+        return secondary.offers(session, world.id("carol"), world.id("carol"), now, day, secondary.Wanted(**given))
+
+    pages = [asked(page=page, sort="-price") for page in (1, 2, 3)]
+    assert [(len(one.lines), one.total, one.pages, one.page) for one in pages] == [
+        (50, 120, 3, 1), (50, 120, 3, 2), (20, 120, 3, 3)
+    ]  # fmt: skip
+    prices = [line.price_minor for one in pages for line in one.lines]
+    assert prices == sorted(prices, reverse=True)
+    assert {line.yield_bps == yield_bps(line.price_minor, line.to_come_minor, 40) for line in pages[0].lines} == {True}
+    assert {line.days_left for line in pages[0].lines} == {40}
+    assert asked(page=99).page == 3
+    least = asked(least_yield_bps=10_000)
+    assert least.total == sum(yield_bps(price, 860_000, 40) >= 10_000 for price in prices)  # type: ignore[operator]
+    shown = visit(app, "carol").get("/investor/offers?page=2").text
+    assert "Page 2 of 3" in shown
+    assert shown.count("data-l") < 60 * 6
+
+
 def test_a_late_one_is_flagged_and_needs_a_tick(app: Flask, world: World) -> None:
     receivable = lives.funded(world)
     lives.on_day(world, receivable, 6)
@@ -168,6 +222,7 @@ def test_the_chain_of_title_is_shown_to_holders_operators_and_regulators(app: Fl
         page = client.get(address)
         assert page.status_code == 200, address
         assert "Assigned by the auction" in page.text
+        assert ("Every page you open is recorded" in page.text) is (client is regulator)
         before = client.get(f"{address}?at=2020-01-01T00:00")
         assert "nobody owned it" in before.text
         assert client.get(f"{address}?at=nonsense").status_code == 200
@@ -224,6 +279,37 @@ def test_an_operator_asks_and_asks_no_longer(app: Flask, world: World) -> None:
         olga.post(f"/operator/buy-backs/{asked.id}/withdraw", data={"reason": "The pledge was lifted."}).status_code
         == 303
     )
+
+
+def test_demands_are_counted_in_the_bar_and_priced_in_as_many_statements_as_one(app: Flask, world: World) -> None:
+    def asked(receivable: UUID) -> None:
+        perform(demand_buy_back, DemandBuyBack(receivable, "warranty", "It was pledged before."), world.olga)
+
+    first, second = lives.funded(world), lives.funded(world)
+    olga = visit(app, "olga")
+    assert "Buy-backs</a>" in olga.get("/operator/buy-backs").text
+    asked(first)
+    one = statements(olga, "/operator/buy-backs")
+    asked(second)
+    note(world, second, 900_000)
+    assert 'Buy-backs<span class="n">3</span>' in olga.get("/operator/buy-backs").text
+    assert statements(olga, "/operator/buy-backs") - one <= 1  # the credit note's own
+    note(world, first, 900_000, "CN-2")
+    assert statements(olga, "/operator/buy-backs") - one <= 1
+    assert 'Requests<span class="n">4</span>' in visit(app, "alice").get("/seller/requests").text
+
+
+def statements(client: FlaskClient, address: str) -> int:
+    """Return how many statements a page takes."""
+    seen: list[str] = []
+
+    def noted(_c: Any, _k: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", noted)
+    assert client.get(address).status_code == 200
+    event.remove(db.engine, "before_cursor_execute", noted)
+    return len(seen)
 
 
 # -- in a browser -----------------------------------------------------------------------------------------------------
