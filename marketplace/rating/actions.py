@@ -28,7 +28,7 @@ from marketplace.receivables import queries as receivables
 from marketplace.sandboxed import Limits, run_sandboxed
 
 # The largest honest filing reads in a tenth of a second and 60 MB.
-READING = Limits(memory_bytes=512 * 1024 * 1024, cpu_seconds=5, wall_seconds=15)
+READING = Limits(memory_bytes=192 * 1024 * 1024, cpu_seconds=2, wall_seconds=15)
 
 
 @verb("file_accounts")

@@ -5,7 +5,6 @@ Names are those of the FRS 102 / 105 taxonomies since 2014 first, then those of 
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
@@ -71,6 +70,7 @@ DURATIONS: Mapping[str, tuple[Key, ...]] = {
     "cost_of_sales": _bare("CostSales"),
     "depreciation": _bare("DepreciationAmortisationExpense", "DepreciationExpensePropertyPlantEquipment"),
 }
+WANTED = frozenset(key for table in (INSTANTS, DURATIONS) for keys in table.values() for key in keys)
 # A balance date is believed when one of these stands under it.
 ANCHORS = frozenset(name for figure in ("net_assets", "current_assets", "fixed_assets") for name, _ in INSTANTS[figure])
 NUMBERS = ("UKCompaniesHouseRegisteredNumber", "CompaniesHouseRegisteredNumber")
@@ -136,12 +136,12 @@ def _compare_dates(facts: Facts, end: date) -> None:
 
 def _year(facts: Facts, end: date, *, flag: bool) -> Year:
     values: dict[str, Decimal] = {}
-    at_end = _by_key(facts, [f for f in facts.numbers if f.context.start is None and f.context.end == end], flag)
-    starts = Counter(f.context.start for f in facts.numbers if f.context.start and f.context.end == end
-                     and end - f.context.start <= timedelta(days=580))  # fmt: skip
-    start = min(starts, key=lambda s: (s is None, s), default=None)
-    during = _by_key(facts, [f for f in facts.numbers if f.context.start and f.context.start == start
-                             and f.context.end == end], flag)  # fmt: skip
+    ending = [fact for fact in facts.numbers if fact.context.end == end]
+    starts = {f.context.start for f in ending if f.context.start and end - f.context.start <= timedelta(days=580)}
+    start = min(starts, default=None)
+    wanted = [fact for fact in ending if (fact.name, fact.context.dimensions) in WANTED]
+    at_end = _by_key(facts, [fact for fact in wanted if fact.context.start is None], flag)
+    during = _by_key(facts, [fact for fact in wanted if start and fact.context.start == start], flag)
     for table, known in ((INSTANTS, at_end), (DURATIONS, during)):
         for figure, keys in table.items():
             value = next((known[key] for key in keys if known.get(key) is not None), None)
@@ -166,16 +166,12 @@ def _by_key(facts: Facts, numbers: list[Fact], flag: bool) -> dict[Key, Decimal 
         for fact in same:
             if abs(fact.value - exact.value) > Decimal(10) ** -_places(fact):
                 values[key] = None
-                if flag and _wanted(key):
+                if flag:
                     facts.fault(key[0], "contradiction",
                                 N_("The accounts give two values, %(one)s and %(other)s; the figure was left out."),
                                 one=plain(exact.value), other=plain(fact.value))  # fmt: skip
                 break
     return values
-
-
-def _wanted(key: Key) -> bool:
-    return any(key in keys for table in (INSTANTS, DURATIONS) for keys in table.values())
 
 
 def _places(fact: Fact) -> int:

@@ -38,7 +38,14 @@ DIMENSIONS = "http://xbrl.org/2006/xbrldi"
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 # Whose words count: the FRC's taxonomies since 2014, those of HMRC and Companies House before.
 TAXONOMIES = ("http://xbrl.frc.org.uk/", "http://www.xbrl.org/uk/", "http://www.companieshouse.gov.uk/ef/xbrl/uk/")
-ENCODINGS = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "cp1252", "latin1"}
+UTF_8 = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
+ENCODINGS = UTF_8 | {"iso-8859-1", "iso-8859-15", "windows-1252", "cp1252", "latin1"}
+DECLARED = re.compile(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']{1,40})["']""")
+TOO_DEEP = etree.XPath(f"boolean({'/*' * (DEPTH_MAX + 1)})")
+DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T00:00:00(\.0+)?Z?)?")
+CONTEXT, PERIOD = f"{{{INSTANCE}}}context", f"{{{INSTANCE}}}period"
+IDENTIFIER = f"{{{INSTANCE}}}entity/{{{INSTANCE}}}identifier"
+EXPLICIT, TYPED = f"{{{DIMENSIONS}}}explicitMember", f"{{{DIMENSIONS}}}typedMember"
 
 Dimensions = frozenset[tuple[str, str]]
 
@@ -111,13 +118,15 @@ def refused(rule: str, words: str, **params: object) -> InvalidInput:
 
 
 def _parse(content: bytes) -> Any:
-    _check_bytes(content)
-    parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, dtd_validation=False,
-                             attribute_defaults=False, huge_tree=False, recover=False, remove_comments=True,
-                             remove_pis=True)  # fmt: skip
+    content = _as_utf_8(content, _check_bytes(content))
+    parser = etree.XMLParser(encoding="utf-8", resolve_entities=False, load_dtd=False, no_network=True,
+                             dtd_validation=False, attribute_defaults=False, huge_tree=False, recover=False,
+                             remove_comments=True, remove_pis=True)  # fmt: skip
     try:
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
+        if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError from None
         if "depth" in str(error):
             raise refused("depth", N_("The document is nested too deeply.")) from None
         line = error.lineno or 1
@@ -127,11 +136,13 @@ def _parse(content: bytes) -> Any:
     declared = root.getroottree().docinfo.internalDTD
     if declared is not None and list(declared.iterentities()):
         raise refused("doctype", N_("The document declares entities; accounts must not."))
-    _check_depth(root)
+    if TOO_DEEP(root):
+        raise refused("depth", N_("The document is nested too deeply."))
     return root
 
 
-def _check_bytes(content: bytes) -> None:
+def _check_bytes(content: bytes) -> str:
+    """Refuse what no honest set of accounts is, and return the encoding that it declares."""
     if not content.strip():
         raise refused("empty", N_("The file is empty."))
     if len(content) > BYTES_MAX:
@@ -142,8 +153,9 @@ def _check_bytes(content: bytes) -> None:
         raise refused("kind", N_("A ZIP archive cannot be read. Send the iXBRL file inside it."))
     if b"\x00" in content[:4096]:
         raise refused("encoding", N_("Only UTF-8 and Western European encodings are read."))
-    declared = re.match(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']{1,40})["']""", content)
-    if declared and declared[1].decode("ascii", "replace").lower() not in ENCODINGS:
+    declared = DECLARED.match(content)
+    encoding = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
+    if encoding not in ENCODINGS:
         raise refused("encoding", N_("Only UTF-8 and Western European encodings are read."))
     for doctype in re.finditer(rb"<!DOCTYPE[^>\[]{0,1000}(.?)", content, re.DOTALL):
         if doctype[1] != b">":
@@ -151,23 +163,29 @@ def _check_bytes(content: bytes) -> None:
     for mark, most in ((b"<", TAGS_MAX), (b"=", EQUALS_MAX), (b"xmlns", NAMESPACES_MAX)):
         if content.count(mark) > most:
             raise refused("size", N_("The document holds more elements than accounts do."))
+    return encoding
 
 
-def _check_depth(root: Any) -> None:
-    depth = 0
-    for event, _ in etree.iterwalk(root, events=("start", "end")):
-        depth += 1 if event == "start" else -1
-        if depth > DEPTH_MAX:
-            raise refused("depth", N_("The document is nested too deeply."))
+def _as_utf_8(content: bytes, encoding: str) -> bytes:
+    """Return the document in UTF-8. libxml2 would load a table from a file for some encodings: nothing is opened here.
+
+    Raises: InvalidInput("filing_refused") when a byte means nothing in the declared encoding.
+    """
+    if encoding in UTF_8:
+        return content
+    try:
+        return content.decode(encoding).encode()
+    except UnicodeDecodeError:
+        raise refused("encoding", N_("The document's characters cannot be decoded.")) from None
 
 
 def _contexts(root: Any, facts: Facts) -> dict[str, Context | None]:
     found: dict[str, Context | None] = {}
-    for count, element in enumerate(root.iter(f"{{{INSTANCE}}}context")):
+    for count, element in enumerate(root.iter(CONTEXT)):
         if count >= CONTEXTS_MAX:
             raise refused("facts", N_("The document holds more facts than accounts do."))
         name = element.get("id") or ""
-        identifier = element.find(f"{{{INSTANCE}}}entity/{{{INSTANCE}}}identifier")
+        identifier = element.find(IDENTIFIER)
         if identifier is not None and len(facts.identifiers) < 50:
             facts.identifiers.append((_text(identifier), identifier.get("scheme") or ""))
         context = _context(element)
@@ -184,24 +202,23 @@ def _contexts(root: Any, facts: Facts) -> dict[str, Context | None]:
 
 
 def _context(element: Any) -> Context | None:
-    period = element.find(f"{{{INSTANCE}}}period")
+    period = element.find(PERIOD)
     if period is None:
         return None
-    days = {etree.QName(child).localname: _day(_text(child)) for child in period if isinstance(child.tag, str)}
+    days = {child.tag.rpartition("}")[2]: _day(_text(child)) for child in period if isinstance(child.tag, str)}
     end = days.get("instant") or days.get("endDate")
     start = days.get("startDate")
     if end is None or ("startDate" in days and (start is None or start > end)):
         return None
     members = {
-        (_local(member.get("dimension") or ""), _local(_text(member)))
-        for member in element.iter(f"{{{DIMENSIONS}}}explicitMember")
+        (_local(member.get("dimension") or ""), "typed" if member.tag == TYPED else _local(_text(member)))
+        for member in element.iter(EXPLICIT, TYPED)
     }
-    members |= {(_local(m.get("dimension") or ""), "typed") for m in element.iter(f"{{{DIMENSIONS}}}typedMember")}
     return Context(start, end, frozenset(members))
 
 
 def _day(text: str) -> date | None:
-    matched = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T00:00:00(\.0+)?Z?)?", text)
+    matched = DAY.fullmatch(text)
     try:
         return date.fromisoformat(matched[1]) if matched else None
     except ValueError:
@@ -278,6 +295,8 @@ def _take(facts: Facts, contexts: Mapping[str, Context | None], name: str, eleme
 
 
 def _text(element: Any) -> str:
+    if len(element) == 0:
+        return str(element.text or "")[: 4 * TEXT_MAX].strip()
     found, size = [], 0
     for piece in element.itertext():
         found.append(piece[: 4 * TEXT_MAX])

@@ -33,6 +33,8 @@ FORMATS = {
     "numdash": ZERO,
     "fixedzero": ZERO,
 }
+SCALES = {str(scale): scale for scale in range(SCALE_MIN, SCALE_MAX + 1)}
+SCALE = re.compile(r"[+-]?[0-9]{1,4}")
 PLAIN = re.compile(r"[0-9]{1,30}(\.[0-9]{0,15})?|\.[0-9]{1,15}")
 
 
@@ -58,7 +60,9 @@ def read_number(text: str, form: str | None, scale: str | None, sign: str | None
     digits = GAPS.sub("", text)
     if len(digits) > CHARACTERS_MAX:
         raise Unreadable("number")
-    value = _unsigned(digits, form).scaleb(_scale(scale))
+    places = _scale(scale)
+    value = _unsigned(digits, form)
+    value = value.scaleb(places) if places else value
     if abs(value) >= VALUE_MAX:
         raise Unreadable("range")
     return -value if sign == "-" and value else value
@@ -66,7 +70,9 @@ def read_number(text: str, form: str | None, scale: str | None, sign: str | None
 
 def _scale(scale: str | None) -> int:
     text = (scale or "0").strip()
-    if not re.fullmatch(r"[+-]?[0-9]{1,4}", text) or not SCALE_MIN <= int(text) <= SCALE_MAX:
+    if text in SCALES:
+        return SCALES[text]
+    if not SCALE.fullmatch(text) or not SCALE_MIN <= int(text) <= SCALE_MAX:
         raise Unreadable("scale")
     return int(text)
 

@@ -212,6 +212,19 @@ def test_a_plain_document_type_is_harmless_and_nothing_outside_is_read() -> None
     assert filing.company_name == "A"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "windows-1252", "iso-8859-15", "us-ascii"])
+def test_western_encodings_are_read_without_a_table_from_outside(encoding: str) -> None:
+    name = '<ix:nonNumeric name="bus:EntityCurrentLegalOrRegisteredName" contextRef="c0">{}</ix:nonNumeric>'
+    said = "Cafe Ltd" if encoding == "us-ascii" else "Café € Ltd"
+    text = document(C0, number("NetAssetsLiabilities", "c0", 1), name.format(said)).decode()
+    head = "" if encoding == "utf-8-sig" else f'<?xml version="1.0" encoding="{encoding}"?>'
+    assert read_filing((head + text).encode(encoding), "accounts.html").company_name == said
+
+
+def test_a_byte_that_means_nothing_in_the_declared_encoding_is_refused() -> None:
+    assert refusal(b'<?xml version="1.0" encoding="windows-1252"?><html>\x81</html>') == "encoding"
+
+
 def test_many_figures_in_one_document_cost_little() -> None:
     many = document(C0, number("NetAssetsLiabilities", "c0", 1), number("CurrentAssets", "c0", 1) * 39_000)
     began = time.monotonic()

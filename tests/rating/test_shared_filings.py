@@ -79,5 +79,5 @@ def test_the_command_prints_a_line_a_file_and_refuses_none(shared: Path, expecte
     lines = {Path(line["file"]).name: line for line in map(json.loads, done.stdout.splitlines())}
     assert set(expected) <= set(lines)
     assert lines["Prod223_2911_04184222_20200229.html"]["current"]["pl_reserve"] == "-7052932"
-    assert lines["xxe_file.html"]["refused"] == "filing_refused"
+    assert lines["xxe_file.html"]["period_end"] is None
     assert lines["xxe_file.html"]["faults"][0]["rule"] == "doctype"

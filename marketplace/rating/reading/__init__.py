@@ -1,0 +1,1 @@
+"""Reading accounts by the hundred thousand: files, folders and the registry's bulk ZIPs."""
