@@ -12,9 +12,11 @@ from decimal import Decimal
 from marketplace.rating.filing import Year
 
 ZERO = Decimal(0)
-# Rounding of each printed line, and a thousandth of the sheet, break nothing.
+# Rounding of each printed line, and a thousandth of the sheet, break nothing. A sheet told in thousands is rounded to
+# them: one whose every figure is a multiple, and that has so many figures that chance does not make it so.
 TOLERANCE = Decimal("0.001")
 TOLERANCE_LEAST = Decimal(2)
+THOUSAND, FIGURES_TELLING = 1_000, 6
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _complete(year: Year, *, subtotals: bool) -> Sheet | None:
     total = fixed + current + extra
     implied = total - within - after - others
     rest = implied - net
-    broken = abs(rest) > max(TOLERANCE_LEAST, TOLERANCE * abs(total))
+    broken = abs(rest) > max(TOLERANCE_LEAST * _unit(year), TOLERANCE * abs(total))
     flows = _flows(year)
     return Sheet(
         total_assets=total,
@@ -90,6 +92,12 @@ def _complete(year: Year, *, subtotals: bool) -> Sheet | None:
         rest=rest,
         broken=broken,
     )
+
+
+def _unit(year: Year) -> int:
+    amounts = {abs(value) for name, value in year.values.items() if name != "employees" and value}
+    told = len(amounts) >= FIGURES_TELLING and all(amount % THOUSAND == 0 for amount in amounts)
+    return THOUSAND if told else 1
 
 
 def _or_zero(value: Decimal | None) -> Decimal:

@@ -163,6 +163,14 @@ def test_a_sheet_that_does_not_balance_is_flagged(change: dict[str, tuple[int, i
     assert rule in rules(read_filing(accounts(END, SOUND | change), "accounts.html"))
 
 
+def test_a_sheet_in_thousands_may_be_rounded_line_by_line() -> None:
+    rounded = {name: tuple(value // 1_000 * 1_000 for value in values) for name, values in SOUND.items()}
+    off_by = rounded | {"NetAssetsLiabilities": (242_000, 194_000)}
+    assert "balance_identity" not in rules(read_filing(accounts(END, off_by), "accounts.html"))
+    wrong = rounded | {"NetAssetsLiabilities": (243_000, 196_000)}
+    assert "balance_identity" in rules(read_filing(accounts(END, wrong), "accounts.html"))
+
+
 def test_a_broken_context_takes_only_its_own_figures_along() -> None:
     bad = context("bad", END).replace("2025-12-31", "31 December 2025")
     filing = one(bad + number("CurrentAssets", "bad", 5) + number("FixedAssets", "nowhere", 5))
