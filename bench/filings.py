@@ -69,10 +69,10 @@ def _against(home: Path, runs: int, say: Say) -> Figure:
 
 def _bulk(archive: Path, count: int, plain: int, say: Say) -> Iterator[Figure]:
     output, journal = archive.with_name("out.jsonl"), archive.with_name("journal")
-    began = time.monotonic()
-    killed_at = _watch(archive, output, journal, [], kill_after=count // 2)
-    say(f"killed after {killed_at:,}; resuming")
     samples: list[tuple[int, int]] = []
+    began = time.monotonic()
+    killed_at = _watch(archive, output, journal, samples, kill_after=count // 2)
+    say(f"killed after {killed_at:,}; resuming")
     _watch(archive, output, journal, samples)
     seconds = time.monotonic() - began
     seen: set[str] = set()

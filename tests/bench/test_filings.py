@@ -22,8 +22,8 @@ def test_made_filings_differ_and_read_as_they_are_named() -> None:
 
 def test_a_killed_reading_of_an_archive_is_measured_as_whole(tmp_path: Path) -> None:
     archive = tmp_path / "bulk.zip"
-    plain = write_archive(archive, 700, print)
-    resumed, memory = filings._bulk(archive, 700, plain, print)
+    plain = write_archive(archive, 1_500, print)
+    resumed, memory = filings._bulk(archive, 1_500, plain, print)
     assert (resumed.ok, resumed.value) == (True, 0.0)
     assert memory.value is not None
     assert memory.parts["processes"] >= 2
