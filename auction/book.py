@@ -195,7 +195,7 @@ def _judge_text(row: Mapping[str, object], key: str, path: str, faults: list[Fau
         rule = "not_a_text"
     elif text == "":
         rule = "empty"
-    elif any("\ud800" <= letter <= "\udfff" for letter in text):
+    elif not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         rule = "not_unicode"  # half a surrogate pair has no UTF-8, so no hash
     if rule:
         faults.append(Fault(path, rule))

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +18,15 @@ from marketplace.stack.migration import migrate
 from marketplace.stack.preparing import Preparation
 
 MEMORY = Path("/dev/shm")
+# A flush of one millisecond that is the same everywhere, with group commit: what a disk adds, without a disk.
+FLUSHING = {"fsync": "on", "synchronous_commit": "on", "commit_delay": "1000", "commit_siblings": "0"}
 
 
 @contextmanager
-def server(needed_bytes: int, say: Say) -> Iterator[EmbeddedPostgres]:
+def server(needed_bytes: int, say: Say, settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedPostgres]:
     """Run a server whose files vanish with it. `needed_bytes` decides between memory and disk.
+
+    `settings` are PostgreSQL's, over those of a throw-away server: FLUSHING where commits are to cost something.
 
     Raises: OSError when neither has the room.
     """
@@ -31,7 +35,7 @@ def server(needed_bytes: int, say: Say) -> Iterator[EmbeddedPostgres]:
         raise OSError(f"{needed_bytes / 1e9:.1f} GB are needed, in {MEMORY} or in {tempfile.gettempdir()}")
     place = Path(tempfile.mkdtemp(prefix="duebill-bench-", dir=roomy[0]))
     place.chmod(0o755)
-    postgres = EmbeddedPostgres(place / "postgres", throw_away=True)
+    postgres = EmbeddedPostgres(place / "postgres", throw_away=True, settings=settings)
     say(f"PostgreSQL in {place}")
     try:
         postgres.start()

@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, LiteralString
 from urllib.parse import quote
@@ -74,12 +75,14 @@ class EmbeddedPostgres:
     """A PostgreSQL server in a directory of its own.
 
     `throw_away` is for tests: nothing is synced to disk, and directory and server vanish with their last user.
+    `settings` are PostgreSQL's own, over the usual ones: for whoever measures.
     """
 
-    def __init__(self, directory: Path, *, throw_away: bool = False) -> None:
+    def __init__(self, directory: Path, *, throw_away: bool = False, settings: Mapping[str, str] | None = None) -> None:
         self.directory = Path(os.path.abspath(directory))
         self.root = self.directory  # where the files are, known for certain once it has started
         self.throw_away = throw_away
+        self.settings = dict(settings or {})
         self._use: int | None = None
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -284,6 +287,7 @@ class EmbeddedPostgres:
         settings = (
             SETTINGS | {"unix_socket_directories": str(sockets)} | (THROW_AWAY_SETTINGS if self.throw_away else {})
         )
+        settings |= self.settings
         command = [sys.executable, "-I", "-S", guardian.__file__, "--uid", str(user.uid), "--gid", str(user.gid)]
         command += ["--users", str(self.root / "users.lock"), "--server", str(self.root / "server.lock")]
         command += ["--throw-away", str(self.root)] if self.throw_away else []

@@ -79,13 +79,14 @@ class Tx:
 
     def record_many(
         self, subject_kind: str, verb: str,
-        subjects: Sequence[tuple[UUID, Mapping[str, Any] | None, Mapping[str, Any]]],
+        subjects: Sequence[tuple[UUID, Mapping[str, Any] | None, Mapping[str, Any]]], *, reason: str | None = None,
     ) -> None:  # fmt: skip
         """Write an event for each (subject's id, before, after), in as many statements as one event takes."""
         self.events += len(subjects)
         write_events(
             self.session, verb=verb, actor=self.actor, subject_kind=subject_kind,
-            subjects=[(subject, {"before": before, "after": after}) for subject, before, after in subjects],
+            subjects=[(subject, {"before": before, "after": after, "reason": reason})
+                      for subject, before, after in subjects],
             policy_version=self.policy.version,
         )  # fmt: skip
 

@@ -32,7 +32,8 @@ class Job:
     """One row of the schedule: `items` finds what is to be done, `work` does one of them.
 
     `work` returns how many things it did, or something true for one. A daily job runs once per business date; when
-    something could not be done, its later ticks of the day try again.
+    something could not be done, its later ticks of the day try again. With `together` up to `together_max` items are
+    done at once, in one transaction; a batch that fails is halved until what poisons it stands alone, for `work`.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Job:
     items: Callable[[], Iterable[UUID | None]]
     work: Callable[[UUID | None], object]
     daily: bool = False
+    together: Callable[[list[UUID]], object] | None = None
+    together_max: int = 1
 
 
 @dataclass
@@ -143,22 +146,55 @@ def _open(job: Job, token: int | None, zone: str) -> Run:
 
 def _work_off(run: Run, items: list[UUID | None], teller: Teller | None) -> None:
     looked_at = run.started_at
-    for item in items:
+    waiting = _batches(run, items)
+    while waiting:
+        batch = waiting.pop(0)
         if teller is not None and teller.stopping():
             run.left = True
             return
-        if run.token is not None and item is not None:
+        if run.token is not None and batch != [None]:
             looked_at = _still_leading(run, looked_at)
-        try:
-            result = run.job.work(item)
-            run.done += result if type(result) is int else bool(result)
-            if item in run.open_failures:
-                _clear_failure(run, item)
-        except Exception as error:  # the next item must still have its turn
-            _failed(run, item, error)
-        finally:
-            db.session.remove()
+        if len(batch) == 1:
+            _work_one(run, batch[0])
+        elif not _work_together(run, batch):
+            middle = len(batch) // 2
+            waiting[:0] = [batch[:middle], batch[middle:]]
     run.worth_telling = run.worth_telling or run.done > 0
+
+
+def _batches(run: Run, items: list[UUID | None]) -> list[list[UUID | None]]:
+    """Part the items into what is tried together; what failed before is tried alone, last."""
+    most = run.job.together_max if run.job.together is not None else 1
+    fresh = [item for item in items if most > 1 and item not in run.open_failures]
+    alone = [[item] for item in items if most == 1 or item in run.open_failures]
+    return [fresh[start : start + most] for start in range(0, len(fresh), most)] + alone
+
+
+def _work_one(run: Run, item: UUID | None) -> None:
+    try:
+        result = run.job.work(item)
+        run.done += result if type(result) is int else bool(result)
+        if item in run.open_failures:
+            _clear_failure(run, item)
+    except Exception as error:  # the next item must still have its turn
+        _failed(run, item, error)
+    finally:
+        db.session.remove()
+
+
+def _work_together(run: Run, batch: list[UUID | None]) -> bool:
+    """Do a batch in one transaction; return False when nothing of it was done."""
+    assert run.job.together is not None
+    try:
+        run.job.together([item for item in batch if item is not None])
+    except Exception as error:  # whose fault it is shows when the halves are tried
+        code = error.code if isinstance(error, MarketplaceError) else type(error).__name__
+        log.warning("job %s: a batch of %s failed (%s) and is halved", run.job.name, len(batch), code)
+        return False
+    finally:
+        db.session.remove()
+    run.done += len(batch)
+    return True
 
 
 def once(body: Callable[[], object]) -> tuple[Callable[[], Iterable[UUID | None]], Callable[[UUID | None], object]]:

@@ -43,12 +43,15 @@ from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, Dem
 from marketplace.servicing.settlement import settle_award
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import close_lot, expire_award, open_lot
-from marketplace.trading.schemas import CloseLot, ExpireAward, OpenLot
+from marketplace.trading.batches import TOGETHER_MAX, close_lots
+from marketplace.trading.schemas import CloseLot, CloseLots, ExpireAward, OpenLot
 
 log = logging.getLogger(__name__)
 CALLS = 20  # of the outside world in one tick: a stop need not wait for more
 THREADS = 8  # at once; each holds one connection, and the pool has more
 GRACE_SECONDS = 1.5
+DUE_AT_ONCE = 10_000  # lots that one run closes at the most
+DUE_AT_ONCE = 10_000  # lots that one run closes at the most
 ANSWER_SECONDS, ANSWER_ROWS = 4.0, 500  # of one debtor's in one tick: others wait their turn, not for the last row
 
 
@@ -79,8 +82,13 @@ def _bulk(upload_id: UUID | None) -> int:
     return bulk_work.work_off(upload_id)
 
 
+def _close_together(lot_ids: list[UUID]) -> object:
+    return perform(close_lots, CloseLots(tuple(lot_ids)), Actor.system("close_lots"))
+
+
 JOBS = (
-    Job("close_lots", 1, lambda: trading.due_to_close(db.session(), BATCH), each(close_lot, CloseLot)),
+    Job("close_lots", 1, lambda: trading.due_to_close(db.session(), DUE_AT_ONCE), each(close_lot, CloseLot),
+        together=_close_together, together_max=TOGETHER_MAX),
     Job("expire_awards", 5, lambda: trading.due_to_expire(db.session(), BATCH), each(expire_award, ExpireAward)),
     Job("settle_awards", 1, lambda: trading.accepted(db.session(), BATCH), each(settle_award, SettleAward)),
     Job("rate_parties", 10, lambda: ratings.parties_to_rate(db.session(), BATCH), each(rate_party, RateParty)),

@@ -153,6 +153,26 @@ def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str, entry_id: UUID | 
                   after={"outcome": outcome, "holds": sorted(str(hold) for hold in holds)})  # fmt: skip
 
 
+def void_holds(tx: Tx, together: Sequence[Sequence[UUID]]) -> None:
+    """End many holds without a posting, in one statement; each sequence that is not empty is one event.
+
+    Raises: IntegrityBreach("hold_resolved") when one of them has ended before.
+    """
+    some = [sorted(holds) for holds in together if holds]
+    if not some:
+        return
+    try:
+        with tx.session.begin_nested():
+            tx.session.execute(
+                text("INSERT INTO hold_resolution (hold_id, outcome) SELECT unnest(CAST(:holds AS uuid[])), 'voided'"),
+                {"holds": [hold for holds in some for hold in holds]},
+            )
+    except IntegrityError as error:
+        raise IntegrityBreach("hold_resolved", "A hold ends only once.") from error
+    events = [(holds[0], None, {"outcome": "voided", "holds": [str(hold) for hold in holds]}) for holds in some]
+    tx.record_many("hold", "resolve_holds", events)
+
+
 def reverse_entry(tx: Tx, entry_id: UUID, reason: str) -> UUID:
     """Undo an entry by its mirror image; at most once, which the database keeps.
 

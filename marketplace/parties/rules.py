@@ -91,6 +91,7 @@ MAY: dict[str, frozenset[Role]] = {
     "place_bid": INVESTOR,
     "withdraw_bid": INVESTOR,
     "close_lot": SYSTEM,
+    "close_lots": SYSTEM,
     "cancel_lot": DESK,
     "reject_award": OPERATOR,
     "accept_award": SELLER | SYSTEM,

@@ -18,10 +18,11 @@ from marketplace.receivables.debtor.contacting import (
 from marketplace.receivables.debtor.notice import acknowledge_notice, issue_notice, issue_reassignment
 from marketplace.receivables.drafting import draft_receivable, upload_document
 from marketplace.receivables.ending import expire_links, expire_receivable, run_expiry, withdraw_receivable
-from marketplace.receivables.life import move
+from marketplace.receivables.life import lock_many, move, move_many
 from marketplace.receivables.listing import list_receivable
 from marketplace.receivables.relisting import relist_receivable, renew_keys
 from marketplace.receivables.walls.rechecking import recheck
+from marketplace.receivables.walls.rechecking_many import to_look_at
 from marketplace.receivables.walls.reviewing import (
     accept_evidence,
     end_dispute,
@@ -48,7 +49,9 @@ __all__ = [
     "issue_notice",
     "issue_reassignment",
     "list_receivable",
+    "lock_many",
     "move",
+    "move_many",
     "open_debtor_link",
     "promise_payment",
     "recheck",
@@ -62,6 +65,7 @@ __all__ = [
     "revoke_debtor_link",
     "run_expiry",
     "set_debtor_contact",
+    "to_look_at",
     "upload_document",
     "withdraw_receivable",
     "work_batch",

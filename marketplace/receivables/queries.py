@@ -28,6 +28,7 @@ from marketplace.receivables.tables import (
     ReviewRow,
 )
 from marketplace.receivables.walls.stops import UPHELD_DISPUTE as UPHELD_DISPUTE
+from marketplace.receivables.walls.stops import perhaps_stopped as perhaps_stopped
 from marketplace.receivables.walls.stops import stops as stops
 
 

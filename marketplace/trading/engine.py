@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from auction.book import Book
@@ -9,7 +10,26 @@ from auction.errors import AuctionError
 from auction.replay import Outcome, canonical, replay, run, sha256
 from auction.replay import Verdict as Verdict
 from marketplace.kernel.errors import IntegrityBreach
-from marketplace.trading.tables import BidRow, LotRow
+from marketplace.trading.tables import LotRow
+
+
+class SealedBid(Protocol):
+    """What a book needs of a bid; a row of the table has it."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def investor_id(self) -> UUID: ...
+    @property
+    def group_id(self) -> UUID: ...
+    @property
+    def cash_minor(self) -> int: ...
+    @property
+    def min_fill_minor(self) -> int: ...
+    @property
+    def rate_bps(self) -> int: ...
+    @property
+    def seq(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +61,7 @@ class Cleared:
     sha256: str
 
 
-def clear_lot(lot: LotRow, bids: Sequence[BidRow], accepted_minor: int | None = None) -> Cleared:
+def clear_lot(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None = None) -> Cleared:
     """Clear a lot's sealed book; with `accepted_minor` for a smaller amount, which then must be covered in full.
 
     Raises: IntegrityBreach when the engine refuses the book: the database let something impossible in.
@@ -53,7 +73,7 @@ def clear_lot(lot: LotRow, bids: Sequence[BidRow], accepted_minor: int | None = 
     return _cleared(run(book))
 
 
-def book_of(lot: LotRow, bids: Sequence[BidRow], accepted_minor: int | None = None) -> dict[str, object]:
+def book_of(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None = None) -> dict[str, object]:
     """Return the book as the engine reads it. Ids are written as lower-case texts."""
     accepted = {} if accepted_minor is None else {"accepted_minor": accepted_minor}
     return {

@@ -1,5 +1,6 @@
 """Reads and locks of this room."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -163,6 +164,19 @@ def lock_lot(session: Session, lot_id: UUID, *, share: bool = False) -> LotRow:
     return row
 
 
+def lock_due(session: Session, lot_ids: Sequence[UUID]) -> list[LotRow]:
+    """Lock, in order of id, those of the lots that are open and whose time has come, each row alone."""
+    return list(
+        session.scalars(
+            select(LotRow)
+            .where(LotRow.id.in_(list(lot_ids)), LotRow.state == LotState.OPEN, LotRow.closes_at <= func.market_now())
+            .order_by(LotRow.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    )
+
+
 def lock_bid(session: Session, bid_id: UUID, investor_id: UUID | None) -> BidRow:
     """Lock one of the investor's own bids.
 
@@ -194,6 +208,19 @@ def standing_bids(session: Session, lot_id: UUID) -> list[BidRow]:
             select(BidRow).where(BidRow.lot_id == lot_id, BidRow.state == BidState.PLACED).order_by(BidRow.seq)
         )
     )
+
+
+def standing_books(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
+    """Return the bids of each lot that stand, by seq, as plain rows with the columns that a book needs."""
+    columns = (BidRow.lot_id, BidRow.id, BidRow.investor_id, BidRow.group_id, BidRow.cash_minor,
+               BidRow.min_fill_minor, BidRow.rate_bps, BidRow.seq)  # fmt: skip
+    rows = session.execute(
+        select(*columns).where(BidRow.lot_id.in_(list(lot_ids)), BidRow.state == BidState.PLACED).order_by(BidRow.seq)
+    )
+    books: dict[UUID, list[Any]] = defaultdict(list)
+    for row in rows:
+        books[row.lot_id].append(row)
+    return books
 
 
 def sealed_book(session: Session, lot_id: UUID) -> list[BidRow]:

@@ -43,6 +43,13 @@ class CloseLot:
 
 
 @dataclass(frozen=True)
+class CloseLots:
+    """Close lots whose time has come, together."""
+
+    lot_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True)
 class CancelLot:
     """Stop a lot before money moves."""
 

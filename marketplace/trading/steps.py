@@ -145,20 +145,16 @@ def not_sold(tx: Tx, lot: LotRow, reason: str) -> None:
         end_unsold(tx, row, ReceivableState.EXPIRED, reason)
 
 
+def figures_of(cleared: engine.Cleared, round_: int = 1) -> dict[str, Any]:
+    """Return what is kept of a clearing besides its transcript, and told of it in the log."""
+    names = ("outcome", "stop_out_bps", "awarded_minor", "discount_minor", "standing_minor", "groups", "rule",
+             "rule_version", "sha256")  # fmt: skip
+    return {"round": round_, **{name: getattr(cleared, name) for name in names}}
+
+
 def write_award(tx: Tx, lot: LotRow, round_: int, cleared: engine.Cleared) -> None:
     """Store a clearing: the award with its transcript, and all its fills in one statement."""
-    figures = {
-        "round": round_,
-        "outcome": cleared.outcome,
-        "stop_out_bps": cleared.stop_out_bps,
-        "awarded_minor": cleared.awarded_minor,
-        "discount_minor": cleared.discount_minor,
-        "standing_minor": cleared.standing_minor,
-        "groups": cleared.groups,
-        "rule": cleared.rule,
-        "rule_version": cleared.rule_version,
-        "sha256": cleared.sha256,
-    }
+    figures = figures_of(cleared, round_)
     tx.session.execute(insert(AwardRow).values(lot_id=lot.id, transcript=cleared.transcript, **figures))
     if cleared.legs:
         tx.session.execute(

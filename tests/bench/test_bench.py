@@ -1,5 +1,6 @@
 """The benchmarks run, at a small size, and say what they were asked to say."""
 
+import importlib
 import json
 
 import pytest
@@ -28,3 +29,10 @@ def test_look_ups_are_measured_and_use_the_index_alone() -> None:
     assert told["parts"]["large"]["keys"] >= 60_000
     assert told["parts"]["large"]["candidates_each"] < 40
     assert done.exit_code == (0 if told["ok"] else 1)
+
+
+def test_closing_is_measured_to_the_last_lot() -> None:
+    figures = list(importlib.import_module("bench.close").measure(12, 1, lambda _: None))
+    assert [one.name for one in figures] == ["P11 seconds", "P11 ratio"]
+    assert all(set(one.record()) == FIELDS and one.value for one in figures)
+    assert figures[0].parts["bids"] == 12 * 30

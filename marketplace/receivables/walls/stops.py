@@ -1,8 +1,9 @@
 """Why no money may leave for a receivable now."""
 
+from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
 from marketplace.receivables.tables import DisputeRow, ReviewRow
@@ -28,3 +29,15 @@ def stops(session: Session, receivable_id: UUID) -> list[str]:
         UPHELD_DISPUTE: select(DisputeRow.id).where(dispute, DisputeRow.state == "upheld", ~released_since),
     }
     return [code for code, query in against.items() if session.execute(query.limit(1)).first() is not None]
+
+
+def perhaps_stopped(session: Session, receivable_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of the receivables about which `stops` may have something to say; it is silent about the others."""
+    wanted = list(receivable_ids)
+    disputed = select(DisputeRow.receivable_id).where(
+        DisputeRow.receivable_id.in_(wanted), DisputeRow.state.in_(("open", "upheld"))
+    )
+    reviewed = select(ReviewRow.receivable_id).where(
+        ReviewRow.receivable_id.in_(wanted), ReviewRow.state.in_(("open", "proposed"))
+    )
+    return set(session.execute(union(disputed, reviewed)).scalars())
