@@ -30,6 +30,10 @@ TRIES = 5
 KEY_LENGTH_MAX = 255
 STATEMENT_MS = 30_000
 LOCK_MS = 10_000
+BEGINNING = text(
+    "SELECT market_now() FROM (SELECT set_config('statement_timeout', :statement, true), "
+    "set_config('lock_timeout', :lock, true)) AS limits"
+)
 
 Result = dict[str, Any]
 
@@ -128,15 +132,12 @@ def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | No
 def _attempt(verb: Verb, command: Any, actor: Actor, key: str | None) -> Result:
     policy: Policy = current_app.extensions["duebill"].policy
     with Session(db.engine, expire_on_commit=False) as session, session.begin():
-        session.execute(
-            text("SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true)"),
-            {"statement": str(STATEMENT_MS), "lock": str(LOCK_MS)},
-        )
+        now = session.execute(BEGINNING, {"statement": str(STATEMENT_MS), "lock": str(LOCK_MS)}).scalar_one()
         if key is not None:
             earlier = _claim_key(session, verb, command, actor, key)
             if earlier is not None:
                 return earlier
-        tx = Tx(session, actor, verb.name, market_now(session), policy)
+        tx = Tx(session, actor, verb.name, now, policy)
         result = cast(Result, jsonable(verb.run(tx, command)))
         if tx.events == 0:
             raise IntegrityBreach("no_event", "A verb must leave an audit event.")

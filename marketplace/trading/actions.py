@@ -122,23 +122,22 @@ def place_bid(tx: Tx, command: PlaceBid) -> Result:
 
 def _insert_bid(tx: Tx, lot: LotRow, command: PlaceBid, bid_id: UUID, hold_id: UUID, group_id: UUID) -> int:
     try:
-        with tx.session.begin_nested():
-            seq: int = tx.session.execute(
-                insert(BidRow)
-                .values(
-                    id=bid_id,
-                    lot_id=lot.id,
-                    investor_id=tx.actor.organisation_id,
-                    group_id=group_id,
-                    cash_minor=command.cash_minor,
-                    min_fill_minor=command.min_fill_minor,
-                    rate_bps=command.rate_bps,
-                    hold_id=hold_id,
-                    replaces_id=command.replaces_bid_id,
-                    placed_by=tx.actor.user_id,
-                )
-                .returning(BidRow.seq)
-            ).scalar_one()
+        seq: int = tx.session.execute(
+            insert(BidRow)
+            .values(
+                id=bid_id,
+                lot_id=lot.id,
+                investor_id=tx.actor.organisation_id,
+                group_id=group_id,
+                cash_minor=command.cash_minor,
+                min_fill_minor=command.min_fill_minor,
+                rate_bps=command.rate_bps,
+                hold_id=hold_id,
+                replaces_id=command.replaces_bid_id,
+                placed_by=tx.actor.user_id,
+            )
+            .returning(BidRow.seq)
+        ).scalar_one()
     except DBAPIError as error:
         raise _late_or(error, lot) from error
     return seq

@@ -1,0 +1,161 @@
+"""The bid over HTTP: gunicorn on a socket of its own, clients with open connections, a bare row beside it."""
+
+import http.client
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlencode
+from uuid import UUID
+
+from flask import Flask
+from sqlalchemy import text
+
+from bench.lots import SET, Made
+from bench.server import application
+from marketplace.db import db
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel.ids import new_id
+from marketplace.parties import sessions
+from marketplace.stack import gunicorn_settings
+from marketplace.stack.installation import free_port
+
+PEOPLE = """
+    INSERT INTO user_account (id, email, display_name, role, organisation_id)
+    VALUES (%(id)s, %(email)s, 'A bidder', 'investor', %(organisation)s)"""
+SESSION = """
+    INSERT INTO web_session (id, user_id, token_hash, expires_at)
+    VALUES (%(session)s, %(id)s, %(hash)s, clock_timestamp() + interval '1 day')"""
+BARE = text("INSERT INTO raw VALUES (:id, :id, :id, 10000, 700)")
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is served, to how many clients, for how long each time."""
+
+    postgres: EmbeddedPostgres
+    url: str
+    made: Made
+    seconds: float
+    clients: int
+
+
+def app() -> Flask:
+    """Return the market with one more address, which inserts a bare row: what gunicorn loads."""
+    made = _app(os.environ["DUEBILL_BENCH_URL"], Path(os.environ["DUEBILL_BENCH_HOME"]))
+
+    def bare() -> str:
+        with db.engine.begin() as connection:
+            connection.execute(BARE, {"id": new_id()})
+        return "in"
+
+    made.add_url_rule("/bare", "bare", bare)
+    return made
+
+
+def _app(url: str, home: Path) -> Flask:
+    made = application(url, home)
+    known = made.extensions["duebill"]
+    patient = replace(known.policy.session, posts_per_minute_max=10**9)  # a bench is nobody's attack
+    made.extensions["duebill"] = replace(known, policy=replace(known.policy, session=patient))
+    return made
+
+
+def rates_over_http(served: Served) -> tuple[float, float]:
+    """Return bids and bare rows a second over the same server, one after the other."""
+    port = free_port(0)
+    cookies = [_signed_in(served, investor) for investor in served.made.investors[: served.clients]]
+    environment = {**os.environ, "DUEBILL_BENCH_URL": served.url, "DUEBILL_BENCH_HOME": str(served.postgres.directory)}
+    command = [sys.executable, "-m", "gunicorn", "--config", gunicorn_settings.__file__, "--bind", f"127.0.0.1:{port}",
+               "--log-level", "error", "bench.bid_http:app()"]  # fmt: skip
+    process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent.parent)
+    try:
+        _wait(port)
+        lots = served.made.lots
+        bid = _all(served, port, [_poster(cookie, lots, place) for place, cookie in enumerate(cookies)])
+        bare = _all(served, port, [_asker] * served.clients)
+        return bid, bare
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _signed_in(served: Served, investor: UUID) -> str:
+    """Sign an investor in and return the cookie."""
+    token, user = sessions.new_token(), new_id()
+    row = {"id": user, "email": f"{user}@example.test", "organisation": investor, "session": new_id(),
+           "hash": sessions.token_hash(token)}  # fmt: skip
+    with served.postgres.connect("bids") as connection:
+        connection.execute(SET)
+        connection.execute(PEOPLE, row)
+        connection.execute(SESSION, row)
+    made = _app(served.url, served.postgres.directory)
+    signer = made.session_interface.get_signing_serializer(made)  # type: ignore[attr-defined]
+    return f"{made.config['SESSION_COOKIE_NAME']}={signer.dumps({'_user_id': token, '_fresh': True})}"
+
+
+def _wait(port: int) -> None:
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/bare")
+            connection.getresponse().read()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+Ask = Callable[[http.client.HTTPConnection, int], int]
+
+
+def _poster(cookie: str, lots: list[UUID], place: int) -> Ask:
+    headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+    body = urlencode({"rate": "700", "cash": "100"})
+
+    def post(connection: http.client.HTTPConnection, turn: int) -> int:
+        lot = lots[(place + turn * 7) % len(lots)]
+        connection.request("POST", f"/investor/lots/{lot}/bids", body=body, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    return post
+
+
+def _asker(connection: http.client.HTTPConnection, _turn: int) -> int:
+    connection.request("GET", "/bare")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def _all(served: Served, port: int, asks: list[Ask]) -> float:
+    """Let all clients ask for a while; return answers a second. Raises: RuntimeError at a refusal."""
+    counts, wrong = [0] * len(asks), set()
+    began = time.perf_counter()
+
+    def run(place: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        while time.perf_counter() - began < served.seconds:
+            status = asks[place](connection, counts[place])
+            if status not in (200, 303):
+                wrong.add(status)
+                return
+            counts[place] += 1
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(asks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise RuntimeError(f"the server answered {sorted(wrong)}")
+    return sum(counts) / (time.perf_counter() - began)
