@@ -1,0 +1,283 @@
+"""One simulation: steps of people, provider, clock and weather; after every recovery all that must be true is asked."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.simulator import checks, roles, weather
+from marketplace.simulator.acts import ACTS, WEIGHTS, Cast
+from marketplace.simulator.children import Child, Died
+from marketplace.simulator.place import Place, standing
+
+TRIES = 6
+LISTING_EVERY = 12
+LISTINGS_MIN, LISTINGS_MAX = 3, 24
+STEP_MINUTES = (0, 0, 0, 1, 5, 12, 40)
+LEAPS = (timedelta(hours=23), timedelta(days=1, hours=1), timedelta(days=4))
+CALM_ACTS = ("fund", "fund", "fund", "fund", "confirm", "confirm", "confirm")
+OUTCOMES = ("paid", "paid", "paid", "later", "later_fails", "declined")
+Say = Callable[[str], None]
+
+
+@dataclass
+class Tally:
+    """What happened, and whether it was borne."""
+
+    steps: int = 0
+    webhooks: int = 0
+    kills: int = 0
+    restarts: int = 0
+    provider_faults: int = 0
+    invariants: dict[str, bool] = field(default_factory=dict)
+    acknowledged: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
+    places: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    lost: int = 0
+    doubled: int = 0
+
+    def ok(self) -> bool:
+        """Say whether nothing was lost, nothing done twice, and everything held that must."""
+        return not self.wrong and not self.lost and not self.doubled and all(self.invariants.values())
+
+    def record(self, seed: int, seconds: float) -> dict[str, Any]:
+        """Return it as the command prints it."""
+        return {
+            "seed": seed, "steps": self.steps, "kills": self.kills, "restarts": self.restarts,
+            "provider_faults": self.provider_faults, "webhooks": self.webhooks,
+            "invariants": [{"name": name, "ok": ok} for name, ok in self.invariants.items()],
+            "acknowledged_lost": self.lost, "effects_doubled": self.doubled, "seconds": round(seconds, 1),
+        }  # fmt: skip
+
+
+class Simulation:
+    """One seeded life."""
+
+    def __init__(self, place: Place, seed: int, faults: frozenset[str], say: Say) -> None:
+        self._place, self._faults, self._say = place, faults, say
+        self._dice = random.Random(seed)  # noqa: S311 (a simulation has no secrets)
+        self._plans = {"web": weather.plans(self._dice, weather.WEB_PLACES),
+                       "worker": weather.plans(self._dice, weather.WORKER_PLACES)}  # fmt: skip
+        self.tally = Tally()
+        self._children: dict[str, Child] = {}
+        self._acts = 0
+        self._cast = Cast((), ())
+
+    # -- processes -------------------------------------------------------------------------------------------------
+
+    def open(self, listings: int) -> None:
+        """Let people enter and sellers list; then start the processes."""
+        first = Child("prologue", lambda: roles.prologue(self._place, listings), self._place.log("prologue"))
+        self._cast = first.ask("enter")
+        first.kill()
+        self._looker = Child("looker", lambda: roles.looker(self._place), self._place.log("looker"))
+        faults, self._faults = self._faults, frozenset()
+        for name in ("web", "first", "second"):
+            self._start(name)
+        for act in CALM_ACTS:  # some money and something to sell, before the weather begins
+            self._act(act)
+            self._pay_a_page("paid")
+            self._tick()
+        self._faults = faults
+        for name in ("web", "first", "second"):
+            self._children[name].kill()
+            self._start(name)
+
+    def close(self) -> None:
+        """End every process."""
+        for child in [*self._children.values(), getattr(self, "_looker", None)]:
+            if child is not None:
+                child.kill()
+
+    def _start(self, name: str, armed: bool = True) -> Child:
+        bodies = {"web": lambda: roles.web(self._place), "first": lambda: roles.worker(self._place, True),
+                  "second": lambda: roles.worker(self._place, False)}  # fmt: skip
+        plan = ""
+        if armed and "kills" in self._faults and self._dice.random() < 0.85:
+            plan = next(self._plans["web" if name == "web" else "worker"])
+        self._children[name] = Child(name, bodies[name], self._place.log(name), plan)
+        return self._children[name]
+
+    def _killed(self, child: Child) -> None:
+        """Count a death by its plan, start the process again, and ask all that must be true."""
+        self.tally.kills += 1
+        self.tally.places[child.plan.partition(":")[0] or "anywhere"] += 1
+        self._start(child.name)
+        self._check(f"after {child.name} died at {child.plan or 'no place of its own'}")
+
+    def _check(self, when: str) -> None:
+        for name, ok in self._looker.ask("invariants"):
+            self.tally.invariants[name] = self.tally.invariants.get(name, True) and ok
+            if not ok:
+                self.tally.wrong.append(f"{name} does not hold {when}")
+
+    # -- one step --------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Let somebody act, somebody pay, something break, the clock go on, and the workers work."""
+        for _ in range(2):
+            self._act()
+        if self._dice.random() < 0.6:
+            self._pay_a_page()
+        self._place.sandbox.knob("settings", payout_outcome=self._dice.choice(("paid", "paid", "failed",
+                                                                               "paid_then_failed")))  # fmt: skip
+        if self._dice.random() < 0.5:
+            self._place.sandbox.knob("advance")
+        self._break()
+        self._tick()
+
+    def _act(self, name: str = "") -> None:
+        name = name or self._dice.choices(list(ACTS), [WEIGHTS[act] for act in ACTS])[0]
+        wish = self._looker.ask("plan", name, self._dice.getrandbits(32), self._cast)
+        if wish is None:
+            return
+        self._acts += 1
+        for left in reversed(range(TRIES)):
+            web = self._children["web"]
+            try:
+                kind, value = web.ask("perform", wish, f"simulation-{self._acts}")
+            except Died:
+                self.tally.kills += 1
+                self.tally.places[web.plan.partition(":")[0] or "anywhere"] += 1
+                self._start("web", armed=left > 1)
+                continue
+            if kind == "done":
+                self.tally.acknowledged.append((wish.verb, value))
+            elif kind == "refused":
+                self.tally.refusals[f"{wish.verb}: {value}"] += 1
+            if kind != "unanswered" and value != "request_in_flight":
+                return
+            time.sleep(0.05)
+
+    def _pay_a_page(self, outcome: str = "") -> None:
+        pages = self._looker.ask(
+            "rows",
+            "SELECT session_id, amount_minor FROM (SELECT * FROM (SELECT session_id, amount_minor, created_at, state "
+            "FROM funding UNION ALL SELECT session_id, amount_minor, created_at, state FROM debtor_payment) AS p "
+            "WHERE state = 'open' ORDER BY created_at LIMIT 8) AS q",
+        )
+        if not pages:
+            return
+        session_id, minor = self._dice.choice(pages)
+        outcome = outcome or self._dice.choice(OUTCOMES)
+        more = {"minor": minor + 1} if self._dice.random() < 0.05 else {}
+        self._place.sandbox.knob("pay", session=session_id, outcome=outcome, **more)
+
+    def _break(self) -> None:
+        dice, sandbox = self._dice, self._place.sandbox
+        if "provider" in self._faults and dice.random() < 0.35:
+            self.tally.provider_faults += 1
+            if dice.random() < 0.1:
+                sandbox.knob("forget_keys")
+            elif dice.random() < 0.1:
+                sandbox.kill()
+                sandbox.start()
+                self.tally.restarts += 1
+            else:
+                sandbox.knob("faults", **weather.api_fault(dice))
+        if "webhooks" in self._faults and dice.random() < 0.2:
+            sandbox.knob("settings", **weather.delivery(dice))
+            if dice.random() < 0.3:
+                sandbox.knob("deliver", order="shuffled", seed=dice.getrandbits(16), copies=1,
+                             events=self._some_events())  # fmt: skip
+        if "database" in self._faults and dice.random() < 0.02:
+            self._place.kill_database()
+            self.tally.restarts += 1
+        self._place.move_clock(timedelta(minutes=dice.choice(STEP_MINUTES)))
+        if "clock" in self._faults and dice.random() < 0.015:
+            self._place.move_clock(dice.choice(LEAPS))
+
+    def _some_events(self) -> list[str]:
+        known = self._looker.ask("rows", "SELECT event_id FROM incoming_event ORDER BY received_at, event_id LIMIT 500")
+        return self._dice.sample([row[0] for row in known], min(len(known), 10))
+
+    def _tick(self) -> None:
+        """Let both workers run; one may be cut down from outside in the middle of it."""
+        working = [self._children["first"], self._children["second"]]
+        victim = self._dice.choice([*working, *[None] * 5]) if "kills" in self._faults else None
+        died = []
+        for child in working:
+            try:
+                child.send("tick", weather.jobs(self._dice, roles.OFTEN, roles.SOMETIMES))
+            except Died:
+                died.append(child)
+        if victim is not None and victim not in died:
+            time.sleep(self._dice.random() * 0.08)
+            victim.kill()
+        for child in working:
+            try:
+                if child not in died:
+                    child.answer() if not child.dead else died.append(child)
+            except Died:
+                died.append(child)
+        for child in died:
+            self._killed(child)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def come_to_rest(self) -> None:
+        """End the weather, and let everything that is on its way arrive."""
+        self._faults = frozenset()
+        sandbox = self._place.sandbox
+        sandbox.knob("faults", clear=True)
+        sandbox.knob("settings", delivery_mode="normal", delivery_copies=1, delivery_shuffle=False,
+                     payout_outcome="paid")  # fmt: skip
+        for name in ("web", "first", "second"):
+            self._children[name].kill()
+            self._start(name, armed=False)
+        quiet = 0
+        for _ in range(200):
+            sandbox.knob("advance")
+            self._act("decide")
+            self._place.move_clock(timedelta(minutes=61))
+            moved = sum(self._children["first"].ask("tick", [*roles.OFTEN, "ask_after_silence", "sequence_events"])
+                        for _ in range(2))  # fmt: skip
+            waiting = sandbox.knob("waiting").get("deliveries", 0)
+            quiet = quiet + 1 if not moved and not waiting else 0
+            if quiet == 3:
+                break
+            if waiting:
+                time.sleep(0.1)
+        else:
+            self.tally.wrong.append("the market did not come to rest")
+        self._check("at rest")
+        checks.at_rest(self._place, self._looker, self._children["first"], self.tally)
+        self._say("; ".join(checks.life(self._looker)))
+        self._say("killed at " + ", ".join(f"{place} {count}" for place, count in sorted(self.tally.places.items())))
+        self._say("refused: " + ", ".join(f"{words} {count}" for words, count in sorted(self.tally.refusals.items())))
+
+
+def simulate(
+    seed: int, steps: int, faults: frozenset[str], say: Say, *,
+    prepared: tuple[EmbeddedPostgres, str] | None = None, kills: int | None = None,
+) -> Tally:  # fmt: skip
+    """Play one seeded life of `steps` steps, or until so many `kills`, and return what it came to."""
+    with standing(prepared) as place:
+        simulation = Simulation(place, seed, faults, say)
+        try:
+            simulation.open(min(max(steps // LISTING_EVERY, LISTINGS_MIN), LISTINGS_MAX))
+            for number in _until(steps, kills, simulation.tally):
+                simulation.tally.steps = number
+                simulation.step()
+                if number % 25 == 0:
+                    say(f"step {number}: {simulation.tally.kills} kills, {simulation.tally.restarts} restarts")
+                if simulation.tally.wrong:
+                    break
+            if not simulation.tally.wrong:
+                simulation.come_to_rest()
+            simulation.tally.webhooks = place.sandbox.delivered()
+        finally:
+            simulation.close()
+        return simulation.tally
+
+
+def _until(steps: int, kills: int | None, tally: Tally) -> Iterator[int]:
+    number = 0
+    while number < steps or (kills is not None and tally.kills < kills):
+        number += 1
+        yield number
