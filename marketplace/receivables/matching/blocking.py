@@ -6,8 +6,8 @@ A listing stores `blocking_keys` (hashed); a new one is compared with every clai
 Selectivity, for ten million registered claims of fifty thousand sellers and a debtor with a hundred thousand:
 no key is a debtor alone, nor a debtor and an amount alone. A seller's keys bear a number's core, or a sum within two
 percent and a month of issue; a debtor's keys an exact sum and a month of maturity, an order and a month, or a number's
-core and a month; keys without a party a number's core with an exact sum or a day. Months overlap, so that a date moved
-by up to a fortnight stays in one of its two.
+core and a month; keys without a party a number's core with an exact sum or a day; the two parties' keys a day, or goods
+and a month. Months overlap, so that a date moved by up to a fortnight stays in one of its two.
 """
 
 from collections.abc import Iterator
@@ -51,6 +51,9 @@ def _keys(claim: Claim) -> Iterator[Key]:
     yield from _by_number(claim, sellers, debtors[-1:], issued)
     yield from _by_sum(claim, sellers, debtors, issued)
     yield from _by_goods(claim, sellers[-1:], debtors[-1:], issued)
+    for kind, day in (("issued", claim.issued_on), ("due", claim.due_on)):
+        if day and sellers and debtors:
+            yield f"{kind}-parties", f"{day}|{sellers[-1]}|{debtors[-1]}"
     yield from _by_delivery(claim, sellers[-1:], debtors[-1:])
 
 
@@ -130,7 +133,7 @@ def _by_delivery(claim: Claim, sellers: list[str], debtors: list[str]) -> Iterat
         yield from (("named-to", f"{rare}|{debtor}") for debtor in debtors)
     for said in named:
         if not said.rare:
-            figures = " ".join(sorted(said.figures))
+            figures = " ".join(sorted(said.marks))
             yield from (("named-parties", f"{figures}|{seller}|{debtor}") for seller in sellers for debtor in debtors)
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from marketplace.kernel.words import N_
 from marketplace.receivables.matching.claim import Claim, Finding
+from marketplace.receivables.matching.identifying import identified_apart
+from marketplace.receivables.matching.line_words import LineWords
 from marketplace.receivables.matching.money import ROUND_MINOR, days
-from marketplace.receivables.matching.named import Named
-from marketplace.receivables.matching.party import Kinship
+from marketplace.receivables.matching.particulars import told_apart
+from marketplace.receivables.matching.party import Kinship, registered_apart
 
 SOON_DAYS = 20
 SITE_FIGURES_MIN = 4  # a flat, a house, a month and its year
@@ -41,21 +43,17 @@ EXCUSED = frozenset(
 SILENCED = frozenset(("regular_weeks", "part_of_other", "two_companies", "two_sellers"))
 
 
-def _alike(one: Named, other: Named) -> int:
-    """Return how surely two lines name one delivery: 2 surely, 1 where days or sums must agree too, 0 not."""
-    if one.figures != other.figures or not (one.timed or one.year_only):
+def _alike(one: LineWords, other: LineWords) -> int:
+    """Return how surely two lines name one delivery: 2 surely, 1 where days must agree too, 0 not."""
+    mine, theirs = one.marks, other.marks
+    if mine != theirs or not (one.dated or one.yearly):
         return 0
-    worded = one.words <= other.words or other.words <= one.words
-    if one.rare and len(one.figures) >= 2 and (worded or not one.year_only):
+    lacking = min(len(set(one.words) - set(other.words)), len(set(other.words) - set(one.words)))
+    if one.rare and len(mine) >= 2 and (not lacking or one.dated):
         return 2
-    if one.timed and (worded or (len(one.figures) >= SITE_FIGURES_MIN and _reworded(one, other))):
-        return 2
-    return 1 if worded and one.words == other.words else 0
-
-
-def _reworded(one: Named, other: Named) -> bool:
-    """Say whether one line keeps all words of the other but one, as who rewords a line keeps street and town."""
-    return min(len(one.words - other.words), len(other.words - one.words)) <= 1
+    if one.dated and (not lacking or (lacking == 1 and len(mine) >= SITE_FIGURES_MIN)):
+        return 2  # who rewords a line keeps street and town
+    return 1 if not lacking and set(one.words) == set(other.words) else 0
 
 
 def about_silence(
@@ -81,11 +79,17 @@ def about_silence(
         return
     if not new.amount_minor or new.amount_minor != old.amount_minor or new.amount_minor % ROUND_MINOR[beside] == 0:
         return
-    accounted = bool(new.goods.lines and old.goods.lines)
+    accounted = bool(new.goods.lines and old.goods.lines) and "lines_generic" not in codes
     if accounted and codes.isdisjoint(("same_lines", "lines_alike", "same_line_amounts", "lines_merged")):
         return
-    if apart > (BESIDE_DAYS if beside else SILENT_DAYS) or (beside and (accounted or not apart)):
+    if apart > (BESIDE_DAYS if beside else SILENT_DAYS) or (beside and accounted):
         return
+    if accounted and identified_apart(new.goods.read_lines, old.goods.read_lines):
+        return
+    if told_apart(new.goods.particulars, old.goods.particulars):
+        return
+    if beside and debtors < Kinship.SAME and registered_apart(new.debtor_who, old.debtor_who):
+        return  # companies of a group, billed one after the other
     yield Finding("nothing_apart", SILENT, NOTHING_APART)
 
 

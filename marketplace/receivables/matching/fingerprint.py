@@ -7,7 +7,7 @@ outside: a penny more must not make a new claim. The pepper keeps the key from b
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from uuid import UUID
 
@@ -24,7 +24,7 @@ _LONG = (
     "發票 发票 號碼 号码 編號 编号 帳單 账单 單號 单号 票號 票号 號 号 請求書 番号"
 )
 LONG = "|".join(sorted({folded(word) for word in _LONG.split()}, key=lambda word: (-len(word), word)))
-SHORT = "RE|RG|FA|FT|FV|NO|NR"
+SHORT = "RE|RG|FA|FT|FV|NO|NR|FRA|FTA|RNR|RGNR|RENR|NOTA|DOC|DOCUMENT|DOKUMENT|REF"
 KINDS_OF = frozenset(("TAX", "VAT", "SALES", "COMMERCIAL", "PVM"))  # before a leading word: Tax invoice no. 7
 LEADING_WORDS_MAX = 12
 LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
@@ -67,11 +67,11 @@ def number_words(text: str) -> list[str]:
     """Return the folded groups of a number between its separators, without leading words and leading zeros."""
     flat = folded(text if text.isascii() else ABBREVIATED.sub(" NO ", text)).replace("N°", "NO ")
     words = SEPARATORS.sub(" ", flat).split()
-    if len(words) > 1 and words[0] in KINDS_OF and LEADING_WORD.fullmatch(words[1]):
-        words = words[1:]
     before: list[str] = []
     while words and words != before:
         before = words
+        if len(words) > 1 and words[0] in KINDS_OF and LEADING_WORD.fullmatch(words[1]):
+            words = words[1:]
         joined = "".join(words[:LEADING_WORDS_MAX])
         if found := LEADING_LONG.match(joined):
             words = _without(words, found.end())
@@ -79,7 +79,7 @@ def number_words(text: str) -> list[str]:
             words = words[1:]
         elif found := LEADING_SHORT.match(joined):
             words = _without(words, found.end())
-        if before is not words and words[:1] == ["N"]:  # Fattura n. 7
+        if before is not words and words[:1] in (["N"], ["ID"]):  # Fattura n. 7, Invoice ID 7
             words = words[1:]
         if words:
             words = _without(words, len(words[0]) - len(words[0].lstrip("0")))
@@ -174,12 +174,13 @@ NUMBER_SIGNS_MIN = 5
 @dataclass(frozen=True)
 class Identity:
     """What one document says about who a party is: VAT number, legal registration, name, all normalised
-    or empty."""
+    or empty. Whether the registration was given or drawn from the VAT number is no part of who it is."""
 
     vat: str
     legal: str
     name: str
     country: str
+    legal_from_vat: bool = field(default=False, compare=False)  # the registration is only what the VAT number contains
 
     @cached_property
     def vat_core(self) -> str:
@@ -208,7 +209,8 @@ def identity(legal_id: str | None, vat: str | None, name: str | None, country: s
     land = folded(country or "").strip()[:2]
     if not land and vat_number[:2] in VAT_COUNTRIES:
         land = COUNTRY_OF_PREFIX.get(vat_number[:2], vat_number[:2])
-    return Identity(vat_number, _legal(legal_id or "", land) or _legal_from_vat(vat_number), _name(name or ""), land)
+    given = _legal(legal_id or "", land)
+    return Identity(vat_number, given or _legal_from_vat(vat_number), _name(name or ""), land, not given)
 
 
 def party_key(legal_id: str | None, vat: str | None, name: str | None, country: str | None) -> str:
@@ -223,13 +225,15 @@ def party_key(legal_id: str | None, vat: str | None, name: str | None, country: 
 def same_party(one: Identity, other: Identity) -> bool:
     """Say whether two identities are one party: for the exact key, so never on a guess.
 
-    The registration decides where both give one: companies of one VAT group share a VAT number, and a company may have
-    VAT numbers in several countries. Else the VAT number decides, else one's registration that is the other's VAT
-    number. Names decide only where no number can be compared and the countries agree.
+    The registration decides where both give one, and not only a VAT number that contains it: companies of one VAT group
+    share a VAT number, and a company may have VAT numbers in several countries. Else the VAT number decides, else one's
+    registration that is the other's VAT number. Names decide only where no number can be compared and the countries
+    agree.
     """
     land = not (one.country and other.country and one.country != other.country)
     named = bool(one.name) and one.name == other.name
-    if one.legal and other.legal:
+    drawn = one.legal_from_vat != other.legal_from_vat and bool(one.vat) and one.vat == other.vat
+    if one.legal and other.legal and not drawn:
         return _same_registration(one.legal, other.legal) and (land or named)
     if one.vat and other.vat:
         return one.vat_core == other.vat_core and land

@@ -13,6 +13,7 @@ from marketplace.receivables.matching.goods_read import GoodsRead, Line, bare
 ORDER_EDITED = frozenset(
     ("same_number", "number_respelt", "number_reads_alike", "number_extended", "number_rearranged")
 )
+LAST_SIGNS = 2
 ORDER_MISTYPED, ORDER_OF_SAME, ORDER_OTHER = -12, -38, -45
 SAME_LINES = (28, 30, 36, 44, 56)  # by how many they are
 REWRITTEN_AT, UNLIKE_BELOW = 60.0, 45.0
@@ -27,7 +28,7 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
             yield Finding("same_order", 18, N_("They bill the same purchase order, %(new)s."), said)
         elif (how := number.relation(mine.order_read, theirs.order_read)) in ORDER_EDITED:
             yield Finding("order_edited", 14, N_("The purchase orders %(new)s and %(old)s differ in little."), said)
-        elif how == "number_close":
+        elif how == "number_close" or _mistyped(mine.order, theirs.order):
             yield Finding(
                 "order_close", 0, N_("The purchase orders %(new)s and %(old)s differ in a sign or two."), said
             )
@@ -43,8 +44,18 @@ def about_orders(new: Claim, old: Claim) -> Iterator[Finding]:
         said = {"new": new.number, "old": old.number}
         yield Finding("number_mentioned", 50, N_("One of %(new)s and %(old)s is mentioned in the other."), said)
 
+    elif mine.notes and theirs.notes and mine.delivery_notes & theirs.delivery_notes:
+        yield Finding("same_delivery_note", 35, N_("They name the same delivery note."))
     elif mine.again != theirs.again:
         yield Finding("says_again", 30, N_("One of them says that it stands in another's place."))
+
+
+def _mistyped(one: str, other: str) -> bool:
+    """Say whether one sign differs, and not among the last two, where the orders of one day differ."""
+    if len(one) != len(other):
+        return False
+    wrong = [place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    return len(wrong) == 1 and wrong[0] < len(one) - LAST_SIGNS
 
 
 def _other_order(mine: GoodsRead, theirs: GoodsRead) -> int:
@@ -83,7 +94,7 @@ PARTS = frozenset(("part_of_lines", "lines_scaled", "same_goods", "same_quantiti
 EXPLAINS = frozenset(
     ("part_of_lines", "lines_scaled", "same_quantities", "goods_split", "part_of_order")
 )  # why the sums differ
-USUAL_PARTS, PIECES_MIN, PIECE_SLACK = ((1, 2), (1, 3), (2, 5), (3, 5)), 20, 0.01
+USUAL_PARTS, PIECES_MIN, PIECE_SLACK = ((1, 2), (1, 3), (2, 5), (3, 5)), 20, 0.0151
 PART_DAYS, PART_SAME_DAY, PART_NEAR = 5, 32, 18
 SAID = {
     "same_lines": N_("Line by line the same goods at the same prices."),
@@ -95,6 +106,7 @@ SAID = {
     "same_quantities": N_("The same goods in the same quantities at other prices."),
     "goods_split": N_("The same goods, in a half, a third or another usual part of the quantity."),
     "same_goods": N_("The same goods in other quantities or at other prices."),
+    "lines_generic": N_("One does not say what was sold."),
     "lines_alike": N_("The lines read alike."),
     "lines_differ": N_("The lines differ."),
     "other_lines": N_("The lines have nothing in common."),
@@ -111,11 +123,21 @@ def about_lines(new: Claim, old: Claim) -> Iterator[Finding]:
         code, weight = lines(mine, theirs)
         if code:
             yield Finding(code, weight, SAID[code])
+        if code not in ("same_lines", "other_lines") and _one_serial(mine, theirs):
+            yield Finding("same_serial", 30, N_("Lines of both name the same job, machine or consignment."))
         if code in PARTS and new.issued_on and old.issued_on and one_order(mine, theirs):
             apart = abs((new.issued_on - old.issued_on).days)
             if apart <= PART_DAYS:
                 weight = PART_NEAR if apart else PART_SAME_DAY
                 yield Finding("part_of_order", weight, N_("Parts of one order, billed within days."))
+
+
+def _one_serial(mine: GoodsRead, theirs: GoodsRead) -> bool:
+    """Say whether lines of both name a thing there is only one of, and only one of them says more of it."""
+    return any(
+        one.rare & other.rare and (one.marks <= other.marks or other.marks <= one.marks)
+        for one in mine.read_lines if one.rare for other in theirs.read_lines
+    )  # fmt: skip
 
 
 def lines(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int]:
@@ -125,7 +147,9 @@ def lines(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int]:
         return "same_lines", SAME_LINES[min(most, len(SAME_LINES)) - 1]
     likeness = fuzz.token_sort_ratio(mine.text, theirs.text) if mine.text != theirs.text else 100.0
     alike = likeness >= REWRITTEN_AT or (bool(mine.figures) and mine.figures == theirs.figures)
-    shared = sum((mine.counted & theirs.counted).values())
+    shared = (mine.counted & theirs.counted).total()
+    if alike and not shared:
+        shared = (mine.accounted & theirs.accounted).total()
     if mine.amounts == theirs.amounts and None not in mine.amounts:
         if fewest >= 2:
             return "same_line_amounts", 30 if alike else 24
@@ -143,6 +167,8 @@ def lines(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int]:
         return scaled
     elif alike:
         return "lines_alike", 8
+    if mine.generic != theirs.generic:
+        return "lines_generic", 0
     return ("other_lines", -25) if likeness < UNLIKE_BELOW else ("lines_differ", 0)
 
 

@@ -8,17 +8,34 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from marketplace.receivables.matching.fingerprint import SEPARATORS
-from marketplace.receivables.matching.identifying import Telling
 from marketplace.receivables.matching.lazily import lazily
+from marketplace.receivables.matching.line_words import LineWords, line_words, spoken
 from marketplace.receivables.matching.look_alikes import folded
-from marketplace.receivables.matching.named import Named, named
 from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.particulars import Particulars, stands_in
 
 WORD = re.compile(r"[^\W\d_]{3,}")
 FIGURE = re.compile(r"[0-9]+")
 PACK, PACKS = 12, (10, 12, 25)
-REFERENCE_SIGNS_MIN, WORDS_KEPT_MAX = 4, 400
+REFERENCE_SIGNS_MIN, WORDS_KEPT_MAX, LINES_READ_MAX = 4, 400, 200
+_DELIVERY_LABELS = (
+    "DELIVERY LIEFERSCHEIN LIVRAISON PAKBON LEVERBON DDT ALBARAN WZ FOLJESEDEL CMR WAYBILL CONSIGNMENT FRACHTBRIEF "
+    "TIMESHEET STUNDENNACHWEIS URENSTAAT JOB AUFTRAG WERKBON BOLLA"
+)
+DELIVERY_LABELS = frozenset(_DELIVERY_LABELS.split())
+# Words that a line is made of that does not say what was sold.
+_GENERIC = (
+    "SERVICE SERVICES SUPPLY SUPPLIES GOODS WORK WORKS DELIVERY DELIVERIES RENDERED SUPPLIED ORDERED PROVIDED AGREED "
+    "AGREEMENT ORDER ORDERS CONTRACT INVOICE TOTAL VARIOUS SUNDRY NOTES AS PER FOR THE OF TO OUR YOUR IN WITH "
+    "LEISTUNG LEISTUNGEN LIEFERUNG LIEFERUNGEN WARENLIEFERUNG WARE WAREN DIENSTLEISTUNG DIENSTLEISTUNGEN DIVERSE "
+    "GEMASS LAUT LT VEREINBARUNG AUFTRAG BESTELLUNG VERTRAG GESAMT NACH UND FUR PRESTATION PRESTATIONS FOURNITURES "
+    "FOURNITURE MARCHANDISES TRAVAUX SELON ACCORD COMMANDE CONTRAT DIVERS DIVERSES HT LA LE LES DE DES ET SERVIZI "
+    "FORNITURA FORNITURE MERCE MERCI COME DA ACCORDI ORDINE CONTRATTO VARIE PRESTAZIONI SERVICIOS SUMINISTRO "
+    "SUMINISTROS MERCANCIAS SEGUN ACUERDO PEDIDO CONTRATO LO ACORDADO VARIOS DIENSTEN GELEVERDE LEVERING "
+    "LEVERINGEN GOEDEREN VOLGENS AFSPRAAK AFSPRAKEN USLUGI TOWARY DOSTAWA ZGODNIE Z UMOWA ZAMOWIENIEM TJANSTER "
+    "VAROR LEVERANS ENLIGT OVERENSKOMMELSE AVTAL"
+)
+GENERIC = frozenset(_GENERIC.split())
 REFERENCE = re.compile(r"(?:\b([A-Z]{1,4}) )?(?<![A-Z0-9])([A-Z]{0,5}[-/]?[0-9][0-9A-Z/.-]{1,20})")
 
 
@@ -85,14 +102,17 @@ class GoodsRead:
         return Particulars(self.text, self.notes)
 
     @lazily
-    def telling(self) -> Telling:
-        """The words of the lines by what they can tell."""
-        return Telling(line.said for line in self.lines)
+    def read_lines(self) -> tuple[LineWords, ...]:
+        """Every line in words and figures, of a paper with very many the first ones."""
+        return tuple(line_words(line.said) for line in self.lines[:LINES_READ_MAX])
 
     @lazily
-    def named(self) -> tuple[Named, ...]:
-        """What every line names that names anything."""
-        return named([line.words for line in self.lines], self.notes)
+    def named(self) -> tuple[LineWords, ...]:
+        """What names a job, a week, a plate: lines with such figures, and notes that name a thing and a day."""
+        kept = [line for line in self.read_lines if line.marks and (line.rare or line.dated or line.yearly)]
+        if self.notes and (said := line_words(self.notes)).rare and said.dated:
+            kept.append(said)
+        return tuple(kept)
 
     @lazily
     def priced(self) -> "Counter[tuple[float | None, int | None]]":
@@ -103,6 +123,26 @@ class GoodsRead:
     def odd(self) -> bool:
         """Whether any line is of an odd quantity at a price."""
         return any(line.odd and line.price_minor for line in self.lines)
+
+    @lazily
+    def accounted(self) -> "Counter[tuple[int, float | None, int | None]]":
+        """The lines that come to something as (amount, quantity, price), in whatever words."""
+        return Counter((line.amount_minor, line.quantity, line.price_minor) for line in self.lines if line.amount_minor)
+
+    @lazily
+    def generic(self) -> bool:
+        """Whether the lines do not say what was sold: services rendered, goods as per order."""
+        read = self.read_lines
+        return bool(read) and all(not line.figures and GENERIC.issuperset(line.words) for line in read)
+
+    @lazily
+    def delivery_notes(self) -> frozenset[str]:
+        """Numbers of delivery notes, time sheets and the like in the notes: nobody gives one twice."""
+        if DELIVERY_LABELS.isdisjoint(WORD.findall(self.notes)):
+            return frozenset()
+        said = self.particulars.in_notes
+        found = (value for label in DELIVERY_LABELS & said.keys() for value in said[label])
+        return frozenset(value for value in found if len(value) >= REFERENCE_SIGNS_MIN)
 
     @lazily
     def references(self) -> frozenset[str]:
@@ -161,10 +201,5 @@ def read_goods(
 
 def _line(words: object, amount: object = None, quantity: object = None, price: object = None) -> Line:
     said = str(words)
-    kept = _words(said) if len(said) <= WORDS_KEPT_MAX else " ".join(folded(said).split())
+    kept = spoken(said) if len(said) <= WORDS_KEPT_MAX else " ".join(folded(said).split())
     return Line(kept, amount, quantity, price, said)  # type: ignore[arg-type]
-
-
-@lru_cache(maxsize=16_384)
-def _words(text: str) -> str:
-    return " ".join(folded(text).split())

@@ -38,6 +38,7 @@ SAID = {
     "amount_closest": (N_("The amounts %(new)s and %(old)s differ by less than one in a thousand."), 42),
     "amount_close": (N_("The amounts %(new)s and %(old)s differ by less than two percent."), 30),
     "same_basis": (N_("The amounts %(new)s and %(old)s rest on the same sum before tax or payments on account."), 38),
+    "basis_close": (N_("But for payments on account the amounts %(new)s and %(old)s are near each other."), 26),
     "net_and_gross": (N_("The amounts %(new)s and %(old)s are apart by a rate of VAT."), 15),
     "half_amount": (N_("One of the amounts %(new)s and %(old)s is half the other."), 26),
     "part_amount": (N_("One of the amounts %(new)s and %(old)s is a round part of the other."), 0),
@@ -62,6 +63,8 @@ def amounts(new: Claim, old: Claim) -> str:
         return "amount_close"
     if set(new.sums) & set(old.sums):
         return "same_basis"
+    if (new.prepaid_minor or 0) != (old.prepaid_minor or 0) and (apart := _wholes_apart(new, old)) <= 0.02:
+        return "same_basis" if apart <= 0.0002 else "basis_close"
     if abs(less * 2 - more) <= 1:
         return "half_amount"
     if less * 128 > more * 100 and any(abs(less * (100 + rate) - more * 100) <= 100 for rate in VAT_RATES):
@@ -69,6 +72,12 @@ def amounts(new: Claim, old: Claim) -> str:
     if gap * 100 <= 6 * more:
         return "amount_near"
     return "part_amount" if new.goods.lumped != old.goods.lumped and _round_part(less, more) else "other_amount"
+
+
+def _wholes_apart(new: Claim, old: Claim) -> float:
+    """Return by what part two sums differ before anything was paid on account."""
+    wholes = [claim.total_minor or (claim.amount_minor or 0) + (claim.prepaid_minor or 0) for claim in (new, old)]
+    return abs(wholes[0] - wholes[1]) / max(1, *map(abs, wholes))
 
 
 def _round_part(less: int, more: int) -> bool:
@@ -115,15 +124,22 @@ def _written(minor: int | None) -> str:
 
 
 def about_dates(new: Claim, old: Claim, one_pair: bool) -> Iterator[Finding]:
-    """Yield what the dates say. Between other parties (not `one_pair`) only dates very near each other say anything."""
+    """Yield what the dates say. Between other parties (not `one_pair`) only dates very near each other say anything.
+
+    Where the two pay at once or not by the same terms, the day of issue says it all: terms are agreed between two once.
+    """
     mine, theirs = days(new, old)
     if mine and theirs:
         apart = abs((mine - theirs).days)
+        lone = one_pair and (not (new.due_on and old.due_on) or (apart == 0 and new.due_on != old.due_on))
         said: dict[str, object] = {"new": mine.isoformat(), "old": theirs.isoformat(), "days": apart}
         if apart == 0:
-            yield Finding("same_issue_date", 25, N_("Issued on the same day, %(new)s."), said)
+            yield Finding("same_issue_date", 37 if lone else 25, N_("Issued on the same day, %(new)s."), said)
         elif apart <= (DAYS_NEAR if one_pair else DAYS_VERY_NEAR):
-            yield Finding("issued_near", 14 - apart * 7 // 10, N_("Issued %(days)s days apart."), said)
+            weight = (20 if lone else 14) - apart * 7 // 10
+            yield Finding("issued_near", weight, N_("Issued %(days)s days apart."), said)
+        elif _turned(mine, theirs) and (new.due_on is None or old.due_on is None or new.due_on == old.due_on):
+            yield Finding("day_for_month", 15, N_("Issued %(new)s and %(old)s: day and month changed about."), said)
         elif apart > DAYS_NEAR:
             weight = -25 if one_pair and apart <= DAYS_FAR else -35
             yield Finding("issued_apart", weight, N_("Issued %(days)s days apart."), said)
@@ -134,6 +150,11 @@ def about_dates(new: Claim, old: Claim, one_pair: bool) -> Iterator[Finding]:
             yield Finding("same_due_date", 12, N_("Due on the same day, %(new)s."), said)
         elif apart <= DUE_BUCKET_DAYS:
             yield Finding("due_together", 6, N_("Due %(days)s days apart."), said)
+
+
+def _turned(one: date, other: date) -> bool:
+    """Say whether two dates differ by day and month changed about: 2026-07-05 and 2026-05-07."""
+    return (one.year, one.month, one.day) == (other.year, other.day, other.month)
 
 
 def days(new: Claim, old: Claim) -> tuple[date | None, date | None]:

@@ -15,13 +15,14 @@ from marketplace.receivables.matching.claim import Claim, Finding, NearMatch
 from marketplace.receivables.matching.delivered import EXCUSED, SILENCED, about_delivery, about_silence
 from marketplace.receivables.matching.fingerprint import document_class
 from marketplace.receivables.matching.goods import EXPLAINS, about_lines, about_orders
+from marketplace.receivables.matching.goods_read import bare
 from marketplace.receivables.matching.money import DUE_BUCKET_DAYS, about_dates, about_sums, coincidence, days
 from marketplace.receivables.matching.party import Kinship, kinship, registered_apart, vat_alone
 from marketplace.receivables.matching.pattern import about_patterns
 
 __all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "compare", "nearest"]
 
-HOLD_AT = 100
+HOLD_AT = 95
 SELLER = {
     Kinship.SAME: 10,
     Kinship.NAMED: 10,
@@ -40,7 +41,7 @@ DEBTOR = {
 }
 SUMS = frozenset(("same_amount", "amount_to_a_penny", "amount_closest", "half_amount", "part_amount"))
 ONE_ORDER = frozenset(("same_order", "order_edited", "order_mentioned"))
-TIES = ONE_ORDER | {"number_mentioned", "says_again", "same_document"}
+TIES = ONE_ORDER | {"number_mentioned", "says_again", "same_document", "same_delivery_note"}
 TWO_SELLERS = N_("Two sellers with registrations of their own, and no order, number or goods that tie them.")
 TWO_COMPANIES = N_("Two debtors with registrations of their own, and no order or number that ties them.")
 OTHER_GOODS = frozenset(("other_lines", "lines_differ", "lines_merged"))
@@ -49,6 +50,8 @@ EXCUSES = frozenset(
     ("other_lines", "other_order", "other_particulars", "other_identifiers", "other_contract", "other_place")
 )
 CREDIT_NOTE, NAMES_OTHER = -110, frozenset(("number_mentioned", "says_again"))
+# Shorter ones may be of two series, 3-45 and 345; nobody counts to 10394 in two ways.
+RESPELT_SIGNS_MIN = 5
 FAR, CONSECUTIVE_MAX = frozenset(("number_neighbour", "other_number")), 5
 SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
@@ -146,6 +149,10 @@ def _one(one: str | None, other: str | None) -> bool:
     return bool(one) and one == other
 
 
+def _one_account(new: Claim, old: Claim) -> bool:
+    return bool(new.iban and old.iban) and bare(new.iban) == bare(old.iban)
+
+
 def _one_number(new: Claim, old: Claim, how: str, findings: Sequence[Finding]) -> bool:
     if document_class(new.document_type) != document_class(old.document_type):
         return False
@@ -153,7 +160,10 @@ def _one_number(new: Claim, old: Claim, how: str, findings: Sequence[Finding]) -
         return False
     if how == "same_number":
         return True
-    return how == "number_respelt" and any(finding.code in CORROBORATES for finding in findings)
+    if how != "number_respelt":
+        return False
+    long = min(len(new.read.compact), len(old.read.compact)) >= RESPELT_SIGNS_MIN
+    return long or any(finding.code in CORROBORATES for finding in findings)
 
 
 def _vat_group(new: Claim, old: Claim, sellers: Kinship, debtors: Kinship) -> bool:
@@ -208,7 +218,9 @@ def _ties(new: Claim, old: Claim, how: str, codes: set[str], sellers: Kinship, d
         yield Finding("two_companies", -36 if debtors >= Kinship.KIN else -48, TWO_COMPANIES)
     elif debtors is Kinship.LOOSE:
         yield Finding("untied", -12, N_("Nor does an order or number tie the two debtors."))
-    if Kinship.OTHER < sellers < Kinship.NAMED and registered_apart(new.seller_who, old.seller_who):
+    if _one_account(new, old) and sellers < Kinship.SAME:
+        yield Finding("same_account", 40, N_("Both are payable to the same account, though the sellers differ."))
+    elif Kinship.OTHER < sellers < Kinship.NAMED and registered_apart(new.seller_who, old.seller_who):
         unlike = not new.goods.odd or new.goods.priced != old.goods.priced
         yield Finding("two_sellers", -28 if unlike else 0, TWO_SELLERS)
 

@@ -141,7 +141,7 @@ def relation(one: NumberRead, other: NumberRead) -> str:
         return "number_reads_alike"
     if _extended(one, other):
         return "number_extended"
-    if one.series == other.series and step(one, other) <= NEIGHBOURS_MAX:
+    if one.series == other.series and 0 < step(one, other) <= NEIGHBOURS_MAX:
         return "number_neighbour"
     if _rearranged(one.alike, other.alike) or _rearranged(one.core, other.core):
         return "number_rearranged"
@@ -177,7 +177,15 @@ def _extended(one: NumberRead, other: NumberRead) -> bool:
 
 
 def step(one: NumberRead, other: NumberRead) -> int:
-    """Return how far apart two numbers are in their series; very far where that cannot be said."""
+    """Return how far apart two numbers are in their series; very far where that cannot be said.
+
+    Where one group of digits differs it is by that one, else by the core.
+    """
+    mine, theirs = ([int(group) for word in read.words for group in DIGITS.findall(word)] for read in (one, other))
+    if len(mine) == len(theirs):
+        gaps = [abs(a - b) for a, b in zip(mine, theirs, strict=True) if a != b]
+        if len(gaps) == 1:
+            return gaps[0]
     if not one.core.isdecimal() or not other.core.isdecimal():
         return NEIGHBOURS_MAX + 1
     return abs(int(one.core) - int(other.core))

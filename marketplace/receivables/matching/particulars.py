@@ -24,12 +24,17 @@ MONTHS = {word: f"{month:02d}" for month, words in enumerate(_MONTHS, 1) for wor
 MONTH = re.compile(r"([A-Z]{3,10})[ .]*((?:20)?[0-9]{2}\b)?")
 NUMERIC = re.compile(r"\b(20[0-9]{2})[-/.](0[1-9]|1[0-2])(?:[-/.]([0-3][0-9]))?\b|\b(0[1-9]|1[0-2])[/.](20[0-9]{2})\b")
 DAY = re.compile(r"\b([0-3]?[0-9])[./]([01]?[0-9])[./](20[0-9]{2})\b")
-OF = re.compile(r"\b([0-9]{1,2}) ?(?:/|OF|VON|DE|SUR|DI|VAN) ?([0-9]{1,2})\b")
+# 3/4, Rate 3 von 4; not the 06/08 of 06/08/2026
+OF = re.compile(r"(?<![0-9A-Z/.-])([0-9]{1,2}) ?(?:/|OF|VON|DE|SUR|DI|VAN|AV|Z) ?([0-9]{1,2})(?![0-9A-Z]|[/.-][0-9])")
 _PARTS = "INSTALL?MENT|PAYMENT|PART|DELIVERY|SHIPMENT|STAGE|MILESTONE|TRANCHE|PHASE|RATE|TEIL|LIEFERUNG|INVOICE|CLAIM"
 ORDINAL = re.compile(
     rf"\b(?:(FIRST|SECOND|THIRD|FOURTH|FIFTH|SIXTH|LAST|FINAL|INITIAL|INTERIM|ERSTE|ZWEITE|DRITTE|LETZTE|[1-9](?:ST|ND|RD|TH|\.))"
     rf" ?(?:{_PARTS})|(DEPOSIT|BALANCE|ANZAHLUNG|SCHLUSSRECHNUNG|ACOMPTE|SOLDE|RETENTION|UPFRONT|ANTICIPO|SALDO))\b"
 )
+_STAGES = (
+    "MILESTONE|MEILENSTEIN|JALON|MIJLPAAL|HITO|ETAP|DELMAL|SAL|STAGE|PHASE|FASE|VALUATION|ABSCHLAG|SITUATION|TRANCHE"
+)
+STAGE = re.compile(rf"\b({_STAGES}) (?:(?:NO|NR|N)[ .:°º]*)?([0-9]{{1,2}})\b")  # the third milestone of so many unsaid
 LABEL = re.compile(
     r"\b([A-Z]{2,})\b[ .:#-]*(?:(?:NOTE|NOTES|NO|NR|NUMBER|NUMMER|N)\b[ .:#°º-]*)*([A-Z]{0,3}[-/]?[0-9][0-9A-Z/-]*)\b"
 )
@@ -102,7 +107,7 @@ def _periods(text: str) -> set[str]:
 
 def _positions(text: str) -> set[tuple[str, str]]:
     """Return (of how many, which), and ordinals as (nothing, word)."""
-    found = {("", first or alone) for first, alone in ORDINAL.findall(text)}
+    found = {("", first or alone) for first, alone in ORDINAL.findall(text)} | set(STAGE.findall(text))
     return found | {(count, place) for place, count in OF.findall(text) if 0 < int(place) <= int(count)}
 
 
@@ -117,7 +122,7 @@ def _labels(text: str) -> dict[str, frozenset[str]]:
 def told_apart(one: Particulars, other: Particulars) -> tuple[str, ...]:
     """Return by what two claims tell themselves apart: "period", "position", "label"; empty where by nothing."""
     found = []
-    if one.periods and other.periods and one.periods.isdisjoint(other.periods):
+    if one.periods and other.periods and not one_period(one, other):
         found.append("period")
     wholes = {count for count, _ in one.positions} & {count for count, _ in other.positions}
     if any({at for of, at in one.positions if of == count}.isdisjoint(at for of, at in other.positions if of == count)
@@ -128,6 +133,13 @@ def told_apart(one: Particulars, other: Particulars) -> tuple[str, ...]:
     ):
         found.append("label")
     return tuple(found)
+
+
+def one_period(one: Particulars, other: Particulars) -> bool:
+    """Say whether both name one month or day; a month without its year may be of any."""
+    if not one.periods.isdisjoint(other.periods):
+        return True
+    return any(a.startswith(b) or b.startswith(a) for a in one.periods for b in other.periods)
 
 
 def _labelled_apart(one: dict[str, frozenset[str]], other: dict[str, frozenset[str]]) -> bool:

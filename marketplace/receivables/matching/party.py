@@ -88,7 +88,11 @@ def kinship(mine: str, theirs: str, one: Identity | None, other: Identity | None
 
 def vat_alone(one: Identity | None, other: Identity | None) -> bool:
     """Say whether only a VAT number ties two parties: companies of one group may share it."""
-    return bool(one and other and one.vat and one.vat_core == other.vat_core and not one.legal and not other.legal)
+    if not (one and other and one.vat and one.vat_core == other.vat_core):
+        return False
+    if not (one.legal or other.legal):
+        return True
+    return one.legal != other.legal and one.legal_from_vat != other.legal_from_vat
 
 
 def _renamed(one: Identity, other: Identity) -> bool:
@@ -143,6 +147,9 @@ def _by_name(one: str, other: str) -> Kinship:
 
 def _short_for(short: NameRead, long: NameRead) -> bool:
     """Say whether one name is the initials of the other: IBM, M and S."""
+    *leading, last = short.words or ("",)
+    if len(leading) == 1 and long.words[-1:] == (last,) and long.initials[: len(leading[0])] == leading[0]:
+        return len(leading[0]) >= 2  # MR Systems for Marlow Reid Systems
     letters = "".join(word for word in short.words if word != "AND")
     return 2 <= len(letters) <= 5 and letters == long.initials and len(long.words) >= 2
 

@@ -8,7 +8,7 @@ from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding
 from marketplace.receivables.matching.identifying import identified_apart
 from marketplace.receivables.matching.money import days
-from marketplace.receivables.matching.particulars import told_apart
+from marketplace.receivables.matching.particulars import one_period, told_apart
 
 MONTH_SLACK_DAYS = 3
 WEEK_DAYS = 7
@@ -31,20 +31,21 @@ def about_patterns(new: Claim, old: Claim, edited: bool) -> Iterator[Finding]:
     """
     particulars = new.goods.particulars, old.goods.particulars
     apart = told_apart(*particulars)
-    if not edited and identified_apart(new.goods.telling, old.goods.telling):
+    if not edited and identified_apart(new.goods.read_lines, old.goods.read_lines):
         apart = *(what for what in apart if what != "label"), "identifier"
     for what in apart:
         yield Finding(*WORDS[what])
     one_sided = bool(particulars[0].positions) != bool(particulars[1].positions)
-    if one_sided and not apart and new.amount_minor is not None and new.amount_minor == old.amount_minor:
+    as_large = new.amount_minor is not None and new.amount_minor == old.amount_minor
+    if one_sided and not apart and new.goods.lines and old.goods.lines and as_large:
         yield Finding("part_of_other", -30, N_("One says that it is a part, and is as large as the other."))
     mine, theirs = days(new, old)
-    if not edited and not mine and not theirs and not (new.due_on or old.due_on):
+    if not edited and not (new.issued_on or old.issued_on or new.due_on or old.due_on):
         yield Finding("undated", -20, N_("Neither says when: they may be bills of two months."))
     if edited or not mine or not theirs:
         return
-    if particulars[0].periods and particulars[0].periods == particulars[1].periods:
-        return
+    if one_period(*particulars) or particulars[0].positions & particulars[1].positions:
+        return  # the same month, or the same milestone: not the next of a series
     rhythm = _rhythm(mine, theirs)
     if rhythm and _moved_together(new, old):
         later = number.order(new.read, old.read) * ((mine > theirs) - (mine < theirs))
