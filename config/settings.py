@@ -38,6 +38,20 @@ class Exchange:
 
 
 @dataclass(frozen=True)
+class CompaniesRegister:
+    """How the companies register (Companies House) is asked. Nothing is asked without a key, which is free."""
+
+    key: str = field(default="", repr=False)
+    base: str = "https://api.company-information.service.gov.uk"
+    document_base: str = "https://document-api.company-information.service.gov.uk"
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is a key to ask with."""
+        return bool(self.key)
+
+
+@dataclass(frozen=True)
 class Settings:
     """What one installation needs to know. Secrets do not show in its representation."""
 
@@ -54,6 +68,7 @@ class Settings:
     demo_password: str = "demonstration only"
     testing: bool = False
     exchange: Exchange = field(default_factory=Exchange)
+    companies_register: CompaniesRegister = field(default_factory=CompaniesRegister)
 
     @property
     def rating_dir(self) -> Path:
@@ -98,7 +113,20 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         stripe_api_base=_web_address(env, "STRIPE_API_BASE", "http://127.0.0.1:8001"),
         demo=_flag(env, "DUEBILL_DEMO"),
         exchange=read_exchange(env),
+        companies_register=read_companies_register(env),
     )
+
+
+def read_companies_register(env: Mapping[str, str]) -> CompaniesRegister:
+    """Read how the companies register is asked: REGISTRY_API_KEY, and its addresses where they are not the usual ones.
+
+    Raises: SettingsError naming the variable.
+    """
+    usual, key = CompaniesRegister(), env.get("REGISTRY_API_KEY", "").strip()
+    if not key.isascii() or not key.isprintable() or ":" in key:
+        raise SettingsError("REGISTRY_API_KEY must be the key as Companies House gave it, without a colon")
+    return CompaniesRegister(key, _web_address(env, "REGISTRY_API_BASE", usual.base),
+                             _web_address(env, "REGISTRY_DOCUMENT_BASE", usual.document_base))  # fmt: skip
 
 
 def read_exchange(env: Mapping[str, str]) -> Exchange:

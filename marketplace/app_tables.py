@@ -21,5 +21,6 @@ ROOMS = (
 for room in ROOMS:
     importlib.import_module(f"marketplace.{room}.tables")
 importlib.import_module("marketplace.receivables.bulk.tables")
+importlib.import_module("marketplace.rating.register.tables")
 
 metadata = Base.metadata

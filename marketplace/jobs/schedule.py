@@ -27,6 +27,7 @@ from marketplace.payments.reconcile import run_reconciliation
 from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_party, rate_receivable
+from marketplace.rating.register.asking import run_register
 from marketplace.rating.schemas import RateParty, RateReceivable
 from marketplace.receivables.bulk import work as bulk_work
 from marketplace.receivables.debtor import queries as debtor_queries
@@ -100,6 +101,7 @@ JOBS = (
         each(apply_debtor_payment, ApplyDebtorPayment)),
     Job("run_bulk", 1, lambda: bulk_work.to_work(BATCH), _bulk),
     Job("ask_registry", 2, *once(lambda: run_exchange())),
+    Job("ask_companies_register", 10, *once(run_register)),
     Job("renew_keys", 30, lambda: outdated(db.session(), BATCH), each(renew_keys, RenewKeys)),
     Job("take_answers", 5, lambda: debtor_queries.batches_waiting(db.session(), BATCH), take_answers),
     Job("expire_links", 60, *once(run_expiry)),

@@ -79,6 +79,18 @@ def of_kind(session: Session, kind: str) -> list[Organisation]:
     return [_organisation(row) for row in rows]
 
 
+def registered_in(session: Session, country: str, leaving_out: Select[UUID], limit: int) -> list[Organisation]:
+    """Return sellers and debtors with a number in a country's company register, the longest known first."""
+    rows = session.scalars(
+        select(OrganisationRow)
+        .where(OrganisationRow.country == country, OrganisationRow.kind.in_(("seller", "debtor")),
+               OrganisationRow.legal_id.is_not(None), OrganisationRow.id.not_in(leaving_out))
+        .order_by(OrganisationRow.created_at, OrganisationRow.id)
+        .limit(limit)
+    )  # fmt: skip
+    return [_organisation(row) for row in rows]
+
+
 def find_by_legal_id(session: Session, country: str, legal_id: str) -> Organisation | None:
     """Return the organisation with this number (already normalised) in its country's register, if known here."""
     row = session.scalars(

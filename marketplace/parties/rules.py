@@ -72,6 +72,11 @@ MAY: dict[str, frozenset[Role]] = {
     "file_accounts": SELLER | DESK,
     "rate_receivable": DESK,
     "rate_party": DESK,
+    "record_register_answer": SYSTEM,
+    "note_register_trouble": SYSTEM,
+    "note_register_document": SYSTEM,
+    "note_register_line": SYSTEM,
+    "ask_register_again": OPERATOR,
     # payments
     "fund_account": INVESTOR | SELLER,
     "withdraw_cash": INVESTOR | SELLER,

@@ -21,6 +21,7 @@ from marketplace.rating.model import challenger_ppm, load_model, pd_ppm
 from marketplace.rating.numbers import plain_float
 from marketplace.rating.pricing import price
 from marketplace.rating.ratios import look
+from marketplace.rating.register import queries as register
 from marketplace.rating.schemas import FILENAME_MAX, FileAccounts, RateParty, RateReceivable
 from marketplace.rating.tables import FilingRow, PartyRatingRow, RatingObstacleRow, ReceivableRatingRow
 from marketplace.receivables import actions as receivable_actions
@@ -157,6 +158,8 @@ def _not_rated(tx: Tx, receivable: receivables.Receivable, reason: str) -> Resul
 
 def _rate(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str | None]:
     """Return the party's rating from its newest accounts, made anew only when filing, model or policy differ."""
+    if register.insolvent(tx.session, organisation_id):
+        return None, rules.INSOLVENT
     filed = queries.newest_filing(tx.session, organisation_id)
     sight = look(Filing.from_json(filed.read)) if filed else None
     obstacle = rules.obstacle(filed.period_end if filed else None, sight is not None, tx.today,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, undefer
 from marketplace.kernel.errors import NotFound, Problem
 from marketplace.kernel.words import N_
 from marketplace.rating.explain import Reason
+from marketplace.rating.register.queries import insolvent_ids
 from marketplace.rating.rules import OBSTACLES
 from marketplace.rating.tables import FilingRow, PartyRatingRow, RatingObstacleRow, ReceivableRatingRow
 from marketplace.receivables import queries as receivables
@@ -215,7 +216,8 @@ def parties_to_rate(session: Session, limit: int = 100) -> list[UUID]:
     ).subquery()
     tried = select(PartyRatingRow.id).where(PartyRatingRow.filing_id == newest.c.id).exists()
     unusable = [newest.c.faults.contains([{"rule": rule}]) for rule in ("stale", "thin")]
-    query = select(newest.c.organisation_id).where(~tried, *[~fault for fault in unusable])
+    solvent = newest.c.organisation_id.not_in(insolvent_ids())
+    query = select(newest.c.organisation_id).where(~tried, *[~fault for fault in unusable], solvent)
     return list(session.scalars(query.order_by(newest.c.filed_at).limit(limit)))
 
 

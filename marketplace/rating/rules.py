@@ -10,10 +10,12 @@ from marketplace.rating.figures import normal_company_number
 from marketplace.rating.filing import Filing
 
 NO_ACCOUNTS, STALE, THIN = "no_accounts", "accounts_stale", "accounts_thin"
+INSOLVENT = "insolvent"
 OBSTACLES = {
     NO_ACCOUNTS: N_("No accounts are on file."),
     STALE: N_("The accounts on file are too old: newer ones must be filed."),
     THIN: N_("The accounts on file do not show assets and net assets."),
+    INSOLVENT: N_("The companies register says that it is insolvent: accounts from before tell nothing."),
 }
 
 

@@ -58,6 +58,7 @@ JOB_WORDS = {
     "renew_keys": N_("Write look-alikes’ keys anew"),
     "expire_links": N_("Close links and listings that ran out"),
     "ask_registry": N_("Ask the registry about claims"),
+    "ask_companies_register": N_("Ask the companies register about parties"),
     "take_answers": N_("Take debtors’ answers for many"),
     "rate_parties": N_("Rate parties with new accounts"),
     "rate_receivables": N_("Rate what debtors confirmed"),

@@ -1,0 +1,1 @@
+"""What the companies register says of a party: asked politely, kept with its day, watched for insolvency."""
