@@ -13,7 +13,6 @@ from marketplace.db import db
 from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, Problem, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.payments import actions as payments
-from marketplace.payments import outbox
 from marketplace.payments import queries as paid
 from marketplace.payments.schemas import StartDebtorPayment
 from marketplace.perform import perform
@@ -33,6 +32,7 @@ from marketplace.schemas import load
 from marketplace.web.debtor_debts import page_of_all
 from marketplace.web.debtor_door import actor_of, blueprint, closed, open_link, open_slip, today, within
 from marketplace.web.forms import minor_of, reasons, say, status_of
+from marketplace.web.paying import lead_on, page_of
 from marketplace.web.seller_invoices import attachment
 from marketplace.web.seller_listing import typed_amount
 
@@ -245,8 +245,7 @@ def start_debtor_payment(token: str, receivable_id: UUID | None = None) -> Respo
     except MarketplaceError as error:
         db.session.rollback()
         return _page(token, open_slip(token, receivable_id), request.form.to_dict(), error), status_of(error)
-    address = outbox.start_now(payment_id)
-    return redirect(address or within(token, receivable_id)("payment", payment_id=payment_id), 303)
+    return lead_on(payment_id, within(token, receivable_id)("payment", payment_id=payment_id))
 
 
 def _start(token: str, found: reports.Slip) -> UUID:
@@ -277,8 +276,7 @@ def payment(token: str, payment_id: UUID, receivable_id: UUID | None = None) -> 
     if one.receivable_id != found.receivable.id:
         raise queries.missing()
     page = render_template("debtor/payment.html", slip=found, token=token, payment=one, home=_home(token, found))
-    waits = str(one.state) in ("preparing", "open", "processing")
-    return page, 200, {"Refresh": "5"} if waits else {}
+    return page_of(one, page)
 
 
 @blueprint.get("/<token>/invoices/<uuid:receivable_id>/documents/<uuid:document_id>")

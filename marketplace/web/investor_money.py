@@ -13,7 +13,6 @@ from marketplace.kernel.actors import Role
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import (
     Conflict,
-    GatewayFailed,
     InvalidInput,
     MarketplaceError,
     NotFound,
@@ -25,7 +24,6 @@ from marketplace.kernel.words import N_
 from marketplace.ledger import queries as ledger
 from marketplace.payments import actions as payments
 from marketplace.payments import queries as payment_queries
-from marketplace.payments.outbox import start_now
 from marketplace.payments.schemas import FundAccount, WithdrawCash
 from marketplace.perform import perform
 from marketplace.reports import portfolio as report
@@ -34,6 +32,7 @@ from marketplace.web.format import day_short, money
 from marketplace.web.forms import day_of, minor_of, reasons, say, status_of
 from marketplace.web.frame import server_now
 from marketplace.web.investor_door import blueprint, house
+from marketplace.web.paying import lead_on, page_of
 from marketplace.web.session import require_actor, signed_in
 
 KINDS = {
@@ -168,11 +167,8 @@ def top_up() -> ResponseReturnValue:
     except (InvalidInput, RuleBroken, Conflict) as refusal:
         db.session.rollback()
         return _cash_page(refusal, "top_up"), status_of(refusal)
-    try:
-        address = start_now(UUID(made["funding_id"]))
-    except GatewayFailed:
-        address = None
-    return redirect(address or url_for("investor.top_up_state", funding_id=made["funding_id"]), 303)
+    funding_id = UUID(made["funding_id"])
+    return lead_on(funding_id, url_for("investor.top_up_state", funding_id=funding_id))
 
 
 @blueprint.get("/cash/top-up/<uuid:funding_id>")
@@ -182,7 +178,7 @@ def top_up_state(funding_id: UUID) -> ResponseReturnValue:
     funding = payment_queries.funding(db.session(), funding_id)
     if funding.organisation_id != house().id:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
-    return render_template("investor/top_up.html", funding=funding)
+    return page_of(funding, render_template("investor/top_up.html", funding=funding))
 
 
 @blueprint.post("/cash/withdraw")

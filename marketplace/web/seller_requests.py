@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
 from marketplace.db import db
-from marketplace.kernel.errors import Conflict, GatewayFailed, InvalidInput, MarketplaceError, NotFound, RuleBroken
+from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.ledger import queries as ledger
@@ -16,7 +16,6 @@ from marketplace.parties import queries as parties
 from marketplace.parties.rules import require_own
 from marketplace.payments import actions as payments
 from marketplace.payments import queries as payment_queries
-from marketplace.payments.outbox import start_now
 from marketplace.payments.schemas import FundAccount, WithdrawCash
 from marketplace.perform import perform
 from marketplace.receivables import queries as receivables
@@ -30,6 +29,7 @@ from marketplace.trading import queries as trading
 from marketplace.web.downloads import plain
 from marketplace.web.forms import minor_of, reasons, say, status_of
 from marketplace.web.navigation import count_with
+from marketplace.web.paying import lead_on
 from marketplace.web.seller_door import blueprint, for_sellers, policy, seller, today
 from marketplace.web.session import current_actor
 
@@ -111,11 +111,7 @@ def buy_back_money(receivable_id: UUID) -> ResponseReturnValue:
     except (InvalidInput, RuleBroken, Conflict) as refusal:
         db.session.rollback()
         return _page(receivable_id, refusal), status_of(refusal)
-    try:
-        address = start_now(UUID(made["funding_id"]))
-    except GatewayFailed:
-        address = None
-    return redirect(address or url_for("seller.buy_back", receivable_id=receivable_id), 303)
+    return lead_on(UUID(made["funding_id"]), url_for("seller.buy_back", receivable_id=receivable_id))
 
 
 def _own(receivable_id: UUID) -> receivables.Receivable:

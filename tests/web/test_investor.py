@@ -249,6 +249,21 @@ def test_an_amount_that_cannot_be_read_moves_nothing(app: Flask, world: World, f
     assert "No money was moved." in answer.text
 
 
+def test_who_came_to_pay_is_led_on_as_soon_as_the_payment_page_is_there(app: Flask, world: World) -> None:
+    """The worker may be faster than we are, or the provider slow: nobody has to find a button then."""
+    bob = visitor(app, world, "bob")
+    address = bob.post("/investor/cash/top-up", data={"amount": "10.00", "currency": "GBP"}).headers["Location"]
+    assert address.endswith("?go=1")
+    waits = bob.get(address)
+    assert (waits.status_code, waits.headers["Refresh"]) == (200, "2")
+    with world.superuser() as superuser:
+        superuser.execute("UPDATE funding SET state = 'open', session_id = 'cs_1', pay_url = 'https://pay.example/1'")
+    assert bob.get(address).headers["Location"] == "https://pay.example/1"
+    back = bob.get(address.removesuffix("?go=1"))  # where the provider leads to: no way round in circles
+    assert (back.status_code, back.headers["Refresh"]) == (200, "5")
+    assert "https://pay.example/1" in back.text
+
+
 def test_more_than_is_free_cannot_be_taken_out(app: Flask, world: World) -> None:
     world.fund("bob", 1_000)
     with world.superuser() as superuser:
