@@ -149,7 +149,7 @@ def test_a_worker_killed_between_the_answer_and_its_record_does_it_once_all_the_
         _until(lambda: _count("outgoing_call WHERE state = 'sent'") == 1)
         other.execute("SELECT FROM outgoing_call WHERE state = 'sent' FOR UPDATE")
         _until(lambda: market.posts(path) == 1)
-        _until(lambda: _count("pg_stat_activity WHERE wait_event_type = 'Lock'") == 1)
+        _until(lambda: _count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1)
         worker.kill()
         worker.wait(10)
         other.rollback()

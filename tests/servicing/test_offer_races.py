@@ -153,20 +153,10 @@ def test_a_buy_back_waits_for_a_payment_that_is_just_setting_out(world: World, a
         writing.execute("SET session_replication_role = replica")
         writing.execute("UPDATE debtor_payment SET state = 'processing' WHERE id = %s", (payment,))
         buying = pool.submit(buy)
-        somebody_waits(world)
+        world.somebody_waits()
         writing.commit()
         assert buying.result(20) == "payment_on_its_way"
     assert lives.collection(receivable).state == "due"
-
-
-def somebody_waits(world: World) -> None:
-    """Return once a transaction waits for another's row."""
-    with world.superuser() as owner:
-        for _ in range(1_000):
-            if owner.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() != (0,):
-                return
-            owner.execute("SELECT pg_sleep(0.01)")
-    raise AssertionError("nobody waits")
 
 
 def test_a_buy_back_against_a_payment_that_sets_out(world: World, app: Flask) -> None:

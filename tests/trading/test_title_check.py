@@ -373,21 +373,9 @@ def test_the_close_waits_for_a_look_alike_that_is_being_listed(world: World, app
         first = pool.submit(list_it)
         assert listing.wait(10)
         second = pool.submit(close)
-        waits(world)
+        world.somebody_waits()
         go_on.set()
         assert (first.result(20), second.result(20)) == ("listed", ["near_match"])
-
-
-def waits(world: World) -> None:
-    """Return once somebody waits for an advisory lock."""
-    with world.superuser() as owner:
-        for _ in range(500):
-            if owner.execute(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            ).fetchone() != (0,):
-                return
-            owner.execute("SELECT pg_sleep(0.01)")
-    raise AssertionError("nobody waits")
 
 
 @pytest.mark.parametrize("seed", range(3))
