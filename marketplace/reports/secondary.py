@@ -211,10 +211,11 @@ def chain(session: Session, receivable_id: UUID, at: datetime, now: datetime) ->
     """Return the chain of title of a receivable and who held what at an instant."""
     holdings = title.chain(session, receivable_id)
     face = max((one.beyond_unit for one in holdings), default=0)
-    names = _names(session, {one.owner_id for one in holdings})
+    owners = list(dict.fromkeys(one.owner_id for one in holdings))  # as they appear, in the key as in the drawing
+    names = _names(session, owners)
     moves = instants(holdings)
     edges = [*moves, max(now, moves[-1])] if moves else [now]
-    tones = {owner: place % 4 + 1 for place, owner in enumerate(dict.fromkeys(one.owner_id for one in holdings))}
+    tones = {owner: place % 4 + 1 for place, owner in enumerate(owners)}
     bars = [_bar(one, edges, face, names[one.owner_id], tones[one.owner_id]) for one in holdings]
     held_then = title.owners_at(session, receivable_id, at)
     return Chain(face, holdings, names, bars, moves, at, held_then, title.tombstones(session, receivable_id))
@@ -230,9 +231,7 @@ def _bar(one: Holding, edges: Sequence[datetime], face: int, name: str, tone: in
     return Bar(one, name, x, y, beyond * 1_000 // steps - x, max(end - y, 1), tone)
 
 
-def _names(session: Session, ids: set[UUID]) -> dict[UUID, str]:
-    rows = session.execute(
-        text("SELECT id, legal_name FROM organisation WHERE id = ANY (:ids)"), {"ids": sorted(ids)}
-    )  # fmt: skip
+def _names(session: Session, ids: Sequence[UUID]) -> dict[UUID, str]:
+    rows = session.execute(text("SELECT id, legal_name FROM organisation WHERE id = ANY (:ids)"), {"ids": list(ids)})
     known = {row.id: row.legal_name for row in rows}
     return {one: known.get(one, str(one)) for one in ids}

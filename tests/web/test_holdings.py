@@ -281,6 +281,16 @@ def test_an_operator_asks_and_asks_no_longer(app: Flask, world: World) -> None:
     )
 
 
+def test_every_reader_is_led_to_the_chain_of_title(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    rex = register(app, "regulator_rex")["regulator_rex"]
+    olga, regulator = visit(app, "olga"), app.test_client()
+    regulator.post("/sign-in", data={"email": rex.email, "password": PASSWORD})
+    assert f"/operator/receivables/{receivable}/title" in olga.get(f"/operator/receivables/{receivable}").text
+    lot_id = lives.collection(receivable).lot_id
+    assert f"/regulator/receivables/{receivable}/title" in regulator.get(f"/regulator/replay/{lot_id}").text
+
+
 def test_demands_are_counted_in_the_bar_and_priced_in_as_many_statements_as_one(app: Flask, world: World) -> None:
     def asked(receivable: UUID) -> None:
         perform(demand_buy_back, DemandBuyBack(receivable, "warranty", "It was pledged before."), world.olga)
