@@ -16,6 +16,7 @@ from config.settings import Settings, SettingsError, from_environment
 from marketplace import api, web
 from marketplace.api import errors as api_errors
 from marketplace.db import db
+from marketplace.jobs import wishes
 from marketplace.kernel import failpoints, policy
 from marketplace.kernel.errors import IntegrityBreach, MarketplaceError
 from marketplace.web import format as formats
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["duebill"] = Duebill(settings, policy.parse(settings.policy_table))
     app.extensions["status_of"] = api_errors.status_of
+    app.extensions["run_job_again"] = wishes.again  # doors and clock are neighbours: neither imports the other
     db.init_app(app)
     Bootstrap5(app)
     for part in (security, session, languages, frame, formats, forms, navigation):

@@ -6,8 +6,9 @@ An idle run costs one statement beyond its own look-up and writes nothing: its c
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
@@ -78,26 +79,46 @@ class Run:
     today: date
     open_failures: dict[UUID | None, tuple[datetime, int]]
     worth_telling: bool
+    zone: str = "UTC"
+    asked_for: bool = False  # a person asked for it: nothing waits, and a day that is over is gone through again
     done: int = 0
     failed: int = 0
     left: bool = False  # something is still to be done: a day's job is not over
 
     def waits(self, item: UUID | None) -> bool:
         """Say whether an item failed so lately, and so often, that it has to wait: 2, 4, 8 … seconds."""
-        if self.token is None or item not in self.open_failures:
+        if self.token is None or self.asked_for or item not in self.open_failures:
             return False
         failed_at, times = self.open_failures[item]
-        return self.started_at < failed_at + min(timedelta(seconds=2 ** min(times, 10)), WAIT_MAX)
+        return failed_at <= self.started_at < failed_at + min(timedelta(seconds=2 ** min(times, 10)), WAIT_MAX)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is left for today."""
+        return not self.failed and not self.left
+
+    @property
+    def next_at(self) -> datetime:
+        """When it is due again: after its interval; a day's job that is over, when the next day begins."""
+        soon = self.started_at + timedelta(seconds=self.job.seconds)
+        if not (self.job.daily and self.over):
+            return soon
+        dawn = datetime.combine(self.today + timedelta(days=1), time(), ZoneInfo(self.zone)).astimezone(UTC)
+        return max(soon, dawn)
 
 
-def run_job(job: Job, token: int | None = None, *, zone: str = "UTC", teller: Teller | None = None) -> int:
+def run_job(
+    job: Job, token: int | None = None, *, zone: str = "UTC", teller: Teller | None = None, asked_for: bool = False
+) -> int:
     """Run a job once and return how many things it did. `token` is the leader's; None for a run by hand.
 
-    One item's failure is kept as a job failure and never stops the others; the item is tried again, later each time.
+    One item's failure is kept as a job failure and never stops the others; the item is tried again, later each time,
+    or at once when a person `asked_for` the run.
 
     Raises: Fenced when the token is no longer the newest.
     """
     run = _open(job, token, zone)
+    run.asked_for = asked_for
     if job.daily and token is not None and not _take_day(run):
         return 0
     items = _look_up(run)
@@ -141,7 +162,7 @@ def _open(job: Job, token: int | None, zone: str) -> Run:
     if token is not None and token != first.token:
         raise Fenced(job.name)
     failures = {row.subject_id: (row.failed_at, row.times) for row in rows if row.id is not None}
-    return Run(job, token, first.token, first.now, business_date(first.now, zone), failures, job.daily)
+    return Run(job, token, first.token, first.now, business_date(first.now, zone), failures, job.daily, zone)
 
 
 def _work_off(run: Run, items: list[UUID | None], teller: Teller | None) -> None:
@@ -214,15 +235,19 @@ def _still_leading(run: Run, looked_at: datetime) -> datetime:
 
 
 def _take_day(run: Run) -> bool:
-    """Take the business date of a daily job, or take over one that was never finished."""
+    """Take the business date of a daily job, or take over one that was never finished.
+
+    A run of this date that began later than now was made while the clock was ahead: it does not count.
+    """
     with db.engine.begin() as connection:
         taken = connection.execute(
             text(
                 "INSERT INTO job_run (job, business_on, token) VALUES (:job, :day, :token) "
                 "ON CONFLICT (job, business_on) DO UPDATE SET token = excluded.token, started_at = market_now() "
-                "WHERE job_run.finished_at IS NULL RETURNING job"
+                "WHERE :asked_for OR job_run.finished_at IS NULL OR job_run.started_at > market_now() "
+                "OR job_run.covered_by IS NOT NULL RETURNING job"
             ),
-            {"job": run.job.name, "day": run.today, "token": run.newest},
+            {"job": run.job.name, "day": run.today, "token": run.newest, "asked_for": run.asked_for},
         ).first()
     return taken is not None
 
@@ -231,11 +256,11 @@ def _tell_start(run: Run) -> None:
     with db.engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO job_state (job, token, started_at) VALUES (:job, :token, :at) "
+                "INSERT INTO job_state (job, token, started_at, every_seconds) VALUES (:job, :token, :at, :every) "
                 "ON CONFLICT (job) DO UPDATE SET token = excluded.token, started_at = excluded.started_at, "
-                "finished_at = NULL"
+                "every_seconds = excluded.every_seconds, finished_at = NULL"
             ),
-            {"job": run.job.name, "token": run.newest, "at": run.started_at},
+            {"job": run.job.name, "token": run.newest, "at": run.started_at, "every": run.job.seconds},
         )
 
 
@@ -244,8 +269,9 @@ def _tell_end(run: Run, runs: int) -> None:
         connection.execute(
             text(
                 "INSERT INTO job_state (job, token, started_at, finished_at, rows, rows_ever, runs, failures, "
-                "worked_at) VALUES (:job, :token, :at, market_now(), :done, :done, :runs, :failed, "
-                "CASE WHEN :done > 0 THEN market_now() END) ON CONFLICT (job) DO UPDATE SET "
+                "every_seconds, next_at, worked_at) VALUES (:job, :token, :at, market_now(), :done, :done, :runs, "
+                ":failed, :every, :next, CASE WHEN :done > 0 THEN market_now() END) ON CONFLICT (job) DO UPDATE SET "
+                "every_seconds = excluded.every_seconds, next_at = excluded.next_at, "
                 "token = excluded.token, started_at = excluded.started_at, finished_at = excluded.finished_at, "
                 "rows = CASE WHEN :done > 0 THEN :done ELSE job_state.rows END, "
                 "rows_ever = job_state.rows_ever + :done, runs = job_state.runs + :runs, "
@@ -255,19 +281,28 @@ def _tell_end(run: Run, runs: int) -> None:
                 "THEN job_state.last_error END"
             ),
             {"job": run.job.name, "token": run.newest, "at": run.started_at, "done": run.done, "runs": runs,
-             "failed": run.failed},
+             "failed": run.failed, "every": run.job.seconds, "next": run.next_at},
         )  # fmt: skip
-        if run.job.daily and not run.failed and not run.left:
+        if run.job.daily and run.over:
             _end_day(connection, run)
 
 
 def _end_day(connection: Connection, run: Run) -> None:
     connection.execute(
         text(
-            "UPDATE job_run SET finished_at = market_now(), rows = :done WHERE job = :job AND business_on = :day "
-            "AND finished_at IS NULL"
+            "UPDATE job_run SET finished_at = market_now(), rows = :done, covered_by = NULL "
+            "WHERE job = :job AND business_on = :day AND (finished_at IS NULL OR started_at >= :at)"
         ),
-        {"job": run.job.name, "day": run.today, "done": run.done},
+        {"job": run.job.name, "day": run.today, "done": run.done, "at": run.started_at},
+    )
+    connection.execute(  # a day's job works on whatever is due by now, so it has done the days nobody was there as well
+        text(
+            "INSERT INTO job_run (job, business_on, token, finished_at, rows, covered_by) "
+            "SELECT :job, CAST(:day AS date) - back, :token, market_now(), 0, :day FROM generate_series(1, "
+            "(SELECT CAST(:day AS date) - max(business_on) - 1 FROM job_run WHERE job = :job AND business_on < :day)) "
+            "AS back ON CONFLICT DO NOTHING"
+        ),
+        {"job": run.job.name, "day": run.today, "token": run.newest},
     )
 
 

@@ -3,21 +3,27 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask, current_app
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from marketplace.audit.building import build_bundles
 from marketplace.audit.sequencer import sequence_events
 from marketplace.db import db, market_now
 from marketplace.exchange.asking import run_exchange
 from marketplace.jobs.invariants import verify_invariants
-from marketplace.jobs.leader import Leadership
+from marketplace.jobs.leader import Leadership, sign_connections
 from marketplace.jobs.runner import BATCH, Fenced, Job, Teller, once, run_job
+from marketplace.jobs.wishes import take_wishes
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.clock import business_date, utc_now
 from marketplace.payments import queries as payments
@@ -52,7 +58,7 @@ CALLS = 20  # of the outside world in one tick: a stop need not wait for more
 THREADS = 8  # at once; each holds one connection, and the pool has more
 GRACE_SECONDS = 1.5
 DUE_AT_ONCE = 10_000  # lots that one run closes at the most
-DUE_AT_ONCE = 10_000  # lots that one run closes at the most
+STEP_SECONDS = 5.0
 ANSWER_SECONDS, ANSWER_ROWS = 4.0, 500  # of one debtor's in one tick: others wait their turn, not for the last row
 
 
@@ -134,6 +140,7 @@ def run_scheduler(app: Flask) -> bool:
         signal.signal(wish, lambda *_: stop.set())
     quiet = True
     with app.app_context():
+        sign_connections(db.engine)
         leadership = Leadership(db.engine)
         while not stop.is_set():
             if leadership.seek():
@@ -141,6 +148,38 @@ def run_scheduler(app: Flask) -> bool:
             stop.wait(2)
         leadership.resign()
     return quiet
+
+
+def _tell_schedule() -> None:
+    """Let pages and commands know of every job, also of those that have not run yet."""
+    with db.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO job_state (job, token, every_seconds) VALUES (:job, 0, :every) "
+                "ON CONFLICT (job) DO UPDATE SET every_seconds = excluded.every_seconds"
+            ),
+            [{"job": row.name, "every": row.seconds} for row in JOBS],
+        )
+
+
+@dataclass
+class Steps:
+    """Whether the machine's clock was set: its time against one that only ever runs on."""
+
+    wall: datetime
+    steady: float
+
+    def stepped(self, wall: datetime, steady: float) -> bool:
+        """Note both clocks; return whether they have parted by more than a few seconds since they were last noted."""
+        apart = (wall - self.wall).total_seconds() - (steady - self.steady)
+        self.wall, self.steady = wall, steady
+        return abs(apart) > STEP_SECONDS
+
+
+def bring_forward(clock: BackgroundScheduler) -> None:
+    """Let every job run now: one that waits for an hour that was set back would wait for that hour again."""
+    for waiting in clock.get_jobs():
+        waiting.modify(next_run_time=utc_now())
 
 
 class _Term:
@@ -160,11 +199,17 @@ class _Term:
         for row in JOBS:
             clock.add_job(self._tick, "interval", [row], seconds=row.seconds, id=row.name, next_run_time=utc_now(),
                           coalesce=True, misfire_grace_time=None, max_instances=1)  # fmt: skip
+        _tell_schedule()
         clock.start()
         log.info("leading with token %s", self._token)
+        steps = Steps(utc_now(), time.monotonic())
         while not self._over.is_set() and not self._stop.wait(1):
             if not self._leadership.seek():
                 break
+            if steps.stepped(utc_now(), time.monotonic()):
+                log.warning("the machine's clock was set: every job runs now")
+                bring_forward(clock)
+            self._grant_wishes(clock)
         self._over.set()
         clock.pause()
         with self._changed:
@@ -175,13 +220,24 @@ class _Term:
             log.warning("%s jobs were still running: what they had not committed is done again", self._busy)
         return quiet
 
-    def _tick(self, row: Job) -> None:
+    def _grant_wishes(self, clock: BackgroundScheduler) -> None:
+        """Run what people asked for, beside the ticks: a job works on durable rows and two runs share them out."""
+        try:
+            wanted = take_wishes(db.engine, self._token or 0)
+        except DBAPIError:
+            return  # the next look at the leadership tells what it means
+        for name in wanted:
+            row = {row.name: row for row in JOBS}.get(name)
+            if row is not None:
+                clock.add_job(self._tick, args=[row, True], next_run_time=utc_now(), misfire_grace_time=None)
+
+    def _tick(self, row: Job, asked_for: bool = False) -> None:
         if self._over.is_set():
             return
         self._count(1)
         try:
             with self._app.app_context():
-                run_job(row, self._token, zone=self._zone, teller=self._teller)
+                run_job(row, self._token, zone=self._zone, teller=self._teller, asked_for=asked_for)
         except Fenced:
             log.warning("token %s is late: another scheduler leads", self._token)
             self._over.set()

@@ -1,9 +1,9 @@
 """Rows of the clock: who leads, what ran last, what failed."""
 
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Date, Integer, Text, text
+from sqlalchemy import BigInteger, Boolean, Date, DateTime, Index, Integer, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace.db import Base, Created, Id, Instant
@@ -18,6 +18,7 @@ class JobLeader(Base):
     token: Mapped[int] = mapped_column(BigInteger)
     holder: Mapped[str] = mapped_column(Text)
     since: Mapped[Created]
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
 
 
 class JobState(Base):
@@ -27,7 +28,7 @@ class JobState(Base):
 
     job: Mapped[str] = mapped_column(Text, primary_key=True)
     token: Mapped[int] = mapped_column(BigInteger)
-    started_at: Mapped[Instant]
+    started_at: Mapped[Instant | None]
     finished_at: Mapped[Instant | None]
     worked_at: Mapped[Instant | None]
     rows: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
@@ -35,10 +36,15 @@ class JobState(Base):
     runs: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     failures: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     last_error: Mapped[str | None] = mapped_column(Text)
+    every_seconds: Mapped[int | None] = mapped_column(Integer)
+    next_at: Mapped[Instant | None]
 
 
 class JobRun(Base):
-    """One run of a daily job: one per business date, whoever starts it."""
+    """One run of a daily job: one per business date, whoever starts it.
+
+    A date on which nobody kept time is `covered_by` the next run, which did its work too.
+    """
 
     __tablename__ = "job_run"
 
@@ -48,6 +54,21 @@ class JobRun(Base):
     started_at: Mapped[Created]
     finished_at: Mapped[Instant | None]
     rows: Mapped[int | None] = mapped_column(Integer)
+    covered_by: Mapped[date | None] = mapped_column(Date)
+
+
+class JobWish(Base):
+    """A person's wish that a job run again now. Whoever leads takes it, once; one waits per job."""
+
+    __tablename__ = "job_wish"
+    __table_args__ = (Index("uq_job_wish_open", "job", unique=True, postgresql_where=text("taken_at IS NULL")),)
+
+    id: Mapped[Id]
+    job: Mapped[str] = mapped_column(Text)
+    wanted_by: Mapped[UUID | None]
+    wanted_at: Mapped[Created]
+    taken_at: Mapped[Instant | None]
+    token: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class JobFailure(Base):

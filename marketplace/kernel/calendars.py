@@ -1,17 +1,47 @@
-"""Business days by country. Holidays come from the `holidays` package; an unknown country has weekends only."""
+"""Business days by country, and the days on which a currency's banks settle.
+
+Holidays come from the `holidays` package; an unknown country or currency has weekends only.
+"""
 
 from datetime import date, timedelta
 from functools import lru_cache
 
 import holidays
 
+# Where a country's banks work by the calendar of one part of it: the package lists only what all parts share.
+PARTS = {"GB": "ENG"}
+# Currencies whose payments settle by a calendar of the payment system's own: T2 (the Eurosystem), the Federal Reserve.
+SYSTEMS = {"EUR": "XECB", "USD": "XFED"}
+HOMES = {"GBP": "GB", "CHF": "CH", "SEK": "SE", "NOK": "NO", "DKK": "DK", "PLN": "PL", "CZK": "CZ", "JPY": "JP",
+         "CAD": "CA", "AUD": "AU", "NZD": "NZ", "SGD": "SG", "HKD": "HK", "INR": "IN"}  # fmt: skip
+
 
 @lru_cache(maxsize=64)
 def _calendar(country: str) -> holidays.HolidayBase | None:
     try:
-        return holidays.country_holidays(country)
+        return holidays.country_holidays(country, subdiv=PARTS.get(country))
     except NotImplementedError:
         return None
+
+
+@lru_cache(maxsize=64)
+def _system(currency: str) -> holidays.HolidayBase | None:
+    if currency in SYSTEMS:
+        return holidays.financial_holidays(SYSTEMS[currency])
+    return _calendar(HOMES[currency]) if currency in HOMES else None
+
+
+def is_settlement_day(day: date, currency: str) -> bool:
+    """Return whether banks settle payments in the currency (ISO 4217) that day."""
+    calendar = _system(currency)
+    return day.weekday() < 5 and (calendar is None or day not in calendar)
+
+
+def settlement_day(day: date, currency: str) -> date:
+    """Return the first day from `day` on, that day included, on which the currency's banks settle."""
+    while not is_settlement_day(day, currency):
+        day += timedelta(days=1)
+    return day
 
 
 def is_business_day(day: date, country: str) -> bool:

@@ -128,6 +128,8 @@ MAY: dict[str, frozenset[Role]] = {
     "revoke_peer": SYSTEM,
     "answer_peer": SYSTEM,
     "sweep_registry": SYSTEM,
+    # the clock
+    "run_job_again": DESK,
     # audit and supervision
     "look_up": REGULATOR | DESK,
     "export_bundle": REGULATOR | DESK,

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+SILENT_SECONDS = 20  # after which nobody is taken to keep time
 GRADES = ("A+", "A", "A-", "B+", "B", "B-", "C", "D", "E", None)
 # Outstanding of every open collection, with its days past due and the debtor's grade when the lot opened.
 OPEN = """
@@ -90,6 +91,10 @@ class JobLine:
     runs: int
     failures: int
     last_error: str | None
+    every_seconds: int | None = None
+    next_at: datetime | None = None
+    wished_at: datetime | None = None
+    covered: int = 0
 
 
 def currencies(session: Session) -> list[str]:
@@ -166,17 +171,33 @@ def late(session: Session, today: date, currency: str | None = None, limit: int 
     ]  # fmt: skip
 
 
-def jobs(session: Session, names: Sequence[str]) -> list[JobLine]:
-    """Return every job's last run, in the given order; one that never ran has no instants."""
-    rows = {row.job: row for row in session.execute(text("SELECT * FROM job_state"))}
-    return [_job(name, rows.get(name)) for name in names]
+def jobs(session: Session, names: Sequence[str] | None = None) -> list[JobLine]:
+    """Return every job's last and next run, in the given order (by name if none is given).
+
+    One that never ran has no instants. While nobody keeps time nothing has a next run; what should have run by now is
+    due now. `covered`: days on which nobody kept time and that the last run of a day's job did as well.
+    """
+    rows = {
+        row.job: row
+        for row in session.execute(
+            text(
+                "SELECT s.*, w.wanted_at, CASE WHEN l.token > 0 AND l.seen_at > clock_timestamp() - "
+                "make_interval(secs => :silent) THEN greatest(s.next_at, market_now()) END AS due_at, "
+                "(SELECT count(*) FROM job_run r WHERE r.job = s.job AND r.covered_by = (SELECT max(business_on) "
+                "FROM job_run WHERE job = s.job AND covered_by IS NULL)) AS covered "
+                "FROM job_state s CROSS JOIN job_leader l LEFT JOIN job_wish w ON w.job = s.job AND w.taken_at IS NULL"
+            ),
+            {"silent": SILENT_SECONDS},
+        )
+    }
+    return [_job(name, rows.get(name)) for name in (sorted(rows) if names is None else names)]
 
 
 def _job(name: str, row: Row[Any] | None) -> JobLine:
     if row is None:
         return JobLine(name, None, None, None, 0, 0, 0, 0, None)
     return JobLine(name, row.started_at, row.finished_at, row.worked_at, row.rows, row.rows_ever, row.runs,
-                   row.failures, row.last_error)  # fmt: skip
+                   row.failures, row.last_error, row.every_seconds, row.due_at, row.wanted_at, row.covered)  # fmt: skip
 
 
 def failures(session: Session, limit: int = 100) -> Sequence[Row[Any]]:
@@ -199,8 +220,13 @@ def failures_open(session: Session) -> int:
 
 
 def leader(session: Session) -> Row[Any]:
-    """Return who keeps time, since when, and the fencing token."""
-    return session.execute(text("SELECT token, holder, since FROM job_leader")).one()
+    """Return who keeps time, since when, the fencing token, and for how many real seconds it has been silent."""
+    return session.execute(
+        text(
+            "SELECT token, holder, since, greatest(0, floor(extract(epoch FROM clock_timestamp() - seen_at)))::int "
+            "AS silent_seconds FROM job_leader"
+        )
+    ).one()
 
 
 def pipeline(session: Session) -> dict[str, int]:

@@ -36,7 +36,14 @@ from marketplace.title import queries as title
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import cancel_lot
 from marketplace.trading.schemas import CancelLotSchema
-from marketplace.web import operator_debtors, operator_duplicates, operator_exchange, operator_people, operator_ratings
+from marketplace.web import (
+    operator_clock,
+    operator_debtors,
+    operator_duplicates,
+    operator_exchange,
+    operator_people,
+    operator_ratings,
+)
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.navigation import count_with
@@ -47,6 +54,7 @@ from marketplace.web.session import require_actor
 __all__ = [
     "JOB_NAMES",
     "blueprint",
+    "operator_clock",
     "operator_debtors",
     "operator_duplicates",
     "operator_exchange",
@@ -312,14 +320,3 @@ def decide_call(call_id: UUID) -> ResponseReturnValue:
 def reconciliation() -> ResponseReturnValue:
     """Provider against ledger, the last time they were compared."""
     return render_template("operator/reconciliation.html", rows=payments.last_reconciliations(db.session()))
-
-
-@blueprint.get("/jobs")
-@only_operators
-def jobs() -> ResponseReturnValue:
-    """Every job's last run, and what could not be done."""
-    session = db.session()
-    return render_template(
-        "operator/jobs.html", jobs=operations.jobs(session, JOB_NAMES), failures=operations.failures(session),
-        leader=operations.leader(session),
-    )  # fmt: skip

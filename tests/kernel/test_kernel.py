@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import read_policy
-from marketplace.kernel.calendars import add_business_days, is_business_day, next_business_day
+from marketplace.kernel.calendars import (
+    add_business_days,
+    is_business_day,
+    is_settlement_day,
+    next_business_day,
+    settlement_day,
+)
 from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import InvalidInput, RuleBroken
@@ -59,6 +65,25 @@ def test_christmas_is_no_business_day() -> None:
     # 25 December 2026 is a Friday; Boxing Day's substitute is Monday the 28th.
     assert next_business_day(date(2026, 12, 24), "GB") == date(2026, 12, 29)
     assert add_business_days(date(2026, 11, 20), 3, "DE") == date(2026, 11, 25)
+
+
+def test_banks_of_a_country_rest_by_the_calendar_of_where_they_are() -> None:
+    assert not is_business_day(date(2026, 4, 6), "GB")  # Easter Monday: England's banks rest, Scotland's do not
+    assert not is_business_day(date(2026, 8, 31), "GB")
+    assert is_business_day(date(2028, 2, 29), "GB")
+    assert not is_business_day(date(2026, 10, 3), "DE")
+    assert is_business_day(date(2026, 10, 5), "XX")  # nothing is known of it but the week
+    assert not is_business_day(date(2026, 10, 4), "XX")
+
+
+def test_a_currency_settles_on_its_own_systems_days() -> None:
+    assert not is_settlement_day(date(2026, 5, 1), "EUR")  # T2 closes on Labour Day …
+    assert is_settlement_day(date(2026, 5, 1), "GBP")  # … CHAPS does not
+    assert is_settlement_day(date(2026, 10, 3) + timedelta(days=2), "EUR")
+    assert settlement_day(date(2026, 4, 3), "EUR") == date(2026, 4, 7)  # over Easter
+    assert settlement_day(date(2026, 12, 25), "GBP") == date(2026, 12, 29)
+    assert not is_settlement_day(date(2026, 11, 26), "USD")  # Thanksgiving
+    assert settlement_day(date(2026, 4, 7), "EUR") == date(2026, 4, 7)
 
 
 def test_the_business_date_follows_the_markets_zone() -> None:

@@ -246,3 +246,42 @@ def test_half_a_year_of_risk_is_told_from_what_stood_then(world: World, olga: Fl
     rows = page.split("Portfolio at risk by week")[1].split("<tbody>")[1].split("</tbody>")[0]
     assert rows.count("<tr>") >= 9
     assert rows.rindex("0.00%") > rows.index("100.00%")
+
+
+def test_a_job_is_asked_for_once_from_its_page(app: Flask, world: World, olga: FlaskClient) -> None:
+    run_job(job("open_lots"))
+    page = olga.get("/operator/jobs").text
+    assert "Nobody keeps time yet" in page
+    assert "/operator/jobs/open_lots/again" in page
+    assert "/operator/jobs/close_lots/again" not in page  # the clock has not told of it yet
+    assert olga.post("/operator/jobs/open_lots/again").status_code == 303
+    assert "runs in a moment" in olga.get("/operator/jobs").text
+    assert "asked for" in olga.get("/operator/jobs").text
+    olga.post("/operator/jobs/open_lots/again")
+    assert "It was asked for already" in olga.get("/operator/jobs").text
+    assert olga.post("/operator/jobs/make_coffee/again").status_code == 404
+    bob = visitor(app, world, "bob")
+    assert bob.post("/operator/jobs/open_lots/again").status_code == 403
+
+
+def test_the_jobs_page_tells_next_runs_days_made_up_for_and_a_silent_clock(world: World, olga: FlaskClient) -> None:
+    with world.superuser() as owner:
+        owner.execute(
+            "UPDATE job_leader SET token = 3, holder = 'box:7', seen_at = clock_timestamp();"
+            "INSERT INTO job_state (job, token, started_at, every_seconds, next_at) VALUES "
+            "('age_receivables', 3, market_now(), 3600, '2099-06-02 23:00Z'), "
+            "('close_lots', 3, market_now(), 1, now());"
+            "INSERT INTO job_run (job, business_on, token, finished_at, covered_by) VALUES "
+            "('age_receivables', '2031-06-01', 3, market_now(), NULL), "
+            "('age_receivables', '2031-05-31', 3, market_now(), '2031-06-01')"
+        )
+    page = olga.get("/operator/jobs").text
+    assert "3 Jun 2099, 00:00" in page
+    assert "every second" in page
+    assert "did 1 day on which nobody kept time as well" in page
+    assert "Nobody has kept time" not in page
+    with world.superuser() as owner:
+        owner.execute("UPDATE job_leader SET seen_at = seen_at - interval '5 minutes'")
+    page = olga.get("/operator/jobs").text
+    assert "Nobody has kept time for 30" in page
+    assert "3 Jun 2099" not in page
