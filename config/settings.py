@@ -67,6 +67,7 @@ class Settings:
     demo: bool = False
     demo_password: str = "demonstration only"
     testing: bool = False
+    metrics_token: str = field(default="", repr=False)  # nobody is shown any figure without one
     exchange: Exchange = field(default_factory=Exchange)
     companies_register: CompaniesRegister = field(default_factory=CompaniesRegister)
 
@@ -112,6 +113,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         stripe_webhook_secret=env.get("STRIPE_WEBHOOK_SECRET") or kept_secret(home, "stripe-webhook"),
         stripe_api_base=_web_address(env, "STRIPE_API_BASE", "http://127.0.0.1:8001"),
         demo=_flag(env, "DUEBILL_DEMO"),
+        metrics_token=env.get("DUEBILL_METRICS_TOKEN") or kept_secret(home, "metrics"),
         exchange=read_exchange(env),
         companies_register=read_companies_register(env),
     )

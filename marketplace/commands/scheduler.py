@@ -5,6 +5,8 @@ import os
 
 import click
 
+from marketplace.kernel import log_lines
+
 
 @click.command("scheduler")
 @click.option("--json", "as_json", is_flag=True, help="Accepted everywhere; this command prints nothing.")
@@ -13,8 +15,9 @@ def command(as_json: bool) -> None:
     from marketplace.app import create_app
     from marketplace.jobs.schedule import run_scheduler
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    app = create_app()
+    log_lines.capture_standard_library(logging.INFO)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    if not run_scheduler(create_app()):
+    if not run_scheduler(app):
         logging.shutdown()
         os._exit(0)  # a thread is still at work; its transaction ends with the process, whole or not at all

@@ -10,6 +10,7 @@ import click
 
 from config.settings import home_dir, sqlalchemy_url
 from marketplace.audit.checkpoint import SignerPlace, ensure_key, run_signer
+from marketplace.kernel import log_lines
 
 ORIGIN = "duebill.local/market"
 
@@ -22,7 +23,7 @@ def command(as_json: bool) -> None:
     The key and the last signed state lie in $DUEBILL_SIGNER_FOLDER; a key is made there when there is none.
     $DUEBILL_WITNESSES names folders, separated by colons, that keep a copy of every checkpoint.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_lines.capture_standard_library(logging.INFO)
     folder = Path(os.environ.get("DUEBILL_SIGNER_FOLDER") or home_dir(os.environ) / "signer")
     witnesses = [Path(part) for part in os.environ.get("DUEBILL_WITNESSES", "").split(":") if part]
     place = SignerPlace(sqlalchemy_url(os.environ.get("DATABASE_URL", "")), folder, witnesses)

@@ -266,11 +266,12 @@ def _tell_start(run: Run) -> None:
 
 def _tell_end(run: Run, runs: int) -> None:
     with db.engine.begin() as connection:
-        connection.execute(
+        told = connection.execute(
             text(
                 "INSERT INTO job_state (job, token, started_at, finished_at, rows, rows_ever, runs, failures, "
-                "every_seconds, next_at, worked_at) VALUES (:job, :token, :at, market_now(), :done, :done, :runs, "
-                ":failed, :every, :next, CASE WHEN :done > 0 THEN market_now() END) ON CONFLICT (job) DO UPDATE SET "
+                "every_seconds, next_at, worked_at) SELECT :job, :token, :at, market_now(), :done, :done, :runs, "
+                ":failed, :every, :next, CASE WHEN :done > 0 THEN market_now() END FROM job_leader "
+                "WHERE :by_hand OR token = :token ON CONFLICT (job) DO UPDATE SET "
                 "every_seconds = excluded.every_seconds, next_at = excluded.next_at, "
                 "token = excluded.token, started_at = excluded.started_at, finished_at = excluded.finished_at, "
                 "rows = CASE WHEN :done > 0 THEN :done ELSE job_state.rows END, "
@@ -281,8 +282,10 @@ def _tell_end(run: Run, runs: int) -> None:
                 "THEN job_state.last_error END"
             ),
             {"job": run.job.name, "token": run.newest, "at": run.started_at, "done": run.done, "runs": runs,
-             "failed": run.failed, "every": run.job.seconds, "next": run.next_at},
+             "failed": run.failed, "every": run.job.seconds, "next": run.next_at, "by_hand": run.token is None},
         )  # fmt: skip
+        if told.rowcount == 0:  # another was elected while this one slept: its word does not count
+            raise Fenced(run.job.name)
         if run.job.daily and run.over:
             _end_day(connection, run)
 

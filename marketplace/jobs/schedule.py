@@ -26,6 +26,7 @@ from marketplace.jobs.runner import BATCH, Fenced, Job, Teller, once, run_job
 from marketplace.jobs.wishes import take_wishes
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.clock import business_date, utc_now
+from marketplace.kernel.log_lines import running
 from marketplace.payments import queries as payments
 from marketplace.payments.inbox import ask_after_silence, run_inbox
 from marketplace.payments.outbox import run_outbox
@@ -236,7 +237,7 @@ class _Term:
             return
         self._count(1)
         try:
-            with self._app.app_context():
+            with self._app.app_context(), running(row.name):
                 run_job(row, self._token, zone=self._zone, teller=self._teller, asked_for=asked_for)
         except Fenced:
             log.warning("token %s is late: another scheduler leads", self._token)

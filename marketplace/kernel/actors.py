@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.log_lines import run_id
 
 
 class Role(StrEnum):
@@ -30,5 +31,5 @@ class Actor:
 
     @classmethod
     def system(cls, job: str) -> "Actor":
-        """Return the actor of a scheduled job or of a command at the console."""
-        return cls(Role.SYSTEM, on_behalf_of=job)
+        """Return the actor of a scheduled job or of a command at the console; within a run, with the run's id."""
+        return cls(Role.SYSTEM, on_behalf_of=job, request_id=run_id() or new_id())

@@ -2,9 +2,15 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from typing import Any
+
+# Where the workers keep their figures for one another; set before anything that counts is loaded.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="duebill-figures-")
 
 worker_class = "gthread"
 workers = int(os.environ.get("DUEBILL_WEB_WORKERS", "2"))
@@ -23,3 +29,15 @@ def post_fork(_server: Any, _worker: Any) -> None:
     """A worker dies with its master."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Its live figures go with it; what it counted stays."""
+    from marketplace.web.metrics import forget_worker
+
+    forget_worker(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """The master takes the workers' figures along."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

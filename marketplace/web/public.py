@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, Response, current_app, g, jsonify, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from werkzeug.exceptions import NotFound
@@ -15,7 +15,7 @@ from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotPermitt
 from marketplace.parties import actions, queries, sessions, windows
 from marketplace.parties.schemas import RefuseSignIn, SignIn, SignInSchema, SignOut
 from marketplace.perform import perform
-from marketplace.reports import board, shell
+from marketplace.reports import board, health, shell
 from marketplace.schemas import load
 from marketplace.web import format as formats
 from marketplace.web import languages, session
@@ -147,9 +147,18 @@ def verifier() -> ResponseReturnValue:
 
 @blueprint.get("/healthz")
 def healthz() -> ResponseReturnValue:
-    """Say that the application and its database answer."""
-    shell.shell(db.session())
+    """Say that this process answers, and nothing of anything else: a database that is away is no reason to kill it."""
     return _text("ok\n")
+
+
+@blueprint.get("/readyz")
+def readyz() -> ResponseReturnValue:
+    """Say whether people may be sent here: database, schema, and somebody who keeps time. 503 when not."""
+    g.without_database = True  # no session is looked up: the answer must come without one
+    found = health.readiness(db.session())
+    answer = jsonify(ready=found.ready, database=found.database, migrations=found.migrations, clock=found.clock,
+                     leader_silent_seconds=found.leader_silent_seconds)  # fmt: skip
+    return answer, 200 if found.ready else 503
 
 
 def _sign_in_form(error: MarketplaceError | None = None, email: str = "", wait: int = 0) -> str:

@@ -1,7 +1,6 @@
 """What the browser is told to refuse, how large and how often requests may be, and one log line a request."""
 
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import TooManyRequests
 
 from marketplace.db import db
+from marketplace.kernel import log_lines
 from marketplace.kernel.policy import Policy
 from marketplace.parties.windows import hit
 from marketplace.web.session import request_id, signed_in_person
@@ -111,18 +111,7 @@ def install(app: Flask) -> None:
         WTF_CSRF_SSL_STRICT=https,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
     )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(30 if app.testing else 20),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # standard output belongs to commands
-        cache_logger_on_first_use=False,
-    )
+    log_lines.write_json(30 if app.testing else 20)
     app.before_request(_begin)
     app.before_request(note_https)
     app.before_request(_widen)

@@ -26,4 +26,5 @@ def _clock() -> None:
             CONSTRAINT ck_job_wish_taken CHECK ((taken_at IS NULL) = (token IS NULL)))""")
     run("CREATE UNIQUE INDEX uq_job_wish_open ON job_wish (job) WHERE taken_at IS NULL")
     no_delete("job_wish")
+    grant("alembic_version")  # whether the schema is the one the code needs is a question of every process
     grant("job_wish", web="SELECT, INSERT", worker="SELECT, INSERT, UPDATE")

@@ -143,6 +143,18 @@ def test_a_leader_that_was_stopped_in_the_middle_of_a_run_does_no_further_item(w
     assert len(done) == 1
 
 
+def test_a_run_that_ends_after_another_election_does_not_tell_its_end(world: World) -> None:
+    def slow(item: UUID | None) -> bool:
+        with db.engine.begin() as connection:
+            connection.execute(text("UPDATE job_leader SET token = token + 1"))
+        return True
+
+    with pytest.raises(Fenced):
+        run_job(Job("daily", 1, listed(new_id()), slow, daily=True), leader())
+    assert row("SELECT finished_at FROM job_state").finished_at is None
+    assert row("SELECT finished_at FROM job_run").finished_at is None
+
+
 def test_a_daily_job_runs_once_a_business_date_whoever_starts_it(world: World) -> None:
     job = Job("daily", 1, listed(new_id()), Work(), daily=True)
     assert run_job(job, leader()) == 1

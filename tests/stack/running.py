@@ -73,7 +73,7 @@ class RunningMarket:
         found: dict[str, Any] = json.loads(line)
         return found
 
-    def status(self, path: str = "/healthz") -> int:
+    def status(self, path: str = "/") -> int:
         """The status of a page; 0 when nobody answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:

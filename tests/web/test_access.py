@@ -35,10 +35,11 @@ PUBLIC = {
     "static", "bootstrap.static",
     "public.landing", "public.sign_in", "public.open_session", "public.sign_out", "public.language", "public.grades",
     "public.verify", "public.verify_keys", "public.verify_checkpoint", "public.verifier", "public.healthz",
+    "public.readyz",
 }  # fmt: skip
 # Guarded by a secret in the address or a signature, not by a session: whoever has it not is refused.
 BY_TOKEN = ("debtor.",)
-BY_SIGNATURE = ("webhooks.",)
+BY_SIGNATURE = ("webhooks.", "metrics.")
 BY_KEY = ("api", "v1")
 
 # What belongs to one organisation alone, by the name of the address's argument; the rest is for a whole role.
