@@ -24,6 +24,7 @@ MACHINES = (
     ("marketplace.servicing.states", "COLLECTION", ("collection",)),
     ("marketplace.servicing.states", "OFFER", ("holding_offer",)),
     ("marketplace.servicing.states", "BUYBACK", ("buy_back",)),
+    ("marketplace.servicing.states", "PROPOSAL", ("dilution_proposal",)),
     ("marketplace.exchange.states", "CLAIM", ("exchange_claim",)),
     ("marketplace.exchange.states", "HELD", ("registry_claim",)),
 )

@@ -28,7 +28,7 @@ from marketplace.receivables.ending import end_unsold
 from marketplace.receivables.matching.fingerprint import canonical_number
 from marketplace.receivables.plain import plain_amount
 from marketplace.receivables.states import ReceivableState
-from marketplace.receivables.tables import DilutionRow, ReceivableDocumentRow, ReceivableRow
+from marketplace.receivables.tables import DilutionRow, DisputeRow, ReceivableDocumentRow, ReceivableRow
 from marketplace.receivables.walls.reviewing import end_dispute
 
 S = ReceivableState
@@ -156,15 +156,12 @@ def _same(party: Party, who: parties.Organisation) -> bool:
     return (party.name or "").strip().casefold() == who.legal_name.strip().casefold()
 
 
-def insert_dilution(tx: Tx, row: ReceivableRow, facts: RecordDilution, owed_minor: int) -> UUID:
-    """Write a credit note down against a locked receivable that `owed_minor` is still owed on. Return its id.
-
-    An open dispute about the same credit note ends: the debtor was right.
+def require_new(tx: Tx, row: ReceivableRow, facts: RecordDilution, owed_minor: int) -> None:
+    """Refuse a credit note that counts already, or that lowers a locked receivable by more than is owed on it.
 
     Raises: Conflict("credit_note_known"); RuleBroken("more_than_owed").
     """
-    number, amount = facts.number or "", facts.amount_minor or 0
-    key = canonical_number(number)
+    key, amount = canonical_number(facts.number or ""), facts.amount_minor or 0
     known = select(DilutionRow.id).where(DilutionRow.receivable_id == row.id, DilutionRow.number_key == key)
     if tx.session.execute(known).first() is not None:
         words = N_("This credit note is recorded already. It counts once.")
@@ -173,28 +170,44 @@ def insert_dilution(tx: Tx, row: ReceivableRow, facts: RecordDilution, owed_mino
         words = N_("Only %(owed)s is still owed: a credit note cannot lower it by more.")
         params = {"owed": plain_amount(owed_minor, row.currency)}
         raise RuleBroken("more_than_owed", words, params, [Problem("amount_minor", "more_than_owed", words, params)])
-    dispute = queries.open_dispute(tx.session, row.id)
-    about = dispute is not None and canonical_number(dispute.credit_note or "") == key
+
+
+def dispute_about(session: Session, receivable_id: UUID, number: str) -> DisputeRow | None:
+    """Return the open dispute in which the debtor names this credit note, if there is one."""
+    dispute = queries.open_dispute(session, receivable_id)
+    named = canonical_number(dispute.credit_note or "") if dispute is not None else None
+    return dispute if named == canonical_number(number) else None
+
+
+def insert_dilution(tx: Tx, row: ReceivableRow, facts: RecordDilution, owed_minor: int, said_by: str) -> UUID:
+    """Write a credit note down against a locked receivable that `owed_minor` is still owed on. Return its id.
+
+    An open dispute about the same credit note ends: the debtor was right.
+
+    Raises: as require_new.
+    """
+    require_new(tx, row, facts, owed_minor)
+    number, amount = facts.number or "", facts.amount_minor or 0
+    dispute = dispute_about(tx.session, row.id, number)
     made = DilutionRow(
-        id=new_id(), receivable_id=row.id, number=number, number_key=key, issued_on=facts.issued_on,
-        currency=row.currency, amount_minor=amount, document_id=facts.document_id,
-        dispute_id=dispute.id if dispute and about else None, recorded_by=str(tx.actor.role), words=facts.words,
-        at=tx.clock(),
+        id=new_id(), receivable_id=row.id, number=number, number_key=canonical_number(number),
+        issued_on=facts.issued_on, currency=row.currency, amount_minor=amount, document_id=facts.document_id,
+        dispute_id=dispute.id if dispute else None, recorded_by=said_by, words=facts.words, at=tx.clock(),
     )  # fmt: skip
     tx.session.add(made)
-    if facts.document_id is not None:
-        _file(tx, row.id, facts.document_id)
+    attach(tx, row.id, facts.document_id)
     tx.session.flush()
     tx.record("receivable", row.id, verb="record_dilution",
               after={"dilution_id": made.id, "amount_minor": amount, "currency": row.currency,
                      "document_id": facts.document_id, "dispute_id": made.dispute_id, "state": row.state})  # fmt: skip
-    if dispute is not None and about:
+    if dispute is not None:
         end_dispute(tx, dispute.id, "upheld", REASON)
     return made.id
 
 
-def _file(tx: Tx, receivable_id: UUID, document_id: UUID) -> None:
-    if tx.session.get(ReceivableDocumentRow, (receivable_id, document_id)) is None:
+def attach(tx: Tx, receivable_id: UUID, document_id: UUID | None) -> None:
+    """Put the file of a credit note, where there is one, with the receivable's."""
+    if document_id is not None and tx.session.get(ReceivableDocumentRow, (receivable_id, document_id)) is None:
         tx.session.add(ReceivableDocumentRow(receivable_id=receivable_id, document_id=document_id, added_at=tx.now))
 
 

@@ -14,6 +14,7 @@ from marketplace.receivables.debtor import queries as debtor_queries
 from marketplace.receivables.debtor.links import CONFIRM, DEBTS
 from marketplace.receivables.queries import Document, Receivable
 from marketplace.servicing import queries as servicing
+from marketplace.servicing import second_voice
 from marketplace.servicing.queries import Collection
 
 ASKED = "awaiting_confirmation"
@@ -38,6 +39,7 @@ class Slip:
     collection: Collection | None
     payments: list[payments.Payment]
     dilutions: list[debtor_queries.Dilution]
+    to_confirm: list[Any]
 
     @property
     def outstanding_minor(self) -> int:
@@ -101,4 +103,5 @@ def slip(session: Session, link: Any, receivable_id: UUID | None = None) -> Slip
         collection=servicing.collections(session, [found.id]).get(found.id),
         payments=payments.payments_of(session, found.id),
         dilutions=debtor_queries.dilutions(session, found.id),
+        to_confirm=[one for one in second_voice.waiting(session, found.id) if one.said_by == second_voice.SELLER],
     )

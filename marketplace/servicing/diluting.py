@@ -1,7 +1,7 @@
 """Credit notes take effect: an unsold listing ends; a sold one loses residual, and the seller makes the rest good."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -13,7 +13,6 @@ from marketplace.kernel.words import N_
 from marketplace.parties.rules import require_own, verb
 from marketplace.payments import queries as payments_queries
 from marketplace.perform import Result, Tx
-from marketplace.receivables import actions as receivables
 from marketplace.receivables import credit_notes
 from marketplace.receivables import queries as receivables_queries
 from marketplace.receivables.debtor.schemas import RecordDilution
@@ -21,10 +20,12 @@ from marketplace.receivables.queries import Receivable
 from marketplace.receivables.states import ReceivableState
 from marketplace.servicing import queries
 from marketplace.servicing.buying_back import ARRIVING
-from marketplace.servicing.dilution import cover_shares, covered, lowered, owed_by_debtor, part
-from marketplace.servicing.dues import dues_on, known_dues, move, write_dues
+from marketplace.servicing.dilution import cover_shares, covered
+from marketplace.servicing.dues import known_dues, write_dues
+from marketplace.servicing.lowering import settle_if_whole
 from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.schemas import CoverDilution
+from marketplace.servicing.second_voice import lower_or_ask
 from marketplace.servicing.seller_money import pay_out
 from marketplace.servicing.states import CollectionState
 from marketplace.servicing.tables import (
@@ -33,14 +34,12 @@ from marketplace.servicing.tables import (
     DilutionCoverShareRow,
     DilutionEffectRow,
 )
-from marketplace.title import actions as title
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import cancel_lot
 from marketplace.trading.schemas import CancelLot
 
 S = ReceivableState
 IN_AUCTION = (S.ON_AUCTION, S.AWARDED)
-SOLD = (S.FUNDED, S.WRITTEN_OFF)
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,10 @@ def record_dilution(tx: Tx, command: RecordDilution) -> Result:
 
     Before it is sold, the listing ends as withdrawn, its lot is cancelled and holds are freed: what is sold is the
     face, the face never changes, and it is not owed any more. Once sold, the credit note lowers the residual, and what
-    that cannot bear is demanded of the seller, whatever recourse was agreed: that the debt exists is a warranty.
+    that cannot bear is demanded of the seller, whatever recourse was agreed: that the debt exists is a warranty. Only
+    the seller's word about its own residual counts at once; else the result is a proposal that waits (second_voice).
 
-    Raises: NotFound; Conflict("credit_note_known", "payment_arriving", "changed_meanwhile");
+    Raises: NotFound; Conflict("credit_note_known", "credit_note_waits", "payment_arriving", "changed_meanwhile");
     RuleBroken("wrong_state", "more_than_owed", "other_credit_note") with every reason.
     """
     before = receivables_queries.receivable(tx.session, command.receivable_id)
@@ -100,14 +100,12 @@ def record_dilution(tx: Tx, command: RecordDilution) -> Result:
     facts = credit_notes.facts_for(tx, row, command)
     if row.state in credit_notes.UNSOLD:
         owed = credit_notes.unsold_owed_minor(tx, row)
-        dilution_id = credit_notes.insert_dilution(tx, row, facts, owed)
+        dilution_id = credit_notes.insert_dilution(tx, row, facts, owed, str(tx.actor.role))
         credit_notes.end_for_credit_note(tx, row)
         return {"dilution_id": dilution_id, "receivable_id": row.id, "state": row.state}
     if row.state in IN_AUCTION:
         raise Conflict("changed_meanwhile", N_("It has just come up for auction. Try again."))
-    if row.state not in SOLD:
-        raise RuleBroken("wrong_state", N_("Nothing is owed on it here any more: a credit note changes nothing."))
-    return _lower(tx, row.id, facts)
+    return lower_or_ask(tx, row.id, facts)
 
 
 def _end_auction(tx: Tx, found: Receivable) -> None:
@@ -116,44 +114,6 @@ def _end_auction(tx: Tx, found: Receivable) -> None:
     if lot is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     cancel_lot.run(tx, CancelLot(lot.id, credit_notes.REASON))
-
-
-def _lower(tx: Tx, receivable_id: UUID, facts: RecordDilution) -> Result:
-    row = queries.lock_collection(tx.session, receivable_id)
-    if payments_queries.arriving(tx.session, receivable_id):
-        raise Conflict("payment_arriving", ARRIVING)
-    dues = dues_on(tx, row, tx.today) if row.closed_at is None else known_dues(tx, row)
-    owed = owed_by_debtor(dues, queries.demanded(tx.session, [receivable_id]).get(receivable_id, 0))
-    receivable = receivables_queries.lock_row(tx.session, receivable_id)
-    dilution_id = credit_notes.insert_dilution(tx, receivable, facts, owed)
-    parts = part(facts.amount_minor or 0, dues)
-    pay_by = tx.today + timedelta(days=tx.policy.collection.buy_back_days) if parts.demanded_minor else None
-    tx.session.execute(
-        insert(DilutionEffectRow).values(
-            dilution_id=dilution_id, receivable_id=receivable_id, residual_minor=parts.residual_minor,
-            demanded_minor=parts.demanded_minor, pay_by=pay_by, at=tx.clock(),
-        )
-    )  # fmt: skip
-    write_dues(tx, row, dues, lowered(dues, parts.residual_minor))
-    void_offers(tx, receivable_id, credit_notes.REASON)
-    left = owed - (facts.amount_minor or 0)
-    tx.record("collection", receivable_id,
-              after={"dilution_id": dilution_id, "residual_minor": parts.residual_minor,
-                     "demanded_minor": parts.demanded_minor, "pay_by": pay_by, "owed_minor": left})  # fmt: skip
-    _settle_if_whole(tx, row)
-    return {"dilution_id": dilution_id, "receivable_id": receivable_id, "state": receivable.state,
-            "residual_minor": parts.residual_minor, "demanded_minor": parts.demanded_minor,
-            "owed_minor": left}  # fmt: skip
-
-
-def _settle_if_whole(tx: Tx, row: CollectionRow) -> None:
-    """Close a collection on which nothing is to come any more, from nobody."""
-    left = sum(due.outstanding_minor for due in known_dues(tx, row))
-    if left or row.closed_at is not None:
-        return
-    move(tx, row, CollectionState.SETTLED, reason=credit_notes.REASON)
-    title.discharge(tx, row.receivable_id)
-    receivables.move(tx, row.receivable_id, "discharged", reason=credit_notes.REASON)
 
 
 @verb("cover_dilution")
@@ -192,5 +152,5 @@ def cover_dilution(tx: Tx, command: CoverDilution) -> Result:
     tx.record("collection", row.receivable_id,
               after={"dilution_id": effect.dilution_id, "covered_minor": effect.demanded_minor, "entry_id": entry_id,
                      "shares": [[str(share.step), share.party, share.minor] for share in shares]})  # fmt: skip
-    _settle_if_whole(tx, row)
+    settle_if_whole(tx, row)
     return {"dilution_id": effect.dilution_id, "covered_minor": effect.demanded_minor, "entry_id": entry_id}

@@ -30,6 +30,15 @@ def part(amount_minor: int, dues: Sequence[Due]) -> Parts:
     return Parts(eaten, amount_minor - eaten)
 
 
+def counts_alone(said_by: str, parts: Parts) -> bool:
+    """Return whether a credit note needs no second voice: the seller says so, and its own residual bears it all.
+
+    What the residual cannot bear turns a claim on the debtor into one on the seller: the holders bear that risk. What
+    an operator says is borne by the seller.
+    """
+    return said_by == "seller" and not parts.demanded_minor
+
+
 def lowered(dues: Sequence[Due], residual_minor: int) -> list[Due]:
     """Return the dues after the residual lost so much; nothing that was paid is taken back."""
     left, changed = residual_minor, []

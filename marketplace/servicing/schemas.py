@@ -1,10 +1,12 @@
 """What the verbs of servicing take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from marshmallow import Schema, fields, post_load, validate
+
+from marketplace.kernel.words import N_
 
 MONEY = validate.Range(min=1, max=10**15)
 REASONS = ("recourse", "dispute", "dilution", "warranty", "voluntary")
@@ -36,6 +38,33 @@ class CoverDilution:
     """Make good what a credit note took beyond the residual."""
 
     dilution_id: UUID
+
+
+@dataclass(frozen=True)
+class ConfirmDilution:
+    """The debtor's yes to a credit note that waits."""
+
+    token: str = field(repr=False)
+    proposal_id: UUID
+    answered_by: str
+
+
+@dataclass(frozen=True)
+class ApproveDilution:
+    """An operator's yes to a credit note that waits: the first proposes, the second lets it take effect."""
+
+    proposal_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
+class RefuseDilution:
+    """A no to a credit note that waits: the seller's to its own, an operator's, or the debtor's by its link."""
+
+    proposal_id: UUID
+    reason: str
+    token: str | None = field(default=None, repr=False)
+    answered_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -201,3 +230,43 @@ class WithdrawDemandSchema(Schema):
     def made(self, data: dict[str, Any], **_: object) -> WithdrawDemand:
         """Return the command."""
         return WithdrawDemand(**data)
+
+
+class ConfirmDilutionSchema(Schema):
+    """Which credit note is right, and who says so."""
+
+    token = fields.String(required=True)
+    proposal_id = fields.UUID(required=True)
+    answered_by = fields.String(required=True, validate=validate.Length(1, 200), error_messages={
+        "required": N_("Enter your name: we record who answers.")})  # fmt: skip
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: object) -> ConfirmDilution:
+        """Return the command."""
+        return ConfirmDilution(**data)
+
+
+class ApproveDilutionSchema(Schema):
+    """Which credit note is right, and what was seen."""
+
+    proposal_id = fields.UUID(required=True)
+    reason = fields.String(required=True, validate=validate.Length(min=10, max=500))
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: object) -> ApproveDilution:
+        """Return the command."""
+        return ApproveDilution(**data)
+
+
+class RefuseDilutionSchema(Schema):
+    """Which credit note does not count, and why; a debtor says so by its link."""
+
+    proposal_id = fields.UUID(required=True)
+    reason = fields.String(required=True, validate=validate.Length(min=10, max=500))
+    token = fields.String()
+    answered_by = fields.String(validate=validate.Length(1, 200))
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: object) -> RefuseDilution:
+        """Return the command."""
+        return RefuseDilution(**data)

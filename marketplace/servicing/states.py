@@ -1,4 +1,4 @@
-"""The lives of a collection, of a holding's offer and of a buy-back: one list and one table of moves each."""
+"""The lives of a collection, a holding's offer, a buy-back and a proposed dilution: one table of moves each."""
 
 from enum import StrEnum
 
@@ -62,3 +62,21 @@ class BuyBackState(StrEnum):
 _B = BuyBackState
 
 BUYBACK = Machine("buy_back", BuyBackState, {_B.ASKED: (_B.PAID, _B.WITHDRAWN)})
+
+
+class ProposalState(StrEnum):
+    """Where a credit note stands that needs a second voice. `proposed`: one operator is for it."""
+
+    WAITING = "waiting"
+    PROPOSED = "proposed"
+    TAKEN = "taken"
+    REFUSED = "refused"
+
+
+_P = ProposalState
+
+PROPOSAL = Machine(
+    "dilution_proposal",
+    ProposalState,
+    {_P.WAITING: (_P.PROPOSED, _P.TAKEN, _P.REFUSED), _P.PROPOSED: (_P.TAKEN, _P.REFUSED)},
+)

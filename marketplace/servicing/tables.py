@@ -96,6 +96,40 @@ class DilutionEffectRow(Base):
     at: Mapped[Created]
 
 
+class DilutionProposalRow(Base):
+    """A credit note that waits for a second voice, and who gave it: the debtor by a link, or two operators."""
+
+    __tablename__ = "dilution_proposal"
+    __table_args__ = (
+        Index("uq_dilution_proposal_open", "receivable_id", "number_key", unique=True,
+              postgresql_where=text("state IN ('waiting', 'proposed')")),
+    )  # fmt: skip
+
+    id: Mapped[Id]
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"), index=True)
+    number: Mapped[str] = mapped_column(Text)
+    number_key: Mapped[str] = mapped_column(Text)
+    issued_on: Mapped[date | None] = mapped_column(Date)
+    currency: Mapped[Currency]
+    amount_minor: Mapped[Minor]
+    document_id: Mapped[UUID | None] = mapped_column(ForeignKey("document.id"))
+    words: Mapped[str | None] = mapped_column(Text)
+    said_by: Mapped[str] = mapped_column(Text)
+    said_at: Mapped[Created]
+    state: Mapped[str] = mapped_column(Text, server_default=text("'waiting'"))
+    maker_id: Mapped[UUID | None]
+    maker_reason: Mapped[str | None] = mapped_column(Text)
+    proposed_at: Mapped[Instant | None]
+    approver_id: Mapped[UUID | None]
+    approver_reason: Mapped[str | None] = mapped_column(Text)
+    link_id: Mapped[UUID | None] = mapped_column(ForeignKey("debtor_link.id"))
+    answered_by: Mapped[str | None] = mapped_column(Text)
+    refused_by: Mapped[str | None] = mapped_column(Text)
+    refusal: Mapped[str | None] = mapped_column(Text)
+    decided_at: Mapped[Instant | None]
+    dilution_id: Mapped[UUID | None] = mapped_column(ForeignKey("dilution.id"), unique=True)
+
+
 class DilutionCoverRow(Base):
     """What the seller gave for a credit note beyond the residual. Append-only: one for each."""
 

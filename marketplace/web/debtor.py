@@ -29,6 +29,8 @@ from marketplace.receivables.schemas import (
 )
 from marketplace.reports import debtor as reports
 from marketplace.schemas import load
+from marketplace.servicing.schemas import ConfirmDilutionSchema, RefuseDilutionSchema
+from marketplace.servicing.second_voice import confirm_dilution, refuse_dilution
 from marketplace.web.debtor_debts import page_of_all
 from marketplace.web.debtor_door import actor_of, blueprint, closed, open_link, open_slip, today, within
 from marketplace.web.forms import minor_of, reasons, say, status_of
@@ -214,6 +216,23 @@ def dispute_receivable(token: str, receivable_id: UUID | None = None) -> Respons
             problems, values["amount_minor"] = list(error.problems), found.receivable.face_minor
         perform(actions.dispute_receivable, _with(problems, values, token, found), _actor(found))
         say(gettext("Your dispute is recorded."))
+
+    return _answer(token, receivable_id, act)
+
+
+@blueprint.post("/<token>/invoices/<uuid:receivable_id>/credit-notes/<uuid:proposal_id>")
+@blueprint.post("/<token>/credit-notes/<uuid:proposal_id>")
+def answer_credit_note(token: str, proposal_id: UUID, receivable_id: UUID | None = None) -> ResponseReturnValue:
+    """Say whether a credit note that the seller told of is right."""
+
+    def act(found: reports.Slip) -> None:
+        known = {"token": token, "proposal_id": str(proposal_id)}
+        if request.form.get("decision") == "wrong":
+            perform(refuse_dilution, load(RefuseDilutionSchema, request.form, **known), _actor(found))
+            say(gettext("Thank you. The credit note does not count: you owe the invoice as before."))
+        else:
+            perform(confirm_dilution, load(ConfirmDilutionSchema, request.form, **known), _actor(found))
+            say(gettext("Thank you. You owe less by the credit note."))
 
     return _answer(token, receivable_id, act)
 

@@ -1,7 +1,5 @@
 """The investor's door: one blueprint, opened only to investors; its pages are in the modules beside it."""
 
-from typing import Any
-
 from flask import Blueprint, current_app
 
 from marketplace.db import db
@@ -9,7 +7,7 @@ from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.parties.queries import Organisation
-from marketplace.reports.dilutions import dilutions
+from marketplace.web.credit_note_words import credit_note_words
 from marketplace.web.session import require_actor
 
 blueprint = Blueprint("investor", __name__, url_prefix="/investor")
@@ -31,10 +29,7 @@ REASONS = {
 }
 
 
-@blueprint.context_processor
-def credit_note_words() -> dict[str, Any]:
-    """Give the investors' pages the credit notes of a receivable."""
-    return {"dilutions_of": lambda receivable_id: dilutions(db.session(), receivable_id)}
+blueprint.context_processor(credit_note_words)
 
 
 def house() -> Organisation:

@@ -30,7 +30,13 @@ from marketplace.reports import arrears, operations
 from marketplace.schemas import load
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import default_receivable, write_off_receivable
-from marketplace.servicing.schemas import DefaultReceivableSchema, WriteOffReceivableSchema
+from marketplace.servicing.schemas import (
+    ApproveDilutionSchema,
+    DefaultReceivableSchema,
+    RefuseDilutionSchema,
+    WriteOffReceivableSchema,
+)
+from marketplace.servicing.second_voice import approve_dilution, refuse_dilution
 from marketplace.servicing.waterfall import Step
 from marketplace.title import queries as title
 from marketplace.trading import queries as trading
@@ -267,6 +273,17 @@ def end_dispute(receivable_id: UUID, dispute_id: UUID) -> ResponseReturnValue:
     """End a dispute: the debtor owes it after all, or was right."""
     known = {"dispute_id": str(dispute_id)}
     return _decide(resolve_dispute, ResolveSchema, receivable_id, "dispute", gettext("The dispute has ended."), **known)
+
+
+@blueprint.post("/receivables/<uuid:receivable_id>/credit-notes/<uuid:proposal_id>")
+@only_operators
+def decide_credit_note(receivable_id: UUID, proposal_id: UUID) -> ResponseReturnValue:
+    """Say that a credit note that waits is right, as the first or the second operator, or that it does not count."""
+    known, form = {"proposal_id": str(proposal_id)}, f"credit-note-{proposal_id}"
+    if request.form.get("decision") == "refuse":
+        words = gettext("It does not count. Nothing has changed.")
+        return _decide(refuse_dilution, RefuseDilutionSchema, receivable_id, form, words, **known)
+    return _decide(approve_dilution, ApproveDilutionSchema, receivable_id, form, gettext("Recorded."), **known)
 
 
 @blueprint.post("/receivables/<uuid:receivable_id>/lots/<uuid:lot_id>/cancel")

@@ -18,6 +18,7 @@ from marketplace.servicing import queries as servicing
 from marketplace.servicing.buying_back import quote_buy_backs
 from marketplace.servicing.demands import demand_buy_back, withdraw_demand
 from marketplace.servicing.schemas import DemandBuyBackSchema, WithdrawDemandSchema
+from marketplace.servicing.second_voice import waiting, waiting_count
 from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.navigation import count_with
 from marketplace.web.operator_door import blueprint, only_operators, policy, today
@@ -29,7 +30,7 @@ TOLD = REASONS | {
     "voluntary": N_("The seller’s own wish"),
 }  # the same reasons, told to an operator
 
-count_with("operator.buy_backs", servicing.demands_open)
+count_with("operator.buy_backs", lambda session: servicing.demands_open(session) + waiting_count(session))
 
 
 @blueprint.get("/buy-backs")
@@ -43,14 +44,15 @@ def _page(refusal: MarketplaceError | None = None) -> str:
     session = db.session()
     found = servicing.buy_backs_of(session)
     owed = demands(session)
-    named = {one.receivable_id for one in found} | {line.note.receivable_id for line in owed}
-    known = receivables.receivables(session, list(named))
+    told = waiting(session)
+    named = {one.receivable_id for one in found} | {one.receivable_id for one in told}
+    known = receivables.receivables(session, list(named | {line.note.receivable_id for line in owed}))
     asked = [one.receivable_id for one in found if one.state == "asked"]
     return render_template(
         "operator/buy_backs.html", found=found, known=known, reasons=TOLD, today=today(),
         prices=quote_buy_backs(session, policy(), asked, today()),
-        sellers=parties.organisations(session, {one.seller_id for one in known.values()}), owed=owed, refusal=refusal,
-        problems=list(reasons(refusal)) if refusal else [], typed=request.form,
+        sellers=parties.organisations(session, {one.seller_id for one in known.values()}), owed=owed, told=told,
+        refusal=refusal, problems=list(reasons(refusal)) if refusal else [], typed=request.form,
     )  # fmt: skip
 
 

@@ -20,18 +20,14 @@ from marketplace.reports import debts as reports
 from marketplace.reports.dilutions import dilutions
 from marketplace.schemas import load
 from marketplace.servicing.diluting import record_dilution
+from marketplace.web.credit_note_words import credit_note_words, dilution_command, outcome_words
 from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.frame import server_now
 from marketplace.web.languages import LANGUAGES
 from marketplace.web.operator_door import blueprint, only_operators
-from marketplace.web.seller_credit_notes import dilution_command, outcome_words
 from marketplace.web.session import require_actor
 
-
-@blueprint.context_processor
-def credit_note_words() -> dict[str, Any]:
-    """Give the operators' pages the credit notes of a receivable."""
-    return {"dilutions_of": lambda receivable_id: dilutions(db.session(), receivable_id)}
+blueprint.context_processor(credit_note_words)
 
 
 @blueprint.get("/debtors/<uuid:debtor_id>")

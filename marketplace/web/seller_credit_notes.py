@@ -15,20 +15,19 @@ from marketplace.parties.rules import require_own
 from marketplace.perform import perform
 from marketplace.receivables import queries
 from marketplace.receivables.credit_notes import CreditNote, keep_credit_note, read_credit_note
-from marketplace.receivables.debtor.schemas import DilutionSchema, KeepCreditNote
+from marketplace.receivables.debtor.schemas import KeepCreditNote
 from marketplace.reports.dilutions import dilutions
-from marketplace.schemas import load
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.diluting import cover_dilution, record_dilution
-from marketplace.servicing.schemas import CoverDilution
-from marketplace.web.forms import minor_of, reasons, say, status_of
+from marketplace.servicing.schemas import CoverDilution, RefuseDilution
+from marketplace.servicing.second_voice import refuse_dilution
+from marketplace.web.credit_note_words import credit_note_words, dilution_command, outcome_words
+from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.seller_door import blueprint, for_sellers, seller, today
 
+TAKEN_BACK = "The seller took it back."
 
-@blueprint.context_processor
-def credit_note_words() -> dict[str, Any]:
-    """Give the seller's pages the credit notes of an invoice."""
-    return {"dilutions_of": lambda receivable_id: dilutions(db.session(), receivable_id)}
+blueprint.context_processor(credit_note_words)
 
 
 @blueprint.get("/invoices/<uuid:receivable_id>/credit-note")
@@ -102,35 +101,18 @@ def record_credit_note(receivable_id: UUID) -> ResponseReturnValue:
     return redirect(url_for("seller.receivable", receivable_id=receivable_id), 303)
 
 
-def dilution_command(given: Mapping[str, str], found: queries.Receivable) -> Any:
-    """Return the command of a typed or dropped credit note.
-
-    Raises: InvalidInput naming the fields.
-    """
-    values: dict[str, Any] = {name: value for name, value in given.items() if name != "amount_minor"}
-    problems: list[Problem] = []
-    if given.get("amount_minor", "").strip():
-        try:
-            values["amount_minor"] = minor_of(given["amount_minor"], found.currency, "amount_minor")
-        except InvalidInput as error:
-            problems, values["amount_minor"] = list(error.problems), 1
+@blueprint.post("/invoices/<uuid:receivable_id>/credit-note/<uuid:proposal_id>/take-back")
+@for_sellers
+def take_back_credit_note(receivable_id: UUID, proposal_id: UUID) -> ResponseReturnValue:
+    """Take back a credit note that waits for a second voice."""
+    actor, _ = seller()
     try:
-        command = load(DilutionSchema, values, receivable_id=str(found.id))
-    except InvalidInput as error:
-        raise InvalidInput(error.code, error.words, problems=[*problems, *error.problems]) from error
-    if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
-    return command
-
-
-def outcome_words(made: Mapping[str, Any]) -> str:
-    """Return what a recorded credit note changed, in a sentence."""
-    words = gettext("The credit note is recorded, and the residual is lower by it.")
-    if made["state"] == "withdrawn":
-        words = gettext("The credit note is recorded, and the listing has ended: its face is not owed any more.")
-    elif made.get("demanded_minor"):
-        words = gettext("The credit note is recorded. It exceeds the residual: the rest is asked of the seller.")
-    return str(words)
+        perform(refuse_dilution, RefuseDilution(proposal_id, TAKEN_BACK), actor)
+    except MarketplaceError as error:
+        db.session.rollback()
+        return _page(receivable_id, {}, error), status_of(error)
+    say(gettext("Taken back. Nothing has changed."))
+    return redirect(url_for("seller.receivable", receivable_id=receivable_id), 303)
 
 
 @blueprint.post("/invoices/<uuid:receivable_id>/credit-note/<uuid:dilution_id>/cover")

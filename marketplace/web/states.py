@@ -82,6 +82,12 @@ LOOKS: dict[str, dict[str, tuple[str, str]]] = {
         "rejected": ("bad", N_("Rejected")),
         "closed": ("wait", N_("Closed")),
     },
+    "dilution_proposal": {
+        "waiting": ("hold", N_("Waits for a second voice")),
+        "proposed": ("info", N_("Proposed, awaits a second person")),
+        "taken": ("good", N_("Taken")),
+        "refused": ("bad", N_("Refused")),
+    },
     "dispute": {
         "open": ("hold", N_("Open")),
         "resolved": ("good", N_("Resolved")),

@@ -1,6 +1,7 @@
 """Credit notes: the residual first, then the seller; to the penny, once each, never more than is owed."""
 
 from collections.abc import Callable
+from functools import partial
 from threading import Barrier, Thread
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from marketplace.db import db
 from marketplace.jobs.invariants import invariants
+from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import Conflict, MarketplaceError, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as ledger
@@ -25,7 +27,8 @@ from marketplace.receivables.schemas import DisputeReceivable
 from marketplace.servicing.actions import default_receivable, write_off_receivable
 from marketplace.servicing.diluting import cover_dilution, effects, record_dilution
 from marketplace.servicing.dilution import Parts, cover_shares, covered, lowered, owed_by_debtor, part, share_receipt
-from marketplace.servicing.schemas import CoverDilution, DefaultReceivable, WriteOffReceivable
+from marketplace.servicing.schemas import ApproveDilution, CoverDilution, DefaultReceivable, WriteOffReceivable
+from marketplace.servicing.second_voice import approve_dilution, waiting
 from marketplace.servicing.waterfall import Due, Step, opening_dues
 from tests import lives
 from tests.servicing.test_buy_back import put_in
@@ -106,6 +109,19 @@ def note(world: World, receivable_id: UUID, minor: int, number: str = "CN-1", wh
                    getattr(world, who))  # fmt: skip
 
 
+def second_operator(world: World) -> Actor:
+    return Actor(Role.OPERATOR, new_id(), world.id("olga"))
+
+
+def counted(world: World, receivable_id: UUID, minor: int, number: str = "CN-1", **more: Any) -> Any:
+    """Record a credit note over more than the residual, and let two operators say that it is right."""
+    asked = note(world, receivable_id, minor, number, **more)
+    yes = ApproveDilution(UUID(asked["proposal_id"]), "Seen on the debtor's ledger.")
+    if asked["proposal_state"] == "waiting":
+        perform(approve_dilution, yes, world.olga)
+    return perform(approve_dilution, yes, second_operator(world))
+
+
 def residual(receivable_id: UUID) -> int:
     return sum(due.outstanding_minor for due in lives.collection(receivable_id).dues if due.step == Step.RESIDUAL)
 
@@ -144,7 +160,7 @@ def test_the_same_credit_note_counts_once_however_it_is_written(world: World, so
 def test_two_credit_notes_eat_the_residual_then_ask_the_seller(world: World, sold: UUID) -> None:
     room = residual(sold)
     note(world, sold, room - 1, "CN-1")
-    made = note(world, sold, 500_000, "CN-2")
+    made = counted(world, sold, 500_000, "CN-2")
     assert (made["residual_minor"], made["demanded_minor"]) == (1, 499_999)
     found = lives.collection(sold)
     assert (found.demanded_minor, found.outstanding_minor) == (499_999, 4_860_000 - room + 1 - 500_000)
@@ -155,7 +171,7 @@ def test_two_credit_notes_eat_the_residual_then_ask_the_seller(world: World, sol
 
 
 def test_the_seller_makes_the_difference_good_and_the_debtors_rest_settles_it(world: World, sold: UUID) -> None:
-    made = note(world, sold, 2_000_000)
+    made = counted(world, sold, 2_000_000)
     demanded, bob, carol = made["demanded_minor"], cash(world, "bob"), cash(world, "carol")
     cover = CoverDilution(UUID(made["dilution_id"]))
     with pytest.raises(RuleBroken, match="insufficient_cash"):
@@ -173,7 +189,7 @@ def test_the_seller_makes_the_difference_good_and_the_debtors_rest_settles_it(wo
 
 
 def test_the_debtor_pays_first_and_the_sellers_share_settles_it(world: World, sold: UUID) -> None:
-    made = note(world, sold, 2_000_000)
+    made = counted(world, sold, 2_000_000)
     done = lives.pays(world, sold, 3_000_000)
     assert (done["excess_minor"], done["outstanding_minor"]) == (140_000, 0)
     assert lives.collection(sold).open
@@ -199,7 +215,7 @@ def test_it_counts_after_a_default_and_after_a_write_off(world: World, sold: UUI
     note(world, sold, 300_000, "CN-1")
     lives.on_day(world, sold, 181)
     perform(write_off_receivable, WriteOffReceivable(sold, "Nothing to be had."), world.olga)
-    made = note(world, sold, 1_000_000, "CN-2", who="olga")
+    made = counted(world, sold, 1_000_000, "CN-2", who="olga")
     assert made["residual_minor"] + made["demanded_minor"] == 1_000_000
     assert broken() == []
 
@@ -238,25 +254,33 @@ def test_before_the_award_settles_the_lot_is_cancelled_and_the_listing_ends(worl
 
 
 def test_of_two_at_once_only_what_is_owed_is_taken(world: World, sold: UUID, context: Flask) -> None:
-    results: list[str] = []
-    gate = Barrier(4)
+    def at_once(*acts: Callable[[], Any]) -> list[str]:
+        results, gate = [], Barrier(len(acts))
 
-    def send(number: str) -> None:
-        with context.app_context():
-            gate.wait()
-            try:
-                note(world, sold, 2_500_000, number)
-                results.append("taken")
-            except (Conflict, RuleBroken) as error:
-                results.append(error.code)
+        def run(act: Callable[[], Any]) -> None:
+            with context.app_context():
+                gate.wait()
+                try:
+                    results.append(str(act()["proposal_state"]))
+                except (Conflict, RuleBroken) as error:
+                    results.append(error.code)
 
-    threads = [Thread(target=send, args=(number,)) for number in ("CN-1", "CN-1", "CN-2", "CN-3")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results.count("taken") == 1
-    assert set(results) <= {"taken", "more_than_owed", "credit_note_known"}
+        threads = [Thread(target=run, args=(act,)) for act in acts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sorted(results)
+
+    told = at_once(*(partial(note, world, sold, 2_500_000, number, "olga") for number in ("CN-1", "CN-1", "CN-2")))
+    assert told == ["credit_note_waits", "proposed", "proposed"]
+    db.session.rollback()
+    yes = [ApproveDilution(one.id, "Seen on the debtor's ledger.") for one in waiting(db.session(), sold)]
+    db.session.rollback()
+    oscar = second_operator(world)
+    done = at_once(*(partial(perform, approve_dilution, one, oscar) for one in [*yes, yes[0]]))
+    assert done.count("taken") == 1
+    assert set(done) <= {"taken", "more_than_owed", "proposal_ended"}
     assert broken() == []
 
 
@@ -266,7 +290,7 @@ def test_of_two_at_once_only_what_is_owed_is_taken(world: World, sold: UUID, con
 @pytest.fixture
 def tries(world: World, sold: UUID) -> Callable[[str], None]:
     """Run a statement as the database's owner, triggers awake, and fire what is deferred."""
-    made = note(world, sold, 2_000_000)
+    made = counted(world, sold, 2_000_000)
 
     def run(statement: str) -> None:
         values = {"receivable": sold, "dilution": made["dilution_id"], "bob": world.id("bob")}

@@ -29,7 +29,7 @@ from marketplace.title import queries as title
 from tests import lives
 from tests.people import PASSWORD, register
 from tests.servicing.test_buy_back import price, put_in
-from tests.servicing.test_dilution import note
+from tests.servicing.test_dilution import counted
 from tests.trading.world import World
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -301,10 +301,10 @@ def test_demands_are_counted_in_the_bar_and_priced_in_as_many_statements_as_one(
     asked(first)
     one = statements(olga, "/operator/buy-backs")
     asked(second)
-    note(world, second, 900_000)
+    counted(world, second, 900_000)
     assert 'Buy-backs<span class="n">3</span>' in olga.get("/operator/buy-backs").text
     assert statements(olga, "/operator/buy-backs") - one <= 1  # the credit note's own
-    note(world, first, 900_000, "CN-2")
+    counted(world, first, 900_000, "CN-2")
     assert statements(olga, "/operator/buy-backs") - one <= 1
     assert 'Requests<span class="n">4</span>' in visit(app, "alice").get("/seller/requests").text
 

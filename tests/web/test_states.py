@@ -7,7 +7,7 @@ import pytest
 from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState
 from marketplace.receivables.bulk.states import RowState, UploadState
 from marketplace.receivables.states import DisputeState, ReceivableState, ReviewState
-from marketplace.servicing.states import CollectionState
+from marketplace.servicing.states import CollectionState, ProposalState
 from marketplace.trading.rules import BidState, LotState
 from marketplace.web.states import LOOKS, SHAPES
 
@@ -15,6 +15,7 @@ MACHINES: dict[str, type[StrEnum]] = {
     "receivable": ReceivableState,
     "review": ReviewState,
     "dispute": DisputeState,
+    "dilution_proposal": ProposalState,
     "lot": LotState,
     "bid": BidState,
     "collection": CollectionState,

@@ -64,6 +64,27 @@ def queue_debts_link(tx: Tx, debtor: Organisation, address: str, language: str, 
         return _queue(tx, debtor.id, None, links.DEBTS, address, subject, parts, "", ())
 
 
+def queue_credit_note(tx: Tx, row: ReceivableRow, seller_name: str, number: str, amount_minor: int) -> UUID:
+    """Write the letter that asks a debtor whether a seller's credit note is right. Return its id.
+
+    It carries no link: the one of the notice of assignment shows the question, and nobody but the debtor has it.
+    """
+    to = debtor_queries.contact_for(tx.session, row.debtor_id, row.debtor_email)
+    with force_locale(to.language):
+        told = {"seller": seller_name, "number": row.number, "note": number, "ref": row.ref,
+                "amount": plain_amount(amount_minor, row.currency)}  # fmt: skip
+        subject = gettext("Is credit note %(note)s right? (%(ref)s)", **told)
+        parts = [
+            gettext("Dear accounts payable,"),
+            gettext("%(seller)s says that its credit note %(note)s lowers its invoice %(number)s by %(amount)s. The "
+                    "invoice has been assigned, so the credit note counts once you have said that it is right. Please "
+                    "open the page of the notice of assignment, by the link that you have, and answer there.", **told),
+            gettext("Until then the invoice is owed as before. If the link does not work any more, its page sends you "
+                    "a new one."),
+        ]  # fmt: skip
+        return _queue(tx, row.debtor_id, row.id, "credit_note", to.address, subject, parts, row.ref, ())
+
+
 def queue_words(
     tx: Tx, organisation_id: UUID, receivable_id: UUID, kind: str, subject: str, parts: Sequence[str], ref: str
 ) -> UUID:
