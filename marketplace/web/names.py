@@ -28,11 +28,13 @@ VERBS = (
     N_("sign in"), N_("sign out"), N_("start debtor payment"), N_("start payout"), N_("stop mandate"),
     N_("suspend organisation"), N_("suspend user"), N_("tombstone title"), N_("upload document"),
     N_("withdraw bid"), N_("withdraw cash"), N_("withdraw receivable"), N_("write call"),
-    N_("write off receivable"),
+    N_("write off receivable"), N_("record register answer"), N_("note register trouble"),
+    N_("note register document"), N_("note register line"), N_("ask register again"),
 )  # fmt: skip
 JOBS = (
     N_("age receivables"), N_("apply payments"), N_("ask after silence"), N_("build bundles"),
     N_("close lots"), N_("expire awards"), N_("open lots"), N_("rate parties"), N_("rate receivables"),
+    N_("ask companies register"),
     N_("run inbox"), N_("run outbox"), N_("sequence events"), N_("settle awards"), N_("verify invariants"),
     N_("console"), N_("debtor link"), N_("demo"), N_("webhook"),
 )  # fmt: skip
@@ -41,13 +43,13 @@ SUBJECTS = (
     N_("dispute"), N_("document"), N_("draft"), N_("funding"), N_("hold"), N_("incoming event"),
     N_("investor"), N_("lot"), N_("operator"), N_("organisation"), N_("outgoing call"), N_("payment alert"),
     N_("payout"), N_("provider account"), N_("receivable"), N_("reconciliation"), N_("regulator"),
-    N_("review"), N_("seller"), N_("system"), N_("title"), N_("user account"),
+    N_("companies register"), N_("review"), N_("seller"), N_("system"), N_("title"), N_("user account"),
 )  # fmt: skip
 MATTERS = (
     N_("call refused"), N_("call unknown"), N_("chargeback lost"), N_("chargeback open"),
     N_("chargeback won"), N_("debtor payment suspended"), N_("distribute"), N_("funding not as asked"),
     N_("no bank account"), N_("payment not as asked"), N_("payout failed"), N_("payout not as asked"),
-    N_("reconciliation break"),
+    N_("reconciliation break"), N_("register insolvency"),
 )  # fmt: skip
 NAMES = frozenset((*VERBS, *JOBS, *SUBJECTS, *MATTERS))
 LEVELS = {

@@ -76,6 +76,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Reconciliation"), ("operator.reconciliation",), tucked=True),
         Item(N_("Exchange"), ("operator.exchange",), tucked=True),
         Item(N_("Ratings"), ("operator.ratings",), tucked=True),
+        Item(N_("Companies register"), ("operator.register",), tucked=True),
         Item(N_("People"), ("operator.people",), tucked=True),
         Item(N_("Jobs"), ("operator.jobs",), tucked=True),
         Item(N_("Approvals"), ("operator.approvals",), tucked=True),

@@ -49,6 +49,7 @@ from marketplace.web import (
     operator_exchange,
     operator_people,
     operator_ratings,
+    operator_register,
 )
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import reasons, say, status_of
@@ -66,6 +67,7 @@ __all__ = [
     "operator_exchange",
     "operator_people",
     "operator_ratings",
+    "operator_register",
 ]
 
 count_with("operator.queue", operations.reviews_open)

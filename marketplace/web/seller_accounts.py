@@ -53,7 +53,7 @@ def _page(error: MarketplaceError | None = None) -> str:
     filed = queries.filings(db.session(), seller_id)
     return render_template(
         "seller/accounts.html", filings=filed, rating=queries.party_rating(db.session(), seller_id), figures=FIGURES,
-        error=error, problems=reasons(error) if error else (),
+        error=error, problems=reasons(error) if error else (), current_seller_id=seller_id,
     )  # fmt: skip
 
 

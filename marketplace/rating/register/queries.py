@@ -91,6 +91,36 @@ def facts(session: Session, ids: Iterable[UUID]) -> dict[UUID, RegisterFacts]:
     return {row.organisation_id: RegisterFacts(**{name: getattr(row, name) for name in names}) for row in rows}
 
 
+def told(session: Session, limit: int) -> list[RegisterFacts]:
+    """Return the newest answers, the worst first: insolvent, then unknown numbers, then accounts overdue."""
+    newest = (
+        select(RegisterAnswerRow.id)
+        .ext(distinct_on(RegisterAnswerRow.organisation_id))
+        .order_by(RegisterAnswerRow.organisation_id, RegisterAnswerRow.asked_at.desc(), RegisterAnswerRow.id.desc())
+    )
+    rows = session.scalars(
+        select(RegisterAnswerRow)
+        .where(RegisterAnswerRow.id.in_(newest))
+        .order_by(RegisterAnswerRow.insolvent.desc(), RegisterAnswerRow.company_state.is_(None).desc(),
+                  RegisterAnswerRow.accounts_overdue.desc(), RegisterAnswerRow.asked_at.desc(), RegisterAnswerRow.id)
+        .limit(limit)
+    )  # fmt: skip
+    names = RegisterFacts.__dataclass_fields__
+    return [RegisterFacts(**{name: getattr(row, name) for name in names}) for row in rows]
+
+
+def troubled(session: Session, limit: int) -> list[Watch]:
+    """Return the parties about which asking failed the last time, the longest failing first."""
+    rows = session.scalars(
+        select(RegisterWatchRow)
+        .where(RegisterWatchRow.failures > 0)
+        .order_by(RegisterWatchRow.failures.desc(), RegisterWatchRow.organisation_id)
+        .limit(limit)
+    )
+    names = Watch.__dataclass_fields__
+    return [Watch(**{name: getattr(row, name) for name in names}) for row in rows]
+
+
 def insolvent(session: Session, organisation_id: UUID) -> bool:
     """Return whether the register's newest answer says that a party is insolvent."""
     known = facts(session, [organisation_id]).get(organisation_id)
