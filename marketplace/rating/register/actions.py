@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 
-from marketplace.kernel.errors import RuleBroken
+from marketplace.kernel.errors import Conflict, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
@@ -26,6 +26,7 @@ from marketplace.rating.register.schemas import (
 from marketplace.rating.register.tables import RegisterAnswerRow, RegisterLineRow, RegisterWatchRow
 
 # An answer is good for a day. After a failure the party is asked about again after ten minutes, then twenty, …
+API = "api"
 AGAIN = timedelta(hours=24)
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=10), timedelta(days=1)
 LINE_ID = UUID(int=1)  # the subject of events about the register as a whole
@@ -35,21 +36,27 @@ LINE_ID = UUID(int=1)  # the subject of events about the register as a whole
 def record_register_answer(tx: Tx, command: RecordRegisterAnswer) -> Result:
     """Keep what the register said of a party, with the day; call an operator when it says that the party is insolvent.
 
-    Raises: NotFound; RuleBroken("other_company") when the answer is about another number.
+    Raises: NotFound; RuleBroken("other_company") when the answer is about another number; Conflict("newer_known")
+    when a file speaks of a day before the last answer's.
     """
     organisation, answer = parties.organisation(tx.session, command.organisation_id), command.answer
     if queries.number_of(organisation) != answer.number:
         raise RuleBroken("other_company", N_("The answer is about another company than this party."))
+    said_on = command.said_on or tx.today
+    known = queries.facts(tx.session, [organisation.id]).get(organisation.id)
+    if command.source != API and known is not None and known.said_on >= said_on:
+        raise Conflict("newer_known", N_("A newer answer of the companies register is known already."))
     row = {
         "id": new_id(),
         "organisation_id": organisation.id,
         "source": command.source,
-        "said_on": command.said_on or tx.today,
+        "said_on": said_on,
         "asked_at": tx.clock(),
         **_said(answer),
     }
     tx.session.execute(insert(RegisterAnswerRow).values(row))
-    _watch(tx, organisation.id, next_at=tx.now + AGAIN, failures=0, trouble=None)
+    if command.source == API:
+        _watch(tx, organisation.id, next_at=tx.now + AGAIN, failures=0, trouble=None)
     after = {name: row[name] for name in ("company_number", "source", "said_on", "company_state", "accounts_overdue",
              "accounts_due_on", "charges_outstanding", "insolvent")}  # fmt: skip
     tx.record("organisation", organisation.id, after=after)
