@@ -65,6 +65,7 @@ class RegistryProcess:
 
     def __init__(self, postgres: EmbeddedPostgres, database: str, home: Path, mode: str) -> None:
         self.postgres, self.database, self.home, self.mode = postgres, database, home, mode
+        self.policy: Path | None = None
         self.port, self.public_key, self.url = 0, b"", ""
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -74,6 +75,7 @@ class RegistryProcess:
         return {
             "PATH": os.environ["PATH"], "DUEBILL_HOME": str(self.home), "PYTHONPATH": str(HOUSE),
             "DATABASE_URL": self.postgres.url(self.database, "duebill_worker"), "DUEBILL_WEB_WORKERS": "2",
+            **({"DUEBILL_POLICY": str(self.policy)} if self.policy else {}),
         }  # fmt: skip
 
     def start(self) -> "RegistryProcess":
