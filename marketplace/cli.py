@@ -45,7 +45,8 @@ def main() -> NoReturn:
     except MarketplaceError as error:
         click.echo(f"{error.code}: {error.said()}", err=True)
         for problem in error.problems:
-            click.echo(f"  {problem.field}: {problem.words % dict(problem.params)}", err=True)
+            if problem.said() not in error.said():
+                click.echo(f"  {problem.field}: {problem.said()}" if problem.field else f"  {problem.said()}", err=True)
         sys.exit(WRONG_USE if isinstance(error, InvalidInput) else FAILED)
     except SettingsError as error:
         click.echo(str(error), err=True)

@@ -8,11 +8,10 @@ from uuid import UUID
 import click
 from sqlalchemy.orm import Session
 
-from marketplace.app import create_app
+from marketplace.commands.audit import opened
 from marketplace.commands.output import as_json_option, emit, progress
 from marketplace.db import db
 from marketplace.kernel.actors import Actor, Role
-from marketplace.kernel.errors import NotFound
 from marketplace.parties import queries as parties
 from marketplace.perform import perform
 from marketplace.receivables.bulk import actions as bulk
@@ -58,7 +57,7 @@ def upload(
         tuple(Announced(file_name(name), *_hashed(path)) for name, path in files),
         Terms(deal_type=deal_type, recourse=recourse), debtor_email, list_as_read,
     )  # fmt: skip
-    with create_app().app_context():
+    with opened():
         try:
             upload_id = _sent(begin, [path for _, path in files], _person(seller))
             run_in_full(upload_id, _told)
@@ -113,7 +112,7 @@ def _hashed(path: Path) -> tuple[int, tuple[str, ...]]:
 def _person(email: str) -> Actor:
     found = parties.find_user(db.session(), email.strip().lower())
     if found is None or found.role != Role.SELLER or not found.active:
-        raise NotFound("not_found", "No active person of a seller has this e-mail.")
+        raise click.BadParameter("no active person of a seller has this e-mail.", param_hint="--seller")
     return Actor(Role.SELLER, found.id, found.organisation_id, on_behalf_of="bulk upload")
 
 

@@ -25,7 +25,7 @@ def evaluate(pairs: Path, as_json: bool) -> None:
     """Judge every pair of listings in PAIRS as the market would, and print the shares found and wrongly found.
 
     PAIRS holds a JSON object a line: {"a": listing, "b": listing, "same": true or false, "kind": text}; - reads
-    standard input. Exits 1 at the first line that is not one, and names it.
+    standard input. Exits 2 at the first line that is not one, and names it.
     """
     started = time.perf_counter()
     score = Score()

@@ -107,7 +107,8 @@ def _told(file: Path, record: dict[str, object]) -> str:
     fields = record["fields"]
     assert isinstance(fields, dict)
     due = f"{fields['BT-115']} {fields['BT-5']}" if fields["BT-115"] else "-"
-    lines = [f"{file}: {record['listable']}; {record['syntax']}, {fields['BT-1'] or 'no number'}, due {due}"]
+    syntax, number = record["syntax"] or "no syntax known", fields["BT-1"] or "no number"
+    lines = [f"{file}: {record['listable']}; {syntax}, {number}, due {due}"]
     reasons = record["reasons"]
     assert isinstance(reasons, list)
     faults = record["faults"]

@@ -12,7 +12,6 @@ from sqlalchemy import text
 from marketplace.commands.bulk import command
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
-from marketplace.kernel.errors import NotFound
 from tests.conftest import APPLICATION
 from tests.receivables.bulk.bulks import counts, files_of, papers, rows, why, worked, zipped
 from tests.receivables.conftest import People
@@ -55,8 +54,17 @@ def test_a_folder_is_read_then_listed_and_a_row_is_a_line(
 @pytest.mark.parametrize("who", ["nobody@example.com", "investor.bob@example.com"])
 def test_only_a_sellers_person_can_send(context: Flask, environment: dict[str, str], tmp_path: Path, who: str) -> None:
     (tmp_path / "a.xml").write_bytes(b"<a/>")
-    with pytest.raises(NotFound):
-        upload(environment, str(tmp_path / "a.xml"), "--seller", who)
+    done = upload(environment, str(tmp_path / "a.xml"), "--seller", who)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Invalid value for --seller: no active person of a seller has this e-mail." in done.stderr
+
+
+def test_without_a_market_it_says_how_to_open_one(environment: dict[str, str], tmp_path: Path) -> None:
+    """It finds the market that bin/run opened, as every other command does; DATABASE_URL is for one's own server."""
+    (tmp_path / "a.xml").write_bytes(b"<a/>")
+    done = upload(environment | {"DATABASE_URL": ""}, str(tmp_path / "a.xml"), "--seller", "a@example.com")
+    assert done.exit_code == 1
+    assert "There is no market in" in done.stderr
 
 
 @pytest.mark.slow
