@@ -17,6 +17,7 @@ MACHINES = (
     ("marketplace.receivables.bulk.states", "ROW", ("bulk_row",)),
     ("marketplace.trading.rules", "LOT", ("lot",)),
     ("marketplace.trading.rules", "BID", ("bid",)),
+    ("marketplace.trading.rules", "MANDATE", ("mandate",)),
     ("marketplace.payments.rules", "PAYMENT", ("funding", "debtor_payment")),
     ("marketplace.payments.rules", "PAYOUT", ("payout",)),
     ("marketplace.payments.rules", "CALL", ("outgoing_call",)),

@@ -25,6 +25,7 @@ from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
 from marketplace.receivables.walls.rechecking import Against
 from marketplace.trading import engine, queries, rules, steps, title_check
+from marketplace.trading.instructing import place_mandates
 from marketplace.trading.rules import BID, BidState, LotState
 from marketplace.trading.schemas import (
     AcceptAward,
@@ -238,6 +239,7 @@ def close_lot(tx: Tx, command: CloseLot) -> Result:
         reasons = [*stops, *found.codes] or [f"receivable_{receivable.state}"]
         title_check.call_off(tx, lot, reasons, found)
         return {"lot_id": lot.id, "state": LotState.CANCELLED, "outcome": "cancelled", "reasons": reasons}
+    place_mandates(tx, [lot])
     cleared = engine.clear_lot(lot, queries.standing_bids(tx.session, lot.id))
     steps.write_award(tx, lot, 1, cleared)
     steps.end_losers(tx, lot.id, cleared)

@@ -22,6 +22,7 @@ from marketplace.receivables import queries as receivable_queries
 from marketplace.receivables.states import ReceivableState
 from marketplace.receivables.walls.rechecking import Against
 from marketplace.trading import engine, queries, rules, steps, title_check
+from marketplace.trading.instructing import place_mandates
 from marketplace.trading.rules import BidState, LotState
 from marketplace.trading.schemas import CloseLots
 from marketplace.trading.tables import AwardRow, LotRow
@@ -40,6 +41,7 @@ def close_lots(tx: Tx, command: CloseLots) -> Result:
     lots = queries.lock_due(tx.session, command.lot_ids)
     now = tx.clock()
     sound = _without_called_off(tx, lots)
+    place_mandates(tx, sound)
     books = queries.standing_books(tx.session, [lot.id for lot in sound])
     cleared = {lot.id: engine.clear_lot(lot, books.get(lot.id, [])) for lot in sound}
     _write_awards(tx, cleared)

@@ -1,15 +1,21 @@
 """The one door to the engine: rows become a book, the engine's outcome becomes what is stored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 from uuid import UUID
 
-from auction.book import Book
+from auction.book import Bid, Book
 from auction.errors import AuctionError
-from auction.replay import Outcome, canonical, replay, run, sha256
+from auction.mandates import Instruction as Instruction
+from auction.mandates import Mandate, Offered
+from auction.mandates import Reason as Reason
+from auction.mandates import Used as Used
+from auction.mandates import instruct as _instruct
+from auction.replay import Outcome, canonical, read, replay, run, sha256
 from auction.replay import Verdict as Verdict
 from marketplace.kernel.errors import IntegrityBreach
+from marketplace.rating.grades import GRADES
 from marketplace.trading.tables import LotRow
 
 
@@ -103,6 +109,34 @@ def book_of(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None =
             for bid in bids
         ],
     }
+
+
+class Instructs(Protocol):
+    """A mandate's terms; its row has them, and so has the command that makes it."""
+
+    @property
+    def grade_worst(self) -> str: ...
+
+
+def instruct(mandate: Instructs, lot: Any, *, related: bool, used: Used) -> Instruction:
+    """Return what a mandate bids on a lot, or every reason why it does not."""
+    terms = {name: getattr(mandate, name) for name in Mandate.__slots__ if name != "grade_worst"}
+    offered = Offered(
+        grade=GRADES.index(lot.debtor_grade), tenor_days=lot.tenor_days, full_recourse=lot.recourse == "full",
+        loss_ppm=lot.expected_loss_recourse_ppm if lot.recourse == "full" else lot.expected_loss_ppm,
+        indicative_bps=lot.indicative_bps, reserve_bps=lot.reserve_bps, target_minor=lot.target_minor,
+        lot_size_minor=lot.lot_size_minor, minimum_minor=lot.minimum_minor, related=related,
+    )  # fmt: skip
+    return _instruct(Mandate(grade_worst=GRADES.index(mandate.grade_worst), **terms), offered, used)
+
+
+def fill_among(transcript: bytes, bid: Instruction) -> tuple[int, int]:
+    """Clear a stored book with one more bid, after all others; return that bid's cash and discount."""
+    stored = Book.parse(read(transcript)["book"])
+    extra = Bid("\uffff", "\uffff", "\uffff", bid.cash_minor, bid.min_fill_minor, bid.rate_bps,
+                max((one.seq for one in stored.bids), default=0) + 1)  # fmt: skip
+    fills = run(replace(stored, bids=(*stored.bids, extra))).fills
+    return next(((fill.cash_minor, fill.discount_minor) for fill in fills if fill.bid is extra), (0, 0))
 
 
 def recompute(transcript: bytes) -> Verdict:

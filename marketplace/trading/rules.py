@@ -42,6 +42,14 @@ class BidState(StrEnum):
     UNFILLED = "unfilled"
 
 
+class MandateState(StrEnum):
+    """Where a mandate stands. Only an active one bids."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
 _L = LotState
 _B = BidState
 
@@ -62,6 +70,15 @@ BID = Machine(
     {
         _B.PLACED: (_B.WITHDRAWN, _B.REFUSED, _B.FILLED, _B.PASSED_OVER, _B.UNFILLED),
         _B.FILLED: (_B.UNFILLED,),
+    },
+)
+
+MANDATE = Machine(
+    "mandate",
+    MandateState,
+    {
+        MandateState.ACTIVE: (MandateState.PAUSED, MandateState.ENDED),
+        MandateState.PAUSED: (MandateState.ACTIVE, MandateState.ENDED),
     },
 )
 

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from marshmallow import Schema, fields, post_load, validate
 
+from marketplace.rating.grades import GRADES
+
 MONEY = validate.Range(min=1, max=10**15)
 
 
@@ -85,6 +87,63 @@ class ExpireAward:
     """Apply the seller's default once the time to decide has passed."""
 
     lot_id: UUID
+
+
+@dataclass(frozen=True)
+class CreateMandate:
+    """Bid by standing instruction in every lot that fits, until told to stop. Caps of None do not bind."""
+
+    name: str
+    currency: str
+    spread_bps: int
+    grade_worst: str
+    lot_minor_max: int
+    budget_minor: int
+    budget_days: int
+    rate_bps_min: int = 0
+    tenor_days_min: int = 1
+    tenor_days_max: int = 366
+    full_recourse_only: bool = False
+    loss_ppm_max: int | None = None
+    lot_share_bps_max: int = 10_000
+    min_fill_minor: int = 0
+    debtor_minor_max: int | None = None
+    seller_minor_max: int | None = None
+    outstanding_minor_max: int | None = None
+
+
+@dataclass(frozen=True)
+class NameMandate:
+    """Which mandate is paused, resumed or ended."""
+
+    mandate_id: UUID
+
+
+class CreateMandateSchema(Schema):
+    """A mandate's terms: whole basis points, whole minor units, days."""
+
+    name = fields.String(required=True, validate=validate.Length(1, 80))
+    currency = fields.String(required=True, validate=validate.Length(equal=3))
+    spread_bps = fields.Integer(required=True, validate=validate.Range(-5_000, 5_000))
+    grade_worst = fields.String(required=True, validate=validate.OneOf(GRADES))
+    lot_minor_max = fields.Integer(required=True, validate=MONEY)
+    budget_minor = fields.Integer(required=True, validate=MONEY)
+    budget_days = fields.Integer(required=True, validate=validate.Range(1, 366))
+    rate_bps_min = fields.Integer(load_default=0, validate=validate.Range(0, 10_000))
+    tenor_days_min = fields.Integer(load_default=1, validate=validate.Range(1, 366))
+    tenor_days_max = fields.Integer(load_default=366, validate=validate.Range(1, 366))
+    full_recourse_only = fields.Boolean(load_default=False)
+    loss_ppm_max = fields.Integer(load_default=None, allow_none=True, validate=validate.Range(0, 1_000_000))
+    lot_share_bps_max = fields.Integer(load_default=10_000, validate=validate.Range(1, 10_000))
+    min_fill_minor = fields.Integer(load_default=0, validate=validate.Range(0, 10**15))
+    debtor_minor_max = fields.Integer(load_default=None, allow_none=True, validate=MONEY)
+    seller_minor_max = fields.Integer(load_default=None, allow_none=True, validate=MONEY)
+    outstanding_minor_max = fields.Integer(load_default=None, allow_none=True, validate=MONEY)
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> CreateMandate:
+        """Return the command."""
+        return CreateMandate(**data)
 
 
 class PlaceBidSchema(Schema):

@@ -1,12 +1,13 @@
 """Rows of this room: lots, sealed bids, awards with their transcripts, fills. Awards and fills are append-only."""
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import (
     CHAR,
     BigInteger,
+    Boolean,
     Date,
     DateTime,
     ForeignKey,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace.db import Base, Created, Currency, Id, Instant, Minor
@@ -87,7 +88,13 @@ class BidRow(Base):
     """One sealed bid with the hold that stands behind it. Improving is taking it back and placing another."""
 
     __tablename__ = "bid"
-    __table_args__ = (UniqueConstraint("lot_id", "seq"), Index(None, "investor_id", "placed_at"))
+    __table_args__ = (
+        UniqueConstraint("lot_id", "seq"),
+        UniqueConstraint("lot_id", "mandate_id"),
+        ForeignKeyConstraint(["mandate_id", "investor_id"], ["mandate.id", "mandate.investor_id"]),
+        Index(None, "investor_id", "placed_at"),
+        Index(None, "mandate_id", postgresql_where=text("mandate_id IS NOT NULL")),
+    )
 
     id: Mapped[Id]
     lot_id: Mapped[UUID] = mapped_column(ForeignKey("lot.id"))
@@ -104,6 +111,7 @@ class BidRow(Base):
     state: Mapped[str] = mapped_column(Text, server_default=text("'placed'"))
     reasons: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    mandate_id: Mapped[UUID | None]
 
 
 class AwardRow(Base):
@@ -144,3 +152,51 @@ class FillRow(Base):
     discount_minor: Mapped[Minor]
     rate_bps: Mapped[Rate]
     hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"))
+
+
+class MandateRow(Base):
+    """One investor's standing instructions. Terms never change: who wants others ends it and writes another."""
+
+    __tablename__ = "mandate"
+    __table_args__ = (
+        UniqueConstraint("id", "investor_id"),
+        Index(None, "investor_id"),
+        Index("ix_mandate_currency_active", "currency", postgresql_where=text("state = 'active'")),
+    )
+
+    id: Mapped[Id]
+    investor_id: Mapped[OrganisationId]
+    name: Mapped[Words]
+    currency: Mapped[Currency]
+    spread_bps: Mapped[Rate]
+    rate_bps_min: Mapped[Rate]
+    grade_worst: Mapped[Words]
+    tenor_days_min: Mapped[Rate]
+    tenor_days_max: Mapped[Rate]
+    full_recourse_only: Mapped[bool] = mapped_column(Boolean)
+    loss_ppm_max: Mapped[int | None] = mapped_column(Integer)
+    lot_minor_max: Mapped[Minor]
+    lot_share_bps_max: Mapped[Rate]
+    min_fill_minor: Mapped[Minor]
+    debtor_minor_max: Mapped[int | None] = mapped_column(BigInteger)
+    seller_minor_max: Mapped[int | None] = mapped_column(BigInteger)
+    outstanding_minor_max: Mapped[int | None] = mapped_column(BigInteger)
+    budget_minor: Mapped[Minor]
+    budget_days: Mapped[Rate]
+    created_by: Mapped[UUID]
+    created_at: Mapped[Created]
+    state: Mapped[str] = mapped_column(Text, server_default=text("'active'"))
+    state_since: Mapped[Created]
+
+
+class MandateNoteRow(Base):
+    """What a mandate did in one lot: its bid, or every reason why there is none."""
+
+    __tablename__ = "mandate_note"
+    __table_args__ = (Index(None, "mandate_id", "at"),)
+
+    mandate_id: Mapped[UUID] = mapped_column(ForeignKey("mandate.id"), primary_key=True)
+    lot_id: Mapped[UUID] = mapped_column(ForeignKey("lot.id"), primary_key=True)
+    bid_id: Mapped[UUID | None] = mapped_column(ForeignKey("bid.id"))
+    reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    at: Mapped[Created]

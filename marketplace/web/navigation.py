@@ -62,7 +62,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Market"), ("investor.market", "investor.lot")),
         Item(N_("Offers"), ("investor.offers", "investor.offer")),
         Item(N_("Portfolio"), ("investor.portfolio", "investor.holding", "investor.title_chain")),
-        Item(N_("Mandates"), ("investor.mandates",)),
+        Item(N_("Mandates"), ("investor.mandates", "investor.mandate")),
         Item(N_("Cash"), ("investor.cash",)),
         Item(N_("Statement"), ("investor.statement",)),
     ),

@@ -52,6 +52,11 @@ LOOKS: dict[str, dict[str, tuple[str, str]]] = {
         "passed_over": ("wait", N_("Passed over")),
         "unfilled": ("wait", N_("Not filled")),
     },
+    "mandate": {
+        "active": ("live", N_("Active")),
+        "paused": ("wait", N_("Resting")),
+        "ended": ("wait", N_("Ended")),
+    },
     "collection": {
         "due": ("live", N_("Not due")),
         "paid_in_part": ("info", N_("Paid in part")),

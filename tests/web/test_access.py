@@ -24,7 +24,8 @@ from marketplace.perform import perform
 from marketplace.receivables.actions import draft_receivable
 from marketplace.receivables.schemas import DraftReceivable
 from marketplace.trading.actions import place_bid
-from marketplace.trading.schemas import PlaceBid
+from marketplace.trading.mandates import create_mandate
+from marketplace.trading.schemas import CreateMandate, PlaceBid
 from tests.people import PASSWORD, PersonOfTheTests, register, sign_in
 from tests.receivables.bulk.bulks import begin
 from tests.receivables.invoices import paper, ubl
@@ -44,7 +45,7 @@ BY_KEY = ("api", "v1")
 
 # What belongs to one organisation alone, by the name of the address's argument; the rest is for a whole role.
 OF_SELLERS = {"receivable_id", "draft_id", "document_id", "lot_id", "bulk_id"}
-OF_INVESTORS = {"bid_id", "funding_id"}
+OF_INVESTORS = {"bid_id", "funding_id", "mandate_id"}
 
 # What there is only once a lot is awarded, or a receivable funded.
 LATER = {"investor.transcript", "seller.buy_back"}
@@ -78,6 +79,8 @@ def stage(app: Flask, postgres: EmbeddedPostgres, database: str) -> Stage:
         world.fund("bob", 5_000_000)
         bid = perform(place_bid, PlaceBid(lot_id, 700, 1_000_000, 0), people["investor_bob"].actor)
         funding = perform(fund_account, FundAccount(5_000, "GBP", "/{id}"), people["investor_bob"].actor)
+        terms = CreateMandate("Good debtors", "GBP", 0, "B", 1_000_000, 5_000_000, 30)
+        mandate = perform(create_mandate, terms, people["investor_bob"].actor)
         invoice = DraftReceivable("invoice.xml", ubl(paper(date.today())))
         draft = perform(draft_receivable, invoice, people["seller_alice"].actor)
         bulk_id = begin(people["seller_alice"].actor, {"a.xml": b"<a/>"})["upload_id"]
@@ -92,6 +95,7 @@ def stage(app: Flask, postgres: EmbeddedPostgres, database: str) -> Stage:
         "bulk_id": UUID(bulk_id),
         "bid_id": UUID(bid["bid_id"]),
         "funding_id": UUID(funding["funding_id"]),
+        "mandate_id": UUID(mandate["mandate_id"]),
     }
     return Stage(app, people, objects)
 
