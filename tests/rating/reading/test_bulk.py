@@ -271,7 +271,7 @@ def ran(path: Path, *rest: str, output: Path, mode: str = "ab", **kind: Any) -> 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("long")
-    return kept(folder, packed({named(n): written(n) for n in range(1, 1_501)}))
+    return kept(folder, packed({named(n): written(n) for n in range(1, 3_001)}))
 
 
 def wait_for(found: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
@@ -290,7 +290,7 @@ def test_a_killed_reading_goes_on_without_doubles_or_gaps(long: Path, tmp_path: 
     wait_for(journal.exists, first)
     first.kill()
     first.communicate()
-    assert 0 < json.loads(journal.read_text())["done"] < 1_500
+    assert 0 < json.loads(journal.read_text())["done"] < 3_000
     with output.open("ab") as file:
         file.write(b'{"file": "half a li')
     again = ran(long, "--resume", str(journal), output=output)
@@ -299,10 +299,10 @@ def test_a_killed_reading_goes_on_without_doubles_or_gaps(long: Path, tmp_path: 
     assert b"going on after" in said
     before, *read = output.read_text().splitlines()
     assert json.loads(before) == {"what": "stood here before"}
-    assert [json.loads(line)["company_number"] for line in read] == [f"{n:08d}" for n in range(1, 1_501)]
+    assert [json.loads(line)["company_number"] for line in read] == [f"{n:08d}" for n in range(1, 3_001)]
     once_more = ran(long, "--resume", str(journal), output=output)
-    assert once_more.communicate()[1].startswith(b"going on after 1,500 of 1,500")
-    assert len(output.read_text().splitlines()) == 1_501
+    assert once_more.communicate()[1].startswith(b"going on after 3,000 of 3,000")
+    assert len(output.read_text().splitlines()) == 3_001
 
 
 def test_an_interrupted_reading_ends_at_a_line_and_says_where(long: Path, tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_an_interrupted_reading_ends_at_a_line_and_says_where(long: Path, tmp_pa
     assert first.returncode == 130
     assert b"interrupted" in said
     done = json.loads(journal.read_text())["done"]
-    assert len(output.read_text().splitlines()) == done < 1_500
+    assert len(output.read_text().splitlines()) == done < 3_000
 
 
 def test_a_reading_is_not_resumed_onto_another_output_or_other_files(long: Path, tmp_path: Path) -> None:
