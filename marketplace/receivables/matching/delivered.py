@@ -16,7 +16,8 @@ from marketplace.receivables.matching.party import Kinship, registered_apart
 SOON_DAYS = 20
 SITE_FIGURES_MIN = 4  # a flat, a house, a month and its year
 SURE, LIKELY = 100, 75
-BESIDE_DAYS, SILENT_DAYS = 6, 14
+BESIDE_DAYS, CONVERTED_DAYS, SILENT_DAYS, WEEK = 10, 6, 14, 7
+GROUP_FIGURES_MIN = 3  # a house, a week and its year
 SILENT, CONVERTED = 45, 70
 NOTHING_APART = N_("The same odd sum within days, and nothing tells the two apart.")
 CONVERTED_SAID = N_("The same goods within days, in another currency.")
@@ -74,7 +75,7 @@ def about_silence(
         return
     apart, beside = abs((mine - theirs).days), how == "number_neighbour"
     if new.money != old.money:
-        if apart <= BESIDE_DAYS and not codes.isdisjoint(("same_goods", "same_quantities")):
+        if apart <= CONVERTED_DAYS and not codes.isdisjoint(("same_goods", "same_quantities")):
             yield Finding("converted", CONVERTED, CONVERTED_SAID)
         return
     if not new.amount_minor or new.amount_minor != old.amount_minor or new.amount_minor % ROUND_MINOR[beside] == 0:
@@ -82,7 +83,7 @@ def about_silence(
     accounted = bool(new.goods.lines and old.goods.lines) and "lines_generic" not in codes
     if accounted and codes.isdisjoint(("same_lines", "lines_alike", "same_line_amounts", "lines_merged")):
         return
-    if apart > (BESIDE_DAYS if beside else SILENT_DAYS) or (beside and accounted):
+    if apart > (BESIDE_DAYS if beside else SILENT_DAYS) or (beside and (accounted or apart == WEEK)):
         return
     if accounted and identified_apart(new.goods.read_lines, old.goods.read_lines):
         return
@@ -100,7 +101,9 @@ def about_delivery(new: Claim, old: Claim, sellers: Kinship, debtors: Kinship) -
     less, more = sorted((new.goods.named, old.goods.named), key=len)
     if not less:
         return
-    if debtors < Kinship.NAMED and not all(said.rare or len(said.figures) >= SITE_FIGURES_MIN for said in less):
+    alike = new.amount_minor is not None and new.amount_minor == old.amount_minor
+    least = GROUP_FIGURES_MIN if alike else SITE_FIGURES_MIN
+    if debtors < Kinship.NAMED and not all(said.rare or len(said.marks) >= least for said in less):
         return  # what several debtors of a group buy, each for itself
     sure = min(max((_alike(line, other) for other in more), default=0) for line in less)
     mine, theirs = days(new, old)

@@ -22,12 +22,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.receivables.matching.pairs import composed, exact, honest_neighbours, honest_series, near
+from tests.receivables.matching.pairs import anything, composed, exact, honest_neighbours, honest_series, near
 from tests.receivables.matching.pairs.exact import Make
 from tests.receivables.matching.pairs.exact import Pair as Listings
 from tests.receivables.matching.pairs.listings import Listing
 
-FRAUD: dict[str, Make] = exact.KINDS | near.KINDS | composed.KINDS
+FRAUD: dict[str, Make] = exact.KINDS | near.KINDS | composed.KINDS | anything.KINDS
 HONEST: dict[str, Make] = honest_series.KINDS | honest_neighbours.KINDS
 REWRITE = "full_rewrite"
 
