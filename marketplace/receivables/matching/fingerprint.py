@@ -209,8 +209,8 @@ def identity(legal_id: str | None, vat: str | None, name: str | None, country: s
     land = folded(country or "").strip()[:2]
     if not land and vat_number[:2] in VAT_COUNTRIES:
         land = COUNTRY_OF_PREFIX.get(vat_number[:2], vat_number[:2])
-    given = _legal(legal_id or "", land)
-    return Identity(vat_number, given or _legal_from_vat(vat_number), _name(name or ""), land, not given)
+    given, drawn = _legal(legal_id or "", land), _legal_from_vat(vat_number)
+    return Identity(vat_number, given or drawn, _name(name or ""), land, bool(drawn and not given))
 
 
 def party_key(legal_id: str | None, vat: str | None, name: str | None, country: str | None) -> str:

@@ -92,7 +92,7 @@ def vat_alone(one: Identity | None, other: Identity | None) -> bool:
         return False
     if not (one.legal or other.legal):
         return True
-    return one.legal != other.legal and one.legal_from_vat != other.legal_from_vat
+    return bool(one.legal and other.legal) and one.legal != other.legal and one.legal_from_vat != other.legal_from_vat
 
 
 def _renamed(one: Identity, other: Identity) -> bool:

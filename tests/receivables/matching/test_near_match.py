@@ -196,6 +196,35 @@ def test_a_vat_number_alone_does_not_make_one_of_two_names() -> None:
     assert compare(misread, one).verdict == "same"
 
 
+def test_a_registration_drawn_from_the_vat_number_does_not_contradict_one_that_is_given() -> None:
+    given = identity("556365-4376", "SE551280014901", "Granit Bemanning AB", None)
+    drawn = identity(None, "SE551280014901", "Granit Bemanning AB", None)
+    assert kinship("", "", given, drawn, False) is Kinship.SAME
+    sister = identity(None, "SE551280014901", "Norrsken Bygg AB", None)  # perhaps another of the VAT group
+    assert kinship("", "", given, sister, False) is Kinship.KIN
+    own = identity("551280-0149", "SE551280014901", "Norrsken Bygg AB", None)
+    assert kinship("", "", given, own, False) < Kinship.SAME
+
+
+@pytest.mark.parametrize(
+    "number", ["Factura n.º 20418", "Rechnung Nr. 20418", "Nota 20418", "FRA-20418", "Invoice ID 20418"]
+)
+def test_words_that_only_say_invoice_are_no_part_of_the_number(number: str) -> None:
+    assert compare(changed(number=number), changed(number="20418")).exact
+
+
+def test_a_long_number_without_its_separators_is_certain_whatever_else_differs() -> None:
+    other = {
+        "amount_minor": 9_000,
+        "total_minor": 9_000,
+        "lines": (("Screws", 7_500),),
+        "purchase_order": "1",
+        **later(90),
+    }
+    assert compare(changed(number="FA250857536", **other), changed(number="FA250857-536")).verdict == "same"
+    assert compare(changed(number="11/1/2026", **other), changed(number="1/11/2026")).verdict == "apart"
+
+
 def test_the_same_number_of_another_seller_is_honest() -> None:
     seller = {"seller": "t", "seller_who": identity("09999999", None, "Zephyr Foods Ltd", "GB")}
     assert verdict(**seller, amount_minor=912_000, purchase_order=None, lines=(), **later(-60)) == "apart"
