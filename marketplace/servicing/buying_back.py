@@ -17,7 +17,6 @@ from marketplace.payments import queries as payments_queries
 from marketplace.perform import Result, Tx
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivables_queries
-from marketplace.receivables.debtor.reassignment import tell_debtor
 from marketplace.servicing import queries
 from marketplace.servicing.dues import dues_on, late_to, move, write_dues
 from marketplace.servicing.offer_ends import void_offers
@@ -123,7 +122,7 @@ def buy_back_receivable(tx: Tx, command: BuyBackReceivable) -> Result:
     move(tx, row, CollectionState.BOUGHT_BACK, reason=command.reason)
     buy_back_id = _keep(tx, row, command.reason, shares, price, entry_id)
     receivables.move(tx, receivable.id, "bought_back", reason=command.reason)
-    tell_debtor(tx, receivable.id)
+    receivables.issue_reassignment(tx, receivable.id)
     return {"buy_back_id": buy_back_id, "price_minor": price.price_minor, "entry_id": entry_id}
 
 

@@ -9,10 +9,10 @@ from uuid import UUID
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from marketplace.kernel.words import N_
+from marketplace.parties.schemas import LOCALES
 from marketplace.receivables.schemas import MINOR_MAX, NAME_MAX, NO, WORDS_MAX, YES
 
 ROWS_MAX = 10_000
-LANGUAGES = ("en", "zh_Hant", "zh_Hans")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class ContactSchema(Schema):
     address = fields.Email(required=True, validate=validate.Length(3, NAME_MAX), error_messages={
         "required": N_("Enter an e-mail address like name@company.com."),
         "invalid": N_("Enter an e-mail address like name@company.com.")})  # fmt: skip
-    language = fields.String(load_default="en", validate=validate.OneOf(LANGUAGES))
+    language = fields.String(load_default="en", validate=validate.OneOf(LOCALES))
     evidence = fields.String(required=True, validate=validate.Length(1, WORDS_MAX), error_messages={
         "required": N_("Say how the address was verified: it is recorded.")})  # fmt: skip
 

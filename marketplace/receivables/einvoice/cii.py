@@ -8,18 +8,9 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from marketplace.receivables.einvoice import neutral
 from marketplace.receivables.einvoice.cii_form import check_form
 from marketplace.receivables.einvoice.exact_numbers import day
-from marketplace.receivables.einvoice.neutral import (
-    Identifier,
-    Invoice,
-    Line,
-    Means,
-    Party,
-    Preceding,
-    VatTotal,
-    party_terms,
-)
 from marketplace.receivables.einvoice.parts import (
     TRUE,
     ChargePaths,
@@ -163,7 +154,7 @@ def modernise(root: etree._Element) -> None:
         element.tag = f"{{{spaces.get(name.namespace or '', name.namespace)}}}{local}"
 
 
-def read_cii(root: etree._Element) -> Invoice:
+def read_cii(root: etree._Element) -> neutral.Invoice:
     """Return the neutral form of a CII root, or of a ZUGFeRD 1 root (which is changed in place)."""
     legacy = root.tag == ZUGFERD_1
     if legacy:
@@ -176,7 +167,7 @@ def read_cii(root: etree._Element) -> Invoice:
     payee = _party(reading, payee_node, "BT-60") if payee_node is not None else None
     tax_node = reading.first(root, f"{AGREEMENT}/ram:SellerTaxRepresentativeTradeParty")
     ship_node = reading.first(root, f"{DELIVERY}/ram:ShipToTradeParty")
-    for term, said in party_terms(seller, buyer, payee).items():
+    for term, said in neutral.party_terms(seller, buyer, payee).items():
         if said:
             terms[term] = said
     means = tuple(_means(reading, node) for node in reading.all(root, MEANS))
@@ -189,7 +180,7 @@ def read_cii(root: etree._Element) -> Invoice:
     rows = reading.all(root, f"{SETTLEMENT}/ram:ApplicableTradeTax")
     charges = reading.all(root, f"{SETTLEMENT}/ram:SpecifiedTradeAllowanceCharge")
     lines = reading.all(root, "rsm:SupplyChainTradeTransaction/ram:IncludedSupplyChainTradeLineItem")
-    return Invoice(
+    return neutral.Invoice(
         syntax="zugferd1" if legacy else "cii",
         terms=terms,
         seller=seller,
@@ -236,19 +227,19 @@ def _terms(reading: Reading, root: etree._Element) -> dict[str, str]:
     return terms
 
 
-def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> Party:
+def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> neutral.Party:
     registrations: dict[str | None, str] = {}
     for found in reading.all(node, "ram:SpecifiedTaxRegistration/ram:ID"):
         said = content(found)
         if said:
             registrations.setdefault(found.get("schemeID"), said)
-    identifiers: list[Identifier] = []
+    identifiers: list[neutral.Identifier] = []
     for path, rule in (("ram:ID", "BR-CL-11"), ("ram:GlobalID", "BR-CL-10")):
         for found in reading.all(node, path):
             if said_id := reading.as_identifier(found, rule, "BT-29/BT-46"):
                 identifiers.append(said_id)
     address = reading.first(node, "ram:PostalTradeAddress")
-    return Party(
+    return neutral.Party(
         name=reading.only_text(node, "ram:Name", "BT-27/BT-44"),
         identifiers=tuple(identifiers),
         trading_name=reading.text(node, "ram:SpecifiedLegalOrganization/ram:TradingBusinessName"),
@@ -269,30 +260,30 @@ def _marks(reading: Reading, root: etree._Element) -> tuple[str, ...]:
     return (("copy",) if copied else ()) + (("factoring",) if factored else ())
 
 
-def _preceding(reading: Reading, root: etree._Element) -> tuple[Preceding, ...]:
+def _preceding(reading: Reading, root: etree._Element) -> tuple[neutral.Preceding, ...]:
     return tuple(
-        Preceding(number, day(_iso(reading.text(node, "ram:FormattedIssueDateTime/qdt:DateTimeString"))))
+        neutral.Preceding(number, day(_iso(reading.text(node, "ram:FormattedIssueDateTime/qdt:DateTimeString"))))
         for node in reading.all(root, f"{SETTLEMENT}/ram:InvoiceReferencedDocument")
         if (number := reading.text(node, "ram:IssuerAssignedID"))
     )
 
 
-def _means(reading: Reading, node: etree._Element) -> Means:
+def _means(reading: Reading, node: etree._Element) -> neutral.Means:
     code = reading.code("BR-CL-16", "BT-81", reading.text(node, "ram:TypeCode"))
     account = reading.first(node, "ram:PayeePartyCreditorFinancialAccount")
-    return Means(
+    return neutral.Means(
         code, account is not None, reading.text(account, "ram:IBANID") or reading.text(account, "ram:ProprietaryID")
     )
 
 
-def _vat_totals(reading: Reading, root: etree._Element, currency: str | None) -> Iterator[VatTotal]:
+def _vat_totals(reading: Reading, root: etree._Element, currency: str | None) -> Iterator[neutral.VatTotal]:
     """Yield the VAT totals; the breakdown belongs to the one in the invoice's currency."""
     rows = reading.all(root, f"{SETTLEMENT}/ram:ApplicableTradeTax")
     taxes = tuple(reading.text(row, "ram:CalculatedAmount") for row in rows)
     for element in reading.all(root, f"{SUMMATION}/ram:TaxTotalAmount"):
         said, own = content(element), (element.get("currencyID") or "").strip() or None
         if said:
-            yield VatTotal(own, said, taxes if own is not None and own == currency else None)
+            yield neutral.VatTotal(own, said, taxes if own is not None and own == currency else None)
 
 
 def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:
@@ -303,7 +294,7 @@ def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, 
     return start, end
 
 
-def _line(reading: Reading, node: etree._Element) -> Line:
+def _line(reading: Reading, node: etree._Element) -> neutral.Line:
     product, settled = "ram:SpecifiedTradeProduct", "ram:SpecifiedLineTradeSettlement"
     quantity = reading.first(node, "ram:SpecifiedLineTradeDelivery/ram:BilledQuantity")
     unit = (quantity.get("unitCode") or "").strip() or None if quantity is not None else None
@@ -321,7 +312,7 @@ def _line(reading: Reading, node: etree._Element) -> Line:
     category, rate = read_tax(reading, node, LINE_TAX, "BR-CL-18", "BT-151")
     summation = f"{settled}/ram:SpecifiedTradeSettlementLineMonetarySummation"
     charges = reading.all(node, f"{settled}/ram:SpecifiedTradeAllowanceCharge")
-    return Line(
+    return neutral.Line(
         id=reading.text(node, "ram:AssociatedDocumentLineDocument/ram:LineID"),
         name=reading.text(node, f"{product}/ram:Name"),
         quantity=content(quantity),

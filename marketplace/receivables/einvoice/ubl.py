@@ -7,17 +7,8 @@ from lxml import etree
 
 from marketplace.kernel.errors import Problem
 from marketplace.kernel.words import N_
+from marketplace.receivables.einvoice import neutral
 from marketplace.receivables.einvoice.exact_numbers import day
-from marketplace.receivables.einvoice.neutral import (
-    Identifier,
-    Invoice,
-    Line,
-    Means,
-    Party,
-    Preceding,
-    VatTotal,
-    party_terms,
-)
 from marketplace.receivables.einvoice.parts import (
     TRUE,
     ChargePaths,
@@ -103,7 +94,7 @@ TOTALS = {
 }
 
 
-def read_ubl(root: etree._Element) -> Invoice:
+def read_ubl(root: etree._Element) -> neutral.Invoice:
     """Return the neutral form of a UBL Invoice or CreditNote root."""
     reading = Reading(NAMESPACES)
     credit = root.tag == CREDIT_NOTE
@@ -114,7 +105,7 @@ def read_ubl(root: etree._Element) -> Invoice:
     tax_node = reading.only(root, "cac:TaxRepresentativeParty", "BT-62")
     seller, buyer = _party(reading, seller_node, "BT-34"), _party(reading, buyer_node, "BT-49")
     payee = _payee(reading, payee_node) if payee_node is not None else None
-    for term, said in party_terms(seller, buyer, payee).items():
+    for term, said in neutral.party_terms(seller, buyer, payee).items():
         if said:
             terms[term] = said
     totals_node = reading.only(root, "cac:LegalMonetaryTotal", "BT-115")
@@ -131,7 +122,7 @@ def read_ubl(root: etree._Element) -> Invoice:
     syntax = "ubl_creditnote" if credit else "ubl_invoice"
     reading.faults += structure_faults(root, syntax)
     line_path = "cac:CreditNoteLine" if credit else "cac:InvoiceLine"
-    return Invoice(
+    return neutral.Invoice(
         syntax=syntax,
         terms=terms,
         seller=seller,
@@ -179,7 +170,7 @@ def _terms(reading: Reading, root: etree._Element, credit: bool) -> dict[str, st
     return terms
 
 
-def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> Party:
+def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) -> neutral.Party:
     vat = tax = None
     for scheme in reading.all(node, "cac:PartyTaxScheme"):
         said = reading.text(scheme, "cbc:CompanyID")
@@ -191,7 +182,7 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
     legal_name = reading.only_text(node, "cac:PartyLegalEntity/cbc:RegistrationName", "BT-27/BT-44")
     trading_name = reading.text(node, "cac:PartyName/cbc:Name")
     representative = endpoint_term == "BT-62"
-    return Party(
+    return neutral.Party(
         name=trading_name if representative else legal_name,
         trading_name=trading_name,
         identifiers=_identifiers(reading, node),
@@ -206,7 +197,7 @@ def _party(reading: Reading, node: etree._Element | None, endpoint_term: str) ->
     )
 
 
-def _identifiers(reading: Reading, node: etree._Element | None) -> tuple[Identifier, ...]:
+def _identifiers(reading: Reading, node: etree._Element | None) -> tuple[neutral.Identifier, ...]:
     found = []
     for element in reading.all(node, "cac:PartyIdentification/cbc:ID"):
         creditor = (element.get("schemeID") or "").strip() == "SEPA"
@@ -216,46 +207,46 @@ def _identifiers(reading: Reading, node: etree._Element | None) -> tuple[Identif
     return tuple(found)
 
 
-def _payee(reading: Reading, node: etree._Element) -> Party:
-    return Party(
+def _payee(reading: Reading, node: etree._Element) -> neutral.Party:
+    return neutral.Party(
         name=reading.text(node, "cac:PartyName/cbc:Name"),
         identifiers=_identifiers(reading, node),
         legal_id=reading.identifier(node, "cac:PartyLegalEntity/cbc:CompanyID", "BR-CL-11", "BT-61"),
     )
 
 
-def _deliver_to(reading: Reading, root: etree._Element) -> Party | None:
+def _deliver_to(reading: Reading, root: etree._Element) -> neutral.Party | None:
     place = reading.first(root, "cac:Delivery/cac:DeliveryLocation")
     if place is None:
         return None
     reading.identifier(place, "cbc:ID", "BR-CL-26", "BT-71")
     address = reading.first(place, "cac:Address")
     country = reading.code("BR-CL-14", "BT-80", reading.text(address, "cac:Country/cbc:IdentificationCode"))
-    return Party(has_address=address is not None, country=country)
+    return neutral.Party(has_address=address is not None, country=country)
 
 
-def _vat_total(reading: Reading, node: etree._Element) -> VatTotal | None:
+def _vat_total(reading: Reading, node: etree._Element) -> neutral.VatTotal | None:
     found = reading.first(node, "cbc:TaxAmount")
     said = content(found)
     if found is None or said is None:
         return None
     rows = list(reading.all(node, "cac:TaxSubtotal"))
     taxes = tuple(reading.text(row, "cbc:TaxAmount") for row in rows) if rows else None
-    return VatTotal((found.get("currencyID") or "").strip() or None, said, taxes)
+    return neutral.VatTotal((found.get("currencyID") or "").strip() or None, said, taxes)
 
 
-def _preceding(reading: Reading, root: etree._Element) -> tuple[Preceding, ...]:
+def _preceding(reading: Reading, root: etree._Element) -> tuple[neutral.Preceding, ...]:
     return tuple(
-        Preceding(number, day(reading.text(node, "cbc:IssueDate")))
+        neutral.Preceding(number, day(reading.text(node, "cbc:IssueDate")))
         for node in reading.all(root, "cac:BillingReference/cac:InvoiceDocumentReference")
         if (number := reading.text(node, "cbc:ID"))
     )
 
 
-def _means(reading: Reading, node: etree._Element) -> Means:
+def _means(reading: Reading, node: etree._Element) -> neutral.Means:
     code = reading.code("BR-CL-16", "BT-81", reading.text(node, "cbc:PaymentMeansCode"))
     account = reading.first(node, "cac:PayeeFinancialAccount")
-    return Means(code, account is not None, reading.text(account, "cbc:ID"))
+    return neutral.Means(code, account is not None, reading.text(account, "cbc:ID"))
 
 
 def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, str | None] | None:
@@ -264,7 +255,7 @@ def _period(reading: Reading, node: etree._Element | None) -> tuple[str | None, 
     return reading.text(node, "cbc:StartDate"), reading.text(node, "cbc:EndDate")
 
 
-def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
+def _line(reading: Reading, node: etree._Element, credit: bool) -> neutral.Line:
     quantity = reading.first(node, "cbc:CreditedQuantity" if credit else "cbc:InvoicedQuantity")
     unit = (quantity.get("unitCode") or "").strip() or None if quantity is not None else None
     category, rate = read_tax(reading, node, LINE_TAX, "BR-CL-18", "BT-151")
@@ -275,7 +266,7 @@ def _line(reading: Reading, node: etree._Element, credit: bool) -> Line:
     reading.code("BR-CL-15", "BT-159", reading.text(node, "cac:Item/cac:OriginCountry/cbc:IdentificationCode"))
     for found in reading.all(node, "cac:Item/cac:CommodityClassification/cbc:ItemClassificationCode"):
         reading.code("BR-CL-13", "BT-158", found.get("listID"))
-    return Line(
+    return neutral.Line(
         id=reading.text(node, "cbc:ID"),
         name=reading.text(node, "cac:Item/cbc:Name"),
         quantity=content(quantity),
