@@ -16,10 +16,10 @@ from marketplace.web.format import GRADES
 from marketplace.web.frame import server_now
 from marketplace.web.states import LOOKS
 from tests.people import PASSWORD, register
+from tests.web.browsing import RULES
 
 pytestmark = pytest.mark.browser
 
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SHEET = Path(__file__).parent / "sheet.html"
 PAGES = ("/", "/sign-in", "/grades", "/verify", "/nothing", "/sheet")
 

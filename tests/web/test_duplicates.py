@@ -5,17 +5,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask.testing import FlaskClient
 
 from marketplace.db import db
 from marketplace.perform import perform
 from marketplace.receivables import actions, queries
 from marketplace.receivables.schemas import WithdrawReceivable
-from tests.people import PASSWORD, PersonOfTheTests, sign_in
+from tests.people import PersonOfTheTests, sign_in
 from tests.receivables.conftest import drafted, invoice, listed, people, today
 from tests.receivables.invoices import Paper, ubl
-from tests.web.test_browser import RULES
+from tests.web.browsing import clean
+from tests.web.browsing import sign_in as sign_in_there
 
 __all__ = ["drafted", "invoice", "listed", "people", "today"]  # fixtures of the receivables' tests, used here
 
@@ -106,14 +106,8 @@ def test_the_pages_are_clean(
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
-    page.goto(f"{live_server}/sign-in")
-    page.locator("input[name=email]:visible").fill(people["operator_olga"].email)
-    page.locator("input[name=password]:visible").fill(PASSWORD)
-    page.locator("input[name=password]:visible").press("Enter")
-    page.wait_for_url("**/operator/")
+    sign_in_there(page, live_server, people["operator_olga"].email, "operator")
     for path in ("/operator/duplicates", f"/operator/duplicates/{held[1]}", "/operator/queue"):
         page.goto(live_server + path)
-        found = Axe().run(page, options=RULES).response["violations"]
-        assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], path
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+        clean(page)
     context.close()

@@ -31,8 +31,8 @@ from tests.people import PASSWORD, register
 from tests.servicing.test_buy_back import price, put_in
 from tests.servicing.test_dilution import counted
 from tests.trading.world import World
+from tests.web.browsing import RULES
 
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 LONG = "The Honourable Company of Very Long Winded Aerospace Subassemblies and Precision Fasteners (Northern) plc"
 
 

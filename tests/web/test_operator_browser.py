@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 
 from marketplace.embedded_postgres import EmbeddedPostgres
@@ -14,7 +13,7 @@ from marketplace.perform import perform
 from tests.people import PASSWORD
 from tests.support import SYSTEM
 from tests.trading.world import World
-from tests.web.test_browser import RULES
+from tests.web.browsing import clean, sign_in
 from tests.web.test_operator import PAGES, a_full_market
 
 pytestmark = pytest.mark.browser
@@ -40,15 +39,9 @@ def test_pages_are_clean(pages: list[str], live_server: str, browser: Any, width
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
-    page.goto(f"{live_server}/sign-in")
-    page.locator("input[name=email]:visible").fill("olga@example.com")
-    page.locator("input[name=password]:visible").fill(PASSWORD)
-    page.locator("input[name=password]:visible").press("Enter")
-    page.wait_for_url("**/operator/")
+    sign_in(page, live_server, "olga@example.com", "operator")
     for path in pages:
         page.goto(live_server + path)
-        found = Axe().run(page, options=RULES).response["violations"]
-        assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], path
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+        clean(page)
     assert faults == []
     context.close()

@@ -25,10 +25,10 @@ from marketplace.embedded_postgres import EmbeddedPostgres
 from tests.people import PASSWORD, PersonOfTheTests, register, sign_in
 from tests.trading.test_closing import a_covered_lot, close
 from tests.trading.world import World
+from tests.web.browsing import RULES
 
 PAGES = ("/regulator/audit", "/regulator/events", "/regulator/events/3", "/regulator/replay", "/regulator/outcomes",
          "/regulator/defaults", "/regulator/look-ups")  # fmt: skip
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
 @dataclass

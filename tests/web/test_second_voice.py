@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -14,10 +13,9 @@ from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.receivables.debtor import links
 from marketplace.servicing.second_voice import waiting
 from tests import lives
-from tests.people import PASSWORD
 from tests.support import do
 from tests.trading.world import World
-from tests.web.test_browser import RULES
+from tests.web.browsing import clean, sign_in
 from tests.web.test_operator import visitor
 
 WHY = "The debtor’s statement of account was seen."
@@ -128,24 +126,18 @@ def test_pages_are_clean(
     visitor(app, world, "olga"), visitor(app, world, "bob")
     slip = slip_of(receivable_id)
     pages = {
-        "": [slip],
-        "alice": [f"/seller/invoices/{receivable_id}/credit-note"],
-        "olga": [f"/operator/receivables/{receivable_id}", "/operator/buy-backs"],
-        "bob": [f"/investor/holdings/{receivable_id}"],
+        ("", ""): [slip],
+        ("alice", "seller"): [f"/seller/invoices/{receivable_id}/credit-note"],
+        ("olga", "operator"): [f"/operator/receivables/{receivable_id}", "/operator/buy-backs"],
+        ("bob", "investor"): [f"/investor/holdings/{receivable_id}"],
     }
-    for who, paths in pages.items():
+    for (who, role), paths in pages.items():
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page = context.new_page()
         if who:
-            page.goto(f"{live_server}/sign-in")
-            page.locator("input[name=email]:visible").fill(f"{who}@example.com")
-            page.locator("input[name=password]:visible").fill(PASSWORD)
-            page.locator("input[name=password]:visible").press("Enter")
-            page.wait_for_load_state("networkidle")
+            sign_in(page, live_server, f"{who}@example.com", role)
         for path in paths:
             page.goto(live_server + path)
             assert "CN-2026-0041" in page.content(), path
-            found = Axe().run(page, options=RULES).response["violations"]
-            assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], path
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+            clean(page)
         context.close()

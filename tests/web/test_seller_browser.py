@@ -2,39 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
-from threading import Thread
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from sqlalchemy import text
-from werkzeug.serving import make_server
 
 from marketplace.db import db
 from marketplace.kernel.clock import business_date
-from tests.people import PASSWORD, register
 from tests.receivables.conftest import token_for
 from tests.receivables.invoices import paper, ubl
+from tests.web.browsing import clean, listening, sign_in
 
 pytestmark = pytest.mark.browser
-
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
 @pytest.fixture
 def market(make_app: Callable[..., Flask]) -> Iterator[tuple[str, Flask]]:
     """A market with people, really listening, with its forms guarded as in earnest."""
-    app = make_app(testing=False)
-    app.testing = True  # cheap password hashes
-    register(app)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", app
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with listening(make_app) as found:
+        yield found
 
 
 @pytest.fixture
@@ -44,18 +31,9 @@ def today(market: tuple[str, Flask]) -> date:
         return business_date(now, "Europe/London")
 
 
-def clean(page: Any) -> None:
-    found = Axe().run(page, options=RULES).response["violations"]
-    assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], page.url
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{page.url} scrolls sideways"
-
-
 def sold(page: Any, base: str, today: date) -> str:
     """Sign Alice in, drop an invoice, submit it; return the receivable's id."""
-    page.goto(f"{base}/sign-in")
-    page.fill("input[name=email]", "seller.alice@example.com")
-    page.fill("input[name=password]", PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    sign_in(page, base, "seller.alice@example.com", "seller")
     page.goto(f"{base}/seller/new")
     clean(page)
     content = ubl(paper(today))

@@ -7,48 +7,38 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from sqlalchemy import text
-from werkzeug.serving import make_server
 
 from marketplace.db import db
 from marketplace.kernel.clock import business_date
 from marketplace.receivables.bulk.work import to_work, work_off
-from tests.people import PASSWORD, register
+from tests.people import register
 from tests.receivables.bulk.bulks import files_of, papers, sealed, zipped
 from tests.receivables.invoices import ubl
+from tests.web.browsing import clean, listening, sign_in
 
 pytestmark = pytest.mark.browser
-
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
 @pytest.fixture
 def market(make_app: Callable[..., Flask]) -> Iterator[tuple[str, Flask]]:
     """A market that really listens, with its forms guarded as in earnest, and a worker beside it."""
-    app = make_app(testing=False)
-    app.testing = True  # cheap password hashes
-    register(app)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
     stop = Event()
 
-    def work() -> None:
+    def work(app: Flask) -> None:
         while not stop.wait(0.2):
             with app.app_context():
                 for upload_id in to_work(10):
                     work_off(upload_id, 0.5)
                 db.session.remove()
 
-    threads = [Thread(target=server.serve_forever, daemon=True), Thread(target=work, daemon=True)]
-    for thread in threads:
-        thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", app
-    stop.set()
-    server.shutdown()
-    for thread in threads:
-        thread.join(20)
-    server.server_close()
+    with listening(make_app) as (base, app):
+        worker = Thread(target=work, args=(app,), daemon=True)
+        worker.start()
+        yield base, app
+        stop.set()
+        worker.join(20)
 
 
 @pytest.fixture
@@ -58,18 +48,8 @@ def today(market: tuple[str, Flask]) -> date:
         return business_date(now, "Europe/London")
 
 
-def clean(page: Any) -> None:
-    found = Axe().run(page, options=RULES).response["violations"]
-    assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], page.url
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{page.url} scrolls sideways"
-
-
 def signed_in(page: Any, base: str) -> Any:
-    page.goto(f"{base}/sign-in")
-    page.fill("input[name=email]", "seller.alice@example.com")
-    page.fill("input[name=password]", PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.wait_for_url(f"{base}/seller/**")
+    sign_in(page, base, "seller.alice@example.com", "seller")
     page.goto(f"{base}/seller/bulk")
     return page
 
