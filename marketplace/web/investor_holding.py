@@ -33,6 +33,7 @@ from marketplace.servicing.waterfall import TO_INVESTORS, Step
 from marketplace.title import queries as title
 from marketplace.title.rules import without
 from marketplace.trading import queries as trading
+from marketplace.web.downloads import plain
 from marketplace.web.format import money_text
 from marketplace.web.forms import SYMBOLS, minor_of, reasons, say, status_of
 from marketplace.web.frame import server_now
@@ -160,11 +161,11 @@ def _entry(
 ) -> dict[str, Any]:  # fmt: skip
     """Return the form's values and, when they can be read, what they would mean."""
     largest = max((b - a for a, b in free), default=0)
-    text = {"units": request.form.get("units", ""), "price": request.form.get("price", ""),
+    text = {"units": request.form.get("units", plain(largest, found.currency)), "price": request.form.get("price", ""),
             "hours": request.form.get("hours", str(policy().secondary.open_hours))}  # fmt: skip
     entry: dict[str, Any] = {"text": text, "largest": largest, "told": None}
     try:
-        count = minor_of(text["units"], found.currency, "units") if text["units"] else largest
+        count = minor_of(text["units"], found.currency, "units") if text["units"] else 0
         price = minor_of(text["price"], found.currency, "price_minor") if text["price"] else None
     except InvalidInput:
         return entry
@@ -173,7 +174,8 @@ def _entry(
     part = to_come * count // units
     entry["suggested"] = {bps: rules.price_for(part, bps, days) for bps in (found.rate_bps, found.rate_bps + 200)}
     entry["part_minor"], entry["count"] = part, count
-    if price:
+    entry["too_much"] = price is not None and price > part
+    if price and not entry["too_much"]:
         fee = rules.fee_minor(price, policy().secondary.fee_bps)
         entry["told"] = {"price": price, "fee": fee, "gets": price - fee, "gives_up": part,
                          "difference": price - fee - part, "yield": rules.yield_bps(price, part, days)}  # fmt: skip

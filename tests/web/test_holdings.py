@@ -76,6 +76,19 @@ def test_a_holding_shows_what_an_offer_would_mean_before_it_is_made(app: Flask, 
     assert "On offer" in bob.get(f"/investor/holdings/{receivable}").text
 
 
+def test_a_price_above_what_can_come_is_never_shown_as_an_offer(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    bob = visit(app, "bob")
+    held = sum(b - a for owner, a, b in title.held_now(db.session(), receivable) if owner == world.id("bob"))
+    db.session.rollback()
+    assert f'"{held // 100}.{held % 100:02d}"' in bob.get(f"/investor/holdings/{receivable}").text  # all, to begin with
+    form = {"units": "10,000.00", "price": "50,000.00", "hours": "72", "step": "show"}
+    shown = bob.post(f"/investor/holdings/{receivable}/offers", data=form)
+    assert shown.status_code == 200
+    assert "more than these units can still bring" in shown.text
+    assert "Offer it at" not in shown.text
+
+
 @pytest.mark.parametrize(
     ("form", "words"),
     [
