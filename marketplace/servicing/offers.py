@@ -60,7 +60,7 @@ def offer_holding(tx: Tx, command: OfferHolding) -> Result:
     lot = trading_queries.lot(tx.session, row.lot_id)
     free = without(own, _on_offer(tx.session, row.receivable_id))
     total, hours = sum(b - a for a, b in own), command.hours or tx.policy.secondary.open_hours
-    principal, to_come = _part(known_dues(tx, row), owner_id, min(command.units, total), total)
+    principal, to_come = part_of(known_dues(tx, row), owner_id, min(command.units, total), total)
     problems = rules.offering_problems(
         units=command.units, price_minor=command.price_minor, hours=hours, step=lot.lot_size_minor, free=free,
         to_come_minor=to_come, policy=tx.policy.secondary,
@@ -102,7 +102,7 @@ def _on_offer(session: Session, receivable_id: UUID) -> list[tuple[int, int]]:
     return [row.piece for row in rows]
 
 
-def _part(dues: Sequence[Due], owner_id: UUID, units: int, held_units: int) -> tuple[int, int]:
+def part_of(dues: Sequence[Due], owner_id: UUID, units: int, held_units: int) -> tuple[int, int]:
     """Return the principal and the whole of what would go over with so many units of an owner's."""
     nobody = UUID(int=0)
     after = hand_over(dues, owner_id, nobody, units, held_units)

@@ -26,7 +26,7 @@ from marketplace.servicing import offer_rules as rules
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.offer_ends import withdraw_offer as take_back
 from marketplace.servicing.offers import accept_offer as accept
-from marketplace.servicing.offers import against_buying
+from marketplace.servicing.offers import against_buying, part_of
 from marketplace.servicing.offers import offer_holding as put_up
 from marketplace.servicing.schemas import AcceptOfferSchema, OfferHoldingSchema, WithdrawOffer
 from marketplace.servicing.waterfall import TO_INVESTORS, Step
@@ -146,7 +146,7 @@ def _page(receivable_id: UUID, refusal: MarketplaceError | None = None) -> str:
         came_minor=sum(f.minor for f in flows if f.minor > 0), days=days, today=_today(),
         flags=[(flag, FLAGS[flag]) for flag in _flags(found)], recourse=RECOURSE[lot.recourse],
         problems=list(reasons(refusal)) if refusal else [], refusal=refusal,
-        entry=_entry(found, units, to_come, free, days), policy=policy().secondary, once=str(new_id()),
+        entry=_entry(found, investor.id, units, free, days), policy=policy().secondary, once=str(new_id()),
         symbol=SYMBOLS.get(found.currency, found.currency),
     )  # fmt: skip
 
@@ -157,7 +157,7 @@ def _flags(found: servicing.Collection) -> list[str]:
 
 
 def _entry(
-    found: servicing.Collection, units: int, to_come: int, free: Sequence[tuple[int, int]], days: int
+    found: servicing.Collection, owner_id: UUID, units: int, free: Sequence[tuple[int, int]], days: int
 ) -> dict[str, Any]:  # fmt: skip
     """Return the form's values and, when they can be read, what they would mean."""
     largest = max((b - a for a, b in free), default=0)
@@ -171,7 +171,7 @@ def _entry(
         return entry
     if not count or not units or count > units:
         return entry
-    part = to_come * count // units
+    _, part = part_of(found.dues, owner_id, count, units)
     entry["suggested"] = {bps: rules.price_for(part, bps, days) for bps in (found.rate_bps, found.rate_bps + 200)}
     entry["part_minor"], entry["count"] = part, count
     entry["too_much"] = price is not None and price > part

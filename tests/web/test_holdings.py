@@ -72,7 +72,9 @@ def test_a_holding_shows_what_an_offer_would_mean_before_it_is_made(app: Flask, 
     done = bob.post(f"/investor/holdings/{receivable}/offers", data=form | {"step": "offer"})
     assert done.status_code == 303
     db.session.rollback()
-    assert [one.units for one in queries.offers_of(db.session(), receivable)] == [1_000_000]
+    (made,) = queries.offers_of(db.session(), receivable)
+    assert made.units == 1_000_000
+    assert f"At most £{made.to_come_minor // 100:,}.{made.to_come_minor % 100:02d}," in shown.text  # to the penny
     assert "On offer" in bob.get(f"/investor/holdings/{receivable}").text
 
 
