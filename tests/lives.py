@@ -5,23 +5,32 @@ arrived) is written as those leave it.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
 from marketplace.db import db
+from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
-from marketplace.payments import money
+from marketplace.payments import chargebacks, money
 from marketplace.payments import queries as payments
-from marketplace.payments.gateway import Checkout
+from marketplace.payments.gateway import Chargeback, Checkout
 from marketplace.payments.rules import PaymentState
 from marketplace.payments.schemas import SettleEvent
 from marketplace.payments.settle import settle_event
-from marketplace.payments.tables import DebtorPaymentRow
+from marketplace.payments.tables import PAYING, DebtorPaymentRow
 from marketplace.perform import Tx, perform
 from marketplace.servicing import queries as servicing
-from marketplace.servicing.actions import age_receivable, apply_debtor_payment
+from marketplace.servicing.actions import age_receivable, apply_debtor_payment, write_off_receivable
 from marketplace.servicing.queries import Collection
-from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, SettleAward
+from marketplace.servicing.reversing import reverse_receipt
+from marketplace.servicing.schemas import (
+    AgeReceivable,
+    ApplyDebtorPayment,
+    ReverseReceipt,
+    SettleAward,
+    WriteOffReceivable,
+)
 from marketplace.servicing.settlement import settle_award
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import accept_award, close_lot, place_bid
@@ -121,6 +130,37 @@ def apply(payment_id: UUID) -> dict[str, object]:
 def pays(world: World, receivable_id: UUID, minor: int) -> dict[str, object]:
     """Let the debtor pay, and share it out."""
     return apply(received(world, receivable_id, minor))
+
+
+def written_off(world: World, receivable_id: UUID) -> dict[str, object]:
+    """Let two operators give up what is outstanding, as its day has come."""
+    command = WriteOffReceivable(receivable_id, "Nothing more is to be had.")
+    perform(write_off_receivable, command, world.olga)
+    return perform(write_off_receivable, command, world.oscar)
+
+
+def taken_back(payment_id: UUID, minor: int, state: str = "open", dispute_id: str = "du_1") -> dict[str, object]:
+    """Let the payer's bank take money back, or give it back, and book it; return what was booked."""
+    tell_chargeback(payment_id, minor, state, dispute_id)
+    found = chargebacks.to_book(db.session())
+    db.session.rollback()
+    return perform(reverse_receipt, ReverseReceipt(found[0]), SYSTEM) if found else {}
+
+
+def tell_chargeback(payment_id: UUID, minor: int, state: str = "open", dispute_id: str = "du_1") -> None:
+    """Let the provider show a chargeback of a payment."""
+
+    def know(tx: Tx) -> None:
+        for table in PAYING:
+            row = tx.session.get(table, payment_id)
+            if row is not None:
+                row.intent_id = f"pi_{payment_id}"
+                tx.record(row.__tablename__, row.id)
+
+    do(know)
+    seen = Chargeback(dispute_id, state, minor, "GBP", f"pi_{payment_id}")
+    with suppress(Conflict):
+        perform(settle_event, SettleEvent(None, seen), SYSTEM)
 
 
 def on_day(world: World, receivable_id: UUID, days_past_due: int) -> None:

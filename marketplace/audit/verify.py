@@ -35,7 +35,8 @@ CHART = {
     "withdrawal_in_transit": ("lender", -1, True), "provider_borrower": ("borrower", 1, False),
     "debtor_receipts": ("borrower", -1, True), "seller_residual": ("borrower", -1, True),
     "residual_in_transit": ("borrower", -1, True), "seller_cash": ("borrower", -1, True),
-    "suspense": ("borrower", -1, True), "provider_platform": ("platform", 1, False),
+    "suspense": ("borrower", -1, True), "return_in_transit": ("borrower", -1, True),
+    "provider_platform": ("platform", 1, False), "platform_reserve": ("platform", -1, True),
     "platform_fees": ("platform", -1, False), "platform_loss": ("platform", 1, False),
 }  # fmt: skip
 

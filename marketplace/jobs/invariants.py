@@ -38,13 +38,17 @@ COUNTS = {
     "+ (SELECT coalesce(sum(covered_minor), 0) FROM dilution_cover c "
     "WHERE c.receivable_id = collection.receivable_id)",
     "paid_equals_shares": "SELECT count(*) FROM due WHERE paid_minor <> "
-    "(SELECT coalesce(sum(minor), 0) FROM share WHERE due_id = due.id)",
+    "(SELECT coalesce(sum(minor), 0) FROM share WHERE due_id = due.id) "
+    "- (SELECT coalesce(sum(minor), 0) FROM reversal_share WHERE due_id = due.id)",
     "receipts_shared_whole": "SELECT count(*) FROM distribution WHERE received_minor <> excess_minor + "
     "(SELECT coalesce(sum(minor), 0) FROM share WHERE distribution_id = distribution.id)",
+    "reversals_are_whole": "SELECT count(*) FROM receipt_reversal v WHERE taken_minor <> excess_minor + "
+    "(SELECT coalesce(sum(minor), 0) FROM reversal_share WHERE reversal_id = v.id)",
     "settled_means_paid": "SELECT count(*) FROM collection WHERE state = 'settled' AND EXISTS "
     "(SELECT FROM due WHERE due.receivable_id = collection.receivable_id AND paid_minor <> due_minor)",
     "collections_match_receivables": "SELECT count(*) FROM collection c JOIN receivable r ON r.id = c.receivable_id "
-    "WHERE (c.state = 'settled') <> (r.state = 'discharged') OR (c.state = 'written_off') <> (r.state = 'written_off') "
+    "WHERE (c.state IN ('settled', 'charged_back')) <> (r.state = 'discharged') "
+    "OR (c.state = 'written_off') <> (r.state = 'written_off') "
     "OR (c.state = 'bought_back') <> (r.state = 'bought_back')",
     "owners_are_due_principal": "SELECT count(*) FROM collection c WHERE closed_at IS NULL AND EXISTS "
     "(SELECT FROM holding h WHERE h.receivable_id = c.receivable_id AND upper_inf(h.held_during) AND NOT EXISTS "

@@ -27,6 +27,7 @@ from marketplace.jobs.wishes import take_wishes
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.clock import business_date, utc_now
 from marketplace.kernel.log_lines import running
+from marketplace.payments import chargebacks
 from marketplace.payments import queries as payments
 from marketplace.payments.inbox import ask_after_silence, run_inbox
 from marketplace.payments.outbox import run_outbox
@@ -47,7 +48,15 @@ from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment
 from marketplace.servicing.demands import demand_buy_back
 from marketplace.servicing.offer_ends import expire_offer
-from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, DemandBuyBack, ExpireOffer, SettleAward
+from marketplace.servicing.reversing import reverse_receipt
+from marketplace.servicing.schemas import (
+    AgeReceivable,
+    ApplyDebtorPayment,
+    DemandBuyBack,
+    ExpireOffer,
+    ReverseReceipt,
+    SettleAward,
+)
 from marketplace.servicing.settlement import settle_award
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import close_lot, expire_award, open_lot
@@ -106,6 +115,7 @@ JOBS = (
     Job("run_inbox", 1, *once(lambda: run_inbox(CALLS))),
     Job("apply_payments", 1, lambda: [p.id for p in payments.received_unapplied(db.session(), BATCH)],
         each(apply_debtor_payment, ApplyDebtorPayment)),
+    Job("reverse_receipts", 1, lambda: chargebacks.to_book(db.session(), BATCH), each(reverse_receipt, ReverseReceipt)),
     Job("run_bulk", 1, lambda: bulk_work.to_work(BATCH), _bulk),
     Job("ask_registry", 2, *once(lambda: run_exchange())),
     Job("ask_companies_register", 10, *once(run_register)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, text
@@ -70,6 +70,38 @@ def movements(session: Session, organisation_id: UUID, codes: Sequence[str], lim
         .limit(limit)
     )  # fmt: skip
     return [Movement(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class TrialLine:
+    """All accounts of one code in one currency: sums of debits and of credits, in minor units."""
+
+    code: str
+    pool: str
+    currency: str
+    debit_minor: int
+    credit_minor: int
+    accounts: int
+
+
+def trial_balance(session: Session, through_on: date | None = None) -> list[TrialLine]:
+    """Return the balance of every code, debit or credit side, through a business date; each pool's sides agree."""
+    rows = session.execute(
+        text(
+            "SELECT a.code, a.pool, a.currency, greatest(sum(b.minor), 0)::bigint AS debit_minor, "
+            "greatest(-sum(b.minor), 0)::bigint AS credit_minor, count(*) AS accounts FROM ("
+            "SELECT p.account_id, sum(p.minor) AS minor FROM posting p JOIN entry e ON e.id = p.entry_id "
+            "WHERE CAST(:day AS date) IS NULL OR e.business_on <= :day GROUP BY 1) AS b "
+            "JOIN account a ON a.id = b.account_id GROUP BY 1, 2, 3 ORDER BY a.currency, a.pool, a.code"
+        ),
+        {"day": through_on},
+    )
+    return [TrialLine(**row._mapping) for row in rows]
+
+
+def owners(session: Session) -> set[UUID]:
+    """Return the organisations that have an account."""
+    return set(session.scalars(select(Account.organisation_id).where(Account.organisation_id.is_not(None)).distinct()))
 
 
 def pool_totals(session: Session) -> list[tuple[str, str, int]]:

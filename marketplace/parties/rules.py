@@ -112,6 +112,11 @@ MAY: dict[str, frozenset[Role]] = {
     # servicing
     "settle_award": SYSTEM,
     "apply_debtor_payment": SYSTEM,
+    "reverse_receipt": SYSTEM,
+    "propose_manual_entry": OPERATOR,
+    "propose_suspense": OPERATOR,
+    "propose_period_close": OPERATOR,
+    "decide_money": OPERATOR,
     "cover_dilution": SELLER,
     "age_receivable": SYSTEM,
     "default_receivable": DESK,

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 
 from marketplace.ledger.actions import account, post_entry
-from marketplace.ledger.rules import credit, debit
+from marketplace.ledger.rules import chart, credit, debit
 from marketplace.parties import queries as parties
 from marketplace.payments.rules import ROUTES, PayoutState, Purpose
 from marketplace.payments.tables import DebtorPaymentRow, FundingRow, Paying, PayoutRow, ProviderTransitionRow
@@ -47,7 +47,7 @@ def book_leaving(tx: Tx, row: PayoutRow) -> UUID:
     """Book money as on its way. Raises: RuleBroken("insufficient_cash")."""
     route = ROUTES[Purpose(row.purpose)]
     legs = [
-        debit(account(tx, route.source, row.organisation_id, row.currency), row.amount_minor),
+        debit(_source(tx, row, route.source), row.amount_minor),
         credit(account(tx, route.transit, row.organisation_id, row.currency), row.amount_minor),
     ]
     return post_entry(tx, f"{row.purpose}_requested", "payout", row.id, legs)
@@ -72,6 +72,11 @@ def book_returned(tx: Tx, row: PayoutRow, before: str) -> UUID:
         taken = account(tx, route.transit, row.organisation_id, row.currency)
     legs = [
         debit(taken, row.amount_minor),
-        credit(account(tx, route.source, row.organisation_id, row.currency), row.amount_minor),
+        credit(_source(tx, row, route.source), row.amount_minor),
     ]
     return post_entry(tx, f"{row.purpose}_returned", "payout", row.id, legs)
+
+
+def _source(tx: Tx, row: PayoutRow, code: str) -> UUID:
+    own = chart()[code].owner == "organisation"
+    return account(tx, code, row.organisation_id if own else None, row.currency)

@@ -21,7 +21,7 @@ from marketplace.payments.alerts import raise_alert
 from marketplace.payments.gateway import BalanceLine
 from marketplace.payments.rules import PaymentState, PayoutState
 from marketplace.payments.stripe_gateway import current_gateway
-from marketplace.payments.tables import PAYING, FundingRow, Paying, PayoutRow, ReconciliationRow
+from marketplace.payments.tables import PAYING, ChargebackRow, FundingRow, Paying, PayoutRow, ReconciliationRow
 from marketplace.perform import Result, Tx, perform
 
 CLEARING = ("provider_lender", "provider_borrower", "provider_platform")
@@ -121,6 +121,7 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
     sent = session.scalars(select(PayoutRow).where(PayoutRow.transfer_id.is_not(None)))
     known = {row.transfer_id: row for row in sent}
     back = {row.reversal_id: row for row in known.values() if row.reversal_id}
+    disputes = {row.dispute_id: row for row in session.scalars(select(ChargebackRow))}
     for line in command.lines:
         sheet = sheets[line.currency]
         moved[line.currency] += line.minor - line.fee_minor
@@ -134,6 +135,8 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
         elif line.kind in CAME_BACK:
             if line.source_id not in back:
                 sheet.explain("reversal_not_booked", line.minor, str(line.source_id))
+        elif line.source_id in disputes:
+            _explain_chargeback(sheet, line, disputes[line.source_id])
         else:
             sheet.explain(line.kind, line.minor, str(line.source_id))
     for currency, sheet in sheets.items():
@@ -149,6 +152,13 @@ def _explain_receipt(sheet: Sheet, line: BalanceLine, row: Paying | None) -> Non
         sheet.explain("receipt_parked", line.minor, str(row.id))
     elif row.state not in (PaymentState.SUCCEEDED, PaymentState.PARKED):
         sheet.explain("receipt_not_booked", line.minor, str(row.id))
+
+
+def _explain_chargeback(sheet: Sheet, line: BalanceLine, row: ChargebackRow) -> None:
+    """Money taken back (below zero) and given back again: in our books once each is booked there."""
+    booked = row.entry_id if line.minor < 0 else row.reinstated_entry_id
+    if booked is None:
+        sheet.explain("chargeback_not_booked", line.minor, str(line.source_id))
 
 
 def _by_intent(session: Session) -> dict[str, Paying]:

@@ -65,6 +65,15 @@ class Purpose(StrEnum):
     RESIDUAL = "residual"
     WITHDRAWAL = "withdrawal"
     REFUND = "refund"
+    RETURN = "return"
+
+
+class ChargebackState(StrEnum):
+    """Money that a payer's bank took back. `open` and `lost`: it is gone; `won`: it has come back."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
 
 
 P = PaymentState
@@ -100,12 +109,13 @@ CALL = Machine(
         CallState.UNKNOWN: (CallState.SENT, CallState.SUCCEEDED, CallState.FAILED),
     },
 )
+CHARGEBACK = Machine("chargeback", ChargebackState, {ChargebackState.OPEN: (ChargebackState.WON, ChargebackState.LOST)})
 NOTICE = Machine("notice", NoticeState, {NoticeState.RECEIVED: (NoticeState.SETTLED, NoticeState.IGNORED)})
 
 
 @dataclass(frozen=True)
 class Route:
-    """The accounts a payout leaves from, waits in, and is paid out of."""
+    """The accounts a payout leaves from, waits in, and is paid out of. Suspense is the platform's, not the payee's."""
 
     source: str
     transit: str
@@ -117,6 +127,7 @@ ROUTES = {
     Purpose.RESIDUAL: Route("seller_residual", "residual_in_transit", "provider_borrower"),
     Purpose.WITHDRAWAL: Route("investor_cash", "withdrawal_in_transit", "provider_lender"),
     Purpose.REFUND: Route("seller_cash", "residual_in_transit", "provider_borrower"),
+    Purpose.RETURN: Route("suspense", "return_in_transit", "provider_borrower"),
 }
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from marketplace.kernel.errors import Conflict
+from marketplace.kernel.errors import Conflict, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
@@ -15,7 +15,9 @@ from marketplace.payments.alerts import raise_alert
 from marketplace.payments.calls import lock_payout, move_payment, move_payout, return_money, sent_to_bank
 from marketplace.payments.gateway import BankPayout, Chargeback, Checkout
 from marketplace.payments.rules import (
+    CHARGEBACK,
     NOTICE,
+    ChargebackState,
     NoticeState,
     PaymentState,
     PayoutState,
@@ -25,7 +27,7 @@ from marketplace.payments.rules import (
     next_payout_states,
 )
 from marketplace.payments.schemas import PostponeEvent, ReceiveEvent, SettleEvent
-from marketplace.payments.tables import PAYING, DebtorPaymentRow, IncomingEventRow, Paying, PayoutRow
+from marketplace.payments.tables import PAYING, ChargebackRow, DebtorPaymentRow, IncomingEventRow, Paying, PayoutRow
 from marketplace.perform import Result, Tx
 
 WAITS_FROM = 3
@@ -194,14 +196,43 @@ def _find_payout(tx: Tx, seen: BankPayout) -> PayoutRow | None:
 
 
 def _fold_chargeback(tx: Tx, seen: Chargeback) -> bool:
-    """Tell a person. Undoing what was shared out already is not done here."""
+    """Write it down, or how it ended, and tell a person. What was shared out is taken back by a job that knows shares.
+
+    A payment whose money has not been booked is looked at again later: first it arrives, then it is taken back.
+    """
     for table in PAYING:
-        payment_id = tx.session.scalars(select(table.id).where(table.intent_id == seen.intent_id)).one_or_none()
-        if payment_id is not None and seen.intent_id is not None:
-            raise_alert(tx, f"chargeback_{seen.state}", table.__tablename__, payment_id, dispute_id=seen.dispute_id,
-                        minor=seen.minor, currency=seen.currency)  # fmt: skip
-            return True
+        payment = tx.session.execute(
+            select(table.id, table.state).where(table.intent_id == seen.intent_id)
+        ).one_or_none()
+        if payment is None or seen.intent_id is None:
+            continue
+        if payment.state not in (PaymentState.SUCCEEDED, PaymentState.PARKED):
+            raise RuleBroken("not_arrived_yet", N_("What was taken back has not arrived here yet."))
+        _keep_chargeback(tx, seen, table.__tablename__, payment.id)
+        return True
     return False
+
+
+def _keep_chargeback(tx: Tx, seen: Chargeback, kind: str, payment_id: UUID) -> None:
+    row = tx.session.scalars(
+        select(ChargebackRow).where(ChargebackRow.dispute_id == seen.dispute_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        row = ChargebackRow(id=new_id(), dispute_id=seen.dispute_id, payment_kind=kind, payment_id=payment_id,
+                            currency=seen.currency, minor=seen.minor, state=ChargebackState(seen.state))  # fmt: skip
+        tx.session.add(row)
+        before = None
+    elif seen.state in CHARGEBACK.moves[ChargebackState(row.state)]:
+        before, row.state = {"state": row.state}, seen.state
+    else:
+        return
+    tx.session.flush()
+    tx.record("chargeback", row.id, before=before, after={
+        "dispute_id": row.dispute_id, "payment_id": payment_id, "minor": row.minor, "currency": row.currency,
+        "state": row.state,
+    })  # fmt: skip
+    raise_alert(tx, f"chargeback_{row.state}", kind, payment_id, dispute_id=seen.dispute_id, minor=seen.minor,
+                currency=seen.currency)  # fmt: skip
 
 
 def _uuid(text: str | None) -> UUID | None:

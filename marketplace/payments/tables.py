@@ -182,6 +182,32 @@ class ProviderTransitionRow(Base):
     at: Mapped[Created]
 
 
+class ChargebackRow(Base):
+    """Money that a payer's bank took back, as the provider tells it. Booked once; if it comes back, reinstated once."""
+
+    __tablename__ = "chargeback"
+    __table_args__ = (
+        UniqueConstraint("dispute_id"),
+        UniqueConstraint("entry_id"),
+        UniqueConstraint("reinstated_entry_id"),
+        Index(None, "payment_id"),
+        Index("ix_chargeback_to_book", "seen_at",
+              postgresql_where=text("entry_id IS NULL OR state = 'won' AND reinstated_entry_id IS NULL")),
+    )  # fmt: skip
+
+    id: Mapped[Id]
+    dispute_id: Mapped[Words]
+    payment_kind: Mapped[Words]
+    payment_id: Mapped[UUID]
+    currency: Mapped[Currency]
+    minor: Mapped[Minor]
+    state: Mapped[Words]
+    seen_at: Mapped[Created]
+    entry_id: Mapped[UUID | None] = mapped_column(ForeignKey("entry.id"))
+    booked_at: Mapped[Instant | None]
+    reinstated_entry_id: Mapped[UUID | None] = mapped_column(ForeignKey("entry.id"))
+
+
 class PaymentAlertRow(Base):
     """Something a person must look at. Raised once for a subject and a kind."""
 

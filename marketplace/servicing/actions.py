@@ -18,14 +18,14 @@ from marketplace.payments import queries as payments_queries
 from marketplace.perform import Result, Tx
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivables_queries
-from marketplace.servicing import queries
+from marketplace.servicing import decisions, queries
 from marketplace.servicing.ageing import Ageing, days_past_due, steps_reached
 from marketplace.servicing.demands import demand_recourse
 from marketplace.servicing.dilution import share_receipt
 from marketplace.servicing.dues import dues_on, known_dues, move
 from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, DefaultReceivable, WriteOffReceivable
-from marketplace.servicing.states import CollectionState
+from marketplace.servicing.states import COLLECTION, CollectionState
 from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow, DueRow, ShareRow
 from marketplace.servicing.waterfall import TO_INVESTORS, Distribution, Step
 from marketplace.title import actions as title
@@ -149,6 +149,8 @@ def _pay_seller(tx: Tx, row: CollectionRow, given: Distribution, distribution_id
 
 
 def _move_after_payment(tx: Tx, row: CollectionRow, left: int) -> None:
+    if row.state == CollectionState.CHARGED_BACK and left == 0:
+        move(tx, row, CollectionState.SETTLED, reason="paid_again")
     if row.closed_at is not None:
         return
     if left == 0:
@@ -195,15 +197,21 @@ def default_receivable(tx: Tx, command: DefaultReceivable) -> Result:
 
 @verb("write_off_receivable")
 def write_off_receivable(tx: Tx, command: WriteOffReceivable) -> Result:
-    """Give up what is still outstanding: title ends, the loss stands.
+    """Propose to give up what is still outstanding or, as a second person, do it: title ends, the loss stands.
 
-    Raises: RuleBroken("wrong_state"), RuleBroken("too_early") before the review day.
+    Raises: RuleBroken("wrong_state"), RuleBroken("too_early") before the review day, RuleBroken("four_eyes").
     """
     receivables_queries.lock_receivable(tx.session, command.receivable_id)  # before the collection, as everywhere
     row = queries.lock_collection(tx.session, command.receivable_id)
     if days_past_due(row.due_on, tx.today) < tx.policy.collection.write_off_days:
         raise RuleBroken("too_early", N_("A write-off is reviewed %(days)s days after the due date, not before."),
                          {"days": tx.policy.collection.write_off_days})  # fmt: skip
+    COLLECTION.check(row.state, CollectionState.WRITTEN_OFF)
+    proposal = decisions.open_proposal(tx, "write_off", row.receivable_id)
+    if proposal is None:
+        proposed = decisions.propose(tx, "write_off", row.receivable_id, {}, command.reason)
+        return {"state": row.state, "decision_id": proposed["decision_id"], "loss_minor": None}
+    decisions.decide(tx, proposal, True, lambda *_: None)
     move(tx, row, CollectionState.WRITTEN_OFF, reason=command.reason)
     void_offers(tx, row.receivable_id, "written_off")
     title.write_off(tx, row.receivable_id)

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, or_, select, text
+from sqlalchemy import Row, Select, exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import NotFound
@@ -15,10 +15,12 @@ from marketplace.kernel.words import N_
 from marketplace.servicing.ageing import Ageing, days_past_due, first_days
 from marketplace.servicing.dilution import owed_by_debtor
 from marketplace.servicing.states import OPEN, CollectionState, OfferState
+from marketplace.servicing.suspense import SuspenseItem, items
 from marketplace.servicing.tables import (
     AgeingStepRow,
     BuyBackRow,
     BuyBackShareRow,
+    ClosedPeriodRow,
     CollectionRow,
     DilutionCoverRow,
     DilutionEffectRow,
@@ -321,6 +323,28 @@ def offers_over(session: Session, now: datetime, limit: int = 100) -> list[UUID]
         .where(HoldingOfferRow.state == OfferState.OPEN, HoldingOfferRow.closes_at <= now)
         .order_by(HoldingOfferRow.closes_at, HoldingOfferRow.id).limit(limit)
     ))  # fmt: skip
+
+
+def suspended(session: Session, payment_id: UUID | None = None) -> list[SuspenseItem]:
+    """Return what is left in suspense, longest there first; of one payment when named."""
+    return items(session, payment_id)
+
+
+def decisions(session: Session, decided: bool, limit: int = 100) -> Sequence[Row[Any]]:
+    """Return what two people decide about money, with their names: what waits, or what was decided; newest first."""
+    return session.execute(
+        text(
+            "SELECT m.*, p.display_name AS proposer, d.display_name AS decider FROM money_decision m "
+            "JOIN user_account p ON p.id = m.proposed_by LEFT JOIN user_account d ON d.id = m.decided_by "
+            "WHERE (m.state <> 'proposed') = :decided ORDER BY coalesce(m.decided_at, m.proposed_at) DESC LIMIT :limit"
+        ),
+        {"decided": decided, "limit": limit},
+    ).all()
+
+
+def closed_through(session: Session) -> date | None:
+    """Return the last day of the last closed period."""
+    return session.scalar(select(func.max(ClosedPeriodRow.through_on)))
 
 
 def _buy_back(row: BuyBackRow) -> BuyBack:

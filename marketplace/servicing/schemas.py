@@ -27,6 +27,13 @@ class ApplyDebtorPayment:
 
 
 @dataclass(frozen=True)
+class ReverseReceipt:
+    """Book a chargeback, or that its money came back."""
+
+    chargeback_id: UUID
+
+
+@dataclass(frozen=True)
 class AgeReceivable:
     """Take the steps of collection that the business date has reached."""
 

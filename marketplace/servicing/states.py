@@ -16,6 +16,7 @@ class CollectionState(StrEnum):
     SETTLED = "settled"
     WRITTEN_OFF = "written_off"
     BOUGHT_BACK = "bought_back"
+    CHARGED_BACK = "charged_back"
 
 
 S = CollectionState
@@ -29,11 +30,14 @@ COLLECTION = Machine(
         S.OVERDUE: (S.SETTLED, S.DEFAULTED, S.BOUGHT_BACK),
         S.DEFAULTED: (S.RECOVERED, S.SETTLED, S.WRITTEN_OFF, S.BOUGHT_BACK),
         S.RECOVERED: (S.SETTLED, S.WRITTEN_OFF, S.BOUGHT_BACK),
+        # The debtor's bank took the money back after all was shared out: it is owed again, and title stays at rest.
+        S.SETTLED: (S.CHARGED_BACK,),
+        S.CHARGED_BACK: (S.SETTLED,),
     },
 )
 
 OPEN = (S.DUE, S.PAID_IN_PART, S.OVERDUE, S.DEFAULTED, S.RECOVERED)
-CLOSED = (S.SETTLED, S.WRITTEN_OFF, S.BOUGHT_BACK)
+CLOSED = (S.SETTLED, S.WRITTEN_OFF, S.BOUGHT_BACK, S.CHARGED_BACK)
 
 
 class OfferState(StrEnum):
@@ -49,6 +53,19 @@ class OfferState(StrEnum):
 _O = OfferState
 
 OFFER = Machine("offer", OfferState, {_O.OPEN: (_O.ACCEPTED, _O.WITHDRAWN, _O.EXPIRED, _O.VOID)})
+
+
+class DecisionState(StrEnum):
+    """Where a decision of two people stands."""
+
+    PROPOSED = "proposed"
+    DONE = "done"
+    WITHDRAWN = "withdrawn"
+
+
+_D = DecisionState
+
+DECISION = Machine("decision", DecisionState, {_D.PROPOSED: (_D.DONE, _D.WITHDRAWN)})
 
 
 class BuyBackState(StrEnum):

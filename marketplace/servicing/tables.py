@@ -1,11 +1,11 @@
 """Rows of collection: what is due to whom, what each receipt gave, steps taken, holdings offered, buy-backs."""
 
 from datetime import date, datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Date, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import ARRAY, INT8RANGE, ExcludeConstraint, Range
+from sqlalchemy import BigInteger, Date, DateTime, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, INT8RANGE, JSONB, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace.db import Base, Created, Currency, Id, Instant, Minor
@@ -71,6 +71,68 @@ class ShareRow(Base):
     due_id: Mapped[UUID] = mapped_column(ForeignKey("due.id"), primary_key=True)
     distribution_id: Mapped[UUID] = mapped_column(ForeignKey("distribution.id"), primary_key=True)
     minor: Mapped[Minor]
+
+
+class ReceiptReversalRow(Base):
+    """What a chargeback took from a receipt that had been shared out. Append-only: one for each chargeback."""
+
+    __tablename__ = "receipt_reversal"
+
+    id: Mapped[Id]
+    chargeback_id: Mapped[UUID] = mapped_column(ForeignKey("chargeback.id"), unique=True)
+    distribution_id: Mapped[UUID] = mapped_column(ForeignKey("distribution.id"), index=True)
+    entry_id: Mapped[UUID] = mapped_column(ForeignKey("entry.id"), unique=True)
+    taken_minor: Mapped[Minor]
+    excess_minor: Mapped[Minor]
+    borne_minor: Mapped[Minor]
+    at: Mapped[Created]
+
+
+class ReversalShareRow(Base):
+    """What of it one party was asked for, and how much of that the platform bore in its place."""
+
+    __tablename__ = "reversal_share"
+
+    reversal_id: Mapped[UUID] = mapped_column(ForeignKey("receipt_reversal.id"), primary_key=True)
+    due_id: Mapped[UUID] = mapped_column(ForeignKey("due.id"), primary_key=True, index=True)
+    minor: Mapped[Minor]
+    borne_minor: Mapped[Minor]
+
+
+class MoneyDecisionRow(Base):
+    """What one person proposed to do with money, and another did. The database asks for it where money moves so."""
+
+    __tablename__ = "money_decision"
+    __table_args__ = (
+        UniqueConstraint("entry_id"),
+        Index("uq_money_decision_one_open", "kind", "subject_id", unique=True,
+              postgresql_where=text("state = 'proposed'")),
+        Index(None, "subject_id"),
+    )  # fmt: skip
+
+    id: Mapped[Id]
+    kind: Mapped[str] = mapped_column(Text)
+    subject_id: Mapped[UUID]
+    payload: Mapped[Any] = mapped_column(JSONB)
+    payload_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    reason: Mapped[str] = mapped_column(Text)
+    proposed_by: Mapped[UUID] = mapped_column(ForeignKey("user_account.id"))
+    proposed_at: Mapped[Created]
+    state: Mapped[str] = mapped_column(Text, server_default=text("'proposed'"))
+    decided_by: Mapped[UUID | None] = mapped_column(ForeignKey("user_account.id"))
+    decided_at: Mapped[Instant | None]
+    entry_id: Mapped[UUID | None] = mapped_column(ForeignKey("entry.id"))
+
+
+class ClosedPeriodRow(Base):
+    """No entry bears this date or an earlier one any more; with the trial balance of that evening."""
+
+    __tablename__ = "closed_period"
+
+    through_on: Mapped[date] = mapped_column(Date, primary_key=True)
+    decision_id: Mapped[UUID] = mapped_column(ForeignKey("money_decision.id"), unique=True)
+    trial_balance: Mapped[Any] = mapped_column(JSONB)
+    closed_at: Mapped[Created]
 
 
 class AgeingStepRow(Base):

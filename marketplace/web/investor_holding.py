@@ -49,6 +49,7 @@ ENDS = {
     "owner": N_("You took it back"),
     "time_over": N_("Its time was over"),
     "payment_received": N_("The debtor paid, so what was offered had changed"),
+    "payment_taken_back": N_("The debtor’s bank took a payment back, so what was offered had changed"),
     "bought_back": N_("The seller bought the receivable back"),
     "written_off": N_("The receivable was written off"),
 }

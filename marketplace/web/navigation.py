@@ -73,6 +73,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Defaults"), ("operator.defaults",)),
         Item(N_("Buy-backs"), ("operator.buy_backs",)),
         Item(N_("Suspense"), ("operator.suspense",)),
+        Item(N_("Ledger"), ("operator.ledger_page",), tucked=True),
         Item(N_("Reconciliation"), ("operator.reconciliation",), tucked=True),
         Item(N_("Exchange"), ("operator.exchange",), tucked=True),
         Item(N_("Ratings"), ("operator.ratings",), tucked=True),

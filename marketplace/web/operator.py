@@ -47,6 +47,7 @@ from marketplace.web import (
     operator_debtors,
     operator_duplicates,
     operator_exchange,
+    operator_money,
     operator_people,
     operator_ratings,
     operator_register,
@@ -65,6 +66,7 @@ __all__ = [
     "operator_debtors",
     "operator_duplicates",
     "operator_exchange",
+    "operator_money",
     "operator_people",
     "operator_ratings",
     "operator_register",
@@ -249,6 +251,8 @@ def receivable(receivable_id: UUID, error: MarketplaceError | None = None, form:
         documents=receivables.documents(session, receivable_id), error=error, problems=reasons(error) if error else (),
         dispute=receivables.open_dispute(session, receivable_id), given=request.form if error else {}, form=form,
         payments=payments.payments_of(session, receivable_id),
+        write_off_proposed=any(one.subject_id == receivable_id and one.kind == "write_off"
+                               for one in servicing.decisions(session, False)),
     )  # fmt: skip
     return (page, status_of(error)) if error else page
 
@@ -308,13 +312,16 @@ def _decide(verb: Any, schema: Any, receivable_id: UUID, form: str, words: str, 
 
 @blueprint.get("/suspense")
 @only_operators
-def suspense(error: MarketplaceError | None = None) -> ResponseReturnValue:
+def suspense(error: MarketplaceError | None = None, form: str = "") -> ResponseReturnValue:
     """Money that fits nowhere yet, and what payments put aside for a person."""
     session = db.session()
     if error:
         session.rollback()
+    left = servicing.suspended(session)
     page = render_template(
-        "operator/suspense.html", totals=operations.suspense(session), items=operations.suspense_items(session),
+        "operator/suspense.html", left=left, names=parties.organisations(session, {one.debtor_id for one in left}),
+        proposed=len(servicing.decisions(session, False)), form=form, given=request.form,
+        totals=operations.suspense(session), items=operations.suspense_items(session),
         alerts=payments.open_alerts(session), resting=payments.resting_calls(session), mine=require_actor().user_id,
         error=error, problems=reasons(error) if error else (),
     )  # fmt: skip

@@ -70,6 +70,7 @@ JOB_WORDS = {
     "run_inbox": N_("Work on the provider’s messages"),
     "ask_after_silence": N_("Ask the provider what it did not say"),
     "apply_payments": N_("Share out debtors’ payments"),
+    "reverse_receipts": N_("Take back what a payer’s bank took back"),
     "age_receivables": N_("Take the steps of collection"),
     "demand_buy_backs": N_("Ask sellers to buy back what debtors rightly dispute"),
     "expire_offers": N_("End offers whose time is over"),

@@ -66,6 +66,7 @@ LOOKS: dict[str, dict[str, tuple[str, str]]] = {
         "settled": ("good", N_("Settled")),
         "recovered": ("warn", N_("Recovered in part")),
         "bought_back": ("good", N_("Bought back")),
+        "charged_back": ("bad", N_("Taken back by the debtor’s bank")),
         "written_off": ("bad", N_("Written off")),
     },
     "offer": {

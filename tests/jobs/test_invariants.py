@@ -44,6 +44,8 @@ BREAKS = {
     "dues_sum_to_face": "UPDATE due SET due_minor = due_minor + 1 WHERE step = 'residual'",
     "paid_equals_shares": "UPDATE due SET paid_minor = paid_minor - 1 WHERE paid_minor > 0",
     "receipts_shared_whole": "UPDATE distribution SET received_minor = received_minor + 1",
+    "reversals_are_whole": "INSERT INTO receipt_reversal (id, chargeback_id, distribution_id, entry_id, taken_minor, "
+    "excess_minor, borne_minor) SELECT gen_random_uuid(), gen_random_uuid(), id, entry_id, 5, 0, 0 FROM distribution",
     "settled_means_paid": "UPDATE collection SET state = 'settled', closed_at = market_now()",
     "collections_match_receivables": "UPDATE receivable SET state = 'discharged' WHERE state = 'funded'",
     "owners_are_due_principal": "UPDATE holding SET owner_id = gen_random_uuid() WHERE upper_inf(held_during)",

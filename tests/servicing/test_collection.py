@@ -161,7 +161,11 @@ def test_a_write_off_waits_for_its_day(world: World) -> None:
     with pytest.raises(RuleBroken, match="too_early"):
         perform(write_off_receivable, command, world.olga)
     lives.on_day(world, receivable_id, 180)
-    told = perform(write_off_receivable, command, world.olga)
+    assert perform(write_off_receivable, command, world.olga)["state"] == "defaulted"
+    with pytest.raises(RuleBroken, match="four_eyes"):
+        perform(write_off_receivable, command, world.olga)
+    assert lives.collection(receivable_id).state == "defaulted"
+    told = perform(write_off_receivable, command, world.oscar)
     assert (told["state"], told["loss_minor"]) == ("written_off", FACE)
     assert receivables.receivable(db.session(), receivable_id).state == "written_off"
     sound()
@@ -171,7 +175,7 @@ def test_money_after_a_write_off_still_reaches_those_who_lost(world: World) -> N
     receivable_id = lives.funded(world)
     lives.on_day(world, receivable_id, 180)
     lives.age(receivable_id)
-    perform(write_off_receivable, WriteOffReceivable(receivable_id, REASON), world.olga)
+    lives.written_off(world, receivable_id)
     before = posted("investor_cash", world.id("bob"))
     lives.pays(world, receivable_id, 1_000_000)
     assert posted("investor_cash", world.id("bob")) == before + 484_144

@@ -24,10 +24,10 @@ from marketplace.receivables.debtor import queries as debtor_queries
 from marketplace.receivables.debtor.confirmation import dispute_receivable
 from marketplace.receivables.debtor.schemas import RecordDilution
 from marketplace.receivables.schemas import DisputeReceivable
-from marketplace.servicing.actions import default_receivable, write_off_receivable
+from marketplace.servicing.actions import default_receivable
 from marketplace.servicing.diluting import cover_dilution, effects, record_dilution
 from marketplace.servicing.dilution import Parts, cover_shares, covered, lowered, owed_by_debtor, part, share_receipt
-from marketplace.servicing.schemas import ApproveDilution, CoverDilution, DefaultReceivable, WriteOffReceivable
+from marketplace.servicing.schemas import ApproveDilution, CoverDilution, DefaultReceivable
 from marketplace.servicing.second_voice import approve_dilution, waiting
 from marketplace.servicing.waterfall import Due, Step, opening_dues
 from tests import lives
@@ -214,7 +214,7 @@ def test_it_counts_after_a_default_and_after_a_write_off(world: World, sold: UUI
     perform(default_receivable, DefaultReceivable(sold, "The debtor is insolvent."), world.olga)
     note(world, sold, 300_000, "CN-1")
     lives.on_day(world, sold, 181)
-    perform(write_off_receivable, WriteOffReceivable(sold, "Nothing to be had."), world.olga)
+    lives.written_off(world, sold)
     made = counted(world, sold, 1_000_000, "CN-2", who="olga")
     assert made["residual_minor"] + made["demanded_minor"] == 1_000_000
     assert broken() == []

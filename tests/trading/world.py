@@ -28,6 +28,7 @@ PEOPLE = {
     "dave": ("investor", "Thornbury Trade Finance plc"),
     "mallory": ("investor", "Stranger Capital Ltd"),
     "olga": ("operator", "Duebill Operations Ltd"),
+    "oscar": ("operator", "Duebill Operations (Second Desk) Ltd"),
 }
 
 
@@ -54,6 +55,13 @@ class World:
                         f"0{list(PEOPLE).index(name):07d}",
                         "Aerospace and defence",
                     ),
+                )
+
+            for name in ("olga", "oscar"):
+                db.execute(
+                    "INSERT INTO user_account (id, email, display_name, role, organisation_id) "
+                    "VALUES (%s, %s, %s, 'operator', %s)",
+                    (self.actors[name].user_id, f"{name}@duebill.example", name.capitalize(), self.ids[name]),
                 )
 
     def __getattr__(self, name: str) -> Actor:

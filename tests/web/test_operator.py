@@ -159,7 +159,7 @@ def test_a_refusal_stands_beside_its_form(world: World, olga: FlaskClient) -> No
     assert 'id="reason-default-error"' in answer.text
 
 
-def test_a_default_is_declared_and_a_write_off_waits(world: World, olga: FlaskClient) -> None:
+def test_a_default_is_declared_and_two_people_write_off(app: Flask, world: World, olga: FlaskClient) -> None:
     receivable_id = lives.funded(world)
     base = f"/operator/receivables/{receivable_id}"
     assert olga.post(f"{base}/default", data={"reason": REASON}).status_code == 303
@@ -168,7 +168,12 @@ def test_a_default_is_declared_and_a_write_off_waits(world: World, olga: FlaskCl
     assert "A write-off is reviewed 180 days after the due date, not before." in early.text
     lives.on_day(world, receivable_id, 180)
     assert olga.post("/sign-in", data={"email": "olga@example.com", "password": PASSWORD}).status_code == 303
+    oscar = visitor(app, world, "oscar", "olga")
     assert olga.post(f"{base}/write-off", data={"reason": REASON}).status_code == 303
+    assert lives.collection(receivable_id).state == "defaulted"
+    assert "A second operator decides" in olga.get(base).text
+    assert "A second person has to agree." in olga.post(f"{base}/write-off", data={"reason": REASON}).text
+    assert oscar.post(f"{base}/write-off", data={"reason": REASON}).status_code == 303
     assert lives.collection(receivable_id).state == "written_off"
 
 

@@ -1,0 +1,251 @@
+"""What two people decide about money: one proposes it with a reason, another one does it; neither alone can."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import select, text
+
+from marketplace.kernel.canonical import canonical_bytes, jsonable
+from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, RuleBroken
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.ledger import actions as ledger
+from marketplace.ledger import queries as ledger_queries
+from marketplace.ledger.rules import chart, credit, debit
+from marketplace.parties.rules import verb
+from marketplace.payments import actions as payments
+from marketplace.payments import chargebacks
+from marketplace.perform import Result, Tx
+from marketplace.servicing import suspense
+from marketplace.servicing.decision_schemas import (
+    DecideMoney,
+    ProposeManualEntry,
+    ProposePeriodClose,
+    ProposeSuspense,
+)
+from marketplace.servicing.states import DECISION, DecisionState
+from marketplace.servicing.tables import ClosedPeriodRow, MoneyDecisionRow
+
+Payload = Mapping[str, Any]
+FOUR_EYES = N_("A second person has to agree.")
+
+
+@verb("propose_manual_entry")
+def propose_manual_entry(tx: Tx, command: ProposeManualEntry) -> Result:
+    """Propose an entry by hand: one account debited, one of the same pool credited.
+
+    Raises: InvalidInput for accounts that the chart does not have or that lie in two pools.
+    """
+    debited = _line(command.debit_code, command.debit_owner_id)
+    credited = _line(command.credit_code, command.credit_owner_id)
+    if chart()[debited].pool != chart()[credited].pool:
+        raise InvalidInput("pools_cross", N_("Both accounts must lie in one pool: client money never crosses."))
+    same = (debited, command.debit_owner_id) == (credited, command.credit_owner_id)
+    if same or command.currency not in tx.policy.currencies:
+        raise InvalidInput("invalid_fields", N_("Choose two accounts and one of the market’s currencies."))
+    payload = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "reason"}
+    return propose(tx, "manual_entry", new_id(), payload, command.reason)
+
+
+def _line(code: str, owner_id: UUID | None) -> str:
+    line = chart().get(code)
+    if line is None or (line.owner == "organisation") != (owner_id is not None):
+        raise InvalidInput("no_such_account", N_("The chart of accounts has no such account for this owner."))
+    return code
+
+
+@verb("propose_suspense")
+def propose_suspense(tx: Tx, command: ProposeSuspense) -> Result:
+    """Propose what becomes of money in suspense.
+
+    Raises: NotFound; RuleBroken("more_than_left"); InvalidInput without the receivable it is to be applied to.
+    """
+    item = _item(tx, command.payment_id, command.minor)
+    if (command.decision == "apply") != (command.receivable_id is not None):
+        raise InvalidInput("receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
+    if command.receivable_id is not None:
+        _check_target(tx, command.receivable_id, item)
+    payload = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id}
+    return propose(tx, f"suspense_{command.decision}", command.payment_id, payload, command.reason)
+
+
+def _item(tx: Tx, payment_id: UUID, minor: int) -> suspense.SuspenseItem:
+    item = next(iter(suspense.items(tx.session, payment_id)), None)
+    if item is None:
+        raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
+    if minor > item.left_minor:
+        raise RuleBroken("more_than_left", N_("There is not so much of this payment left in suspense."))
+    return item
+
+
+def _check_target(tx: Tx, receivable_id: UUID, item: suspense.SuspenseItem) -> None:
+    owed = tx.session.execute(
+        text("SELECT debtor_id, currency FROM collection WHERE receivable_id = :id"), {"id": receivable_id}
+    ).one_or_none()
+    if owed is None or owed.debtor_id != item.debtor_id or owed.currency != item.currency:
+        raise RuleBroken("not_this_debtors", N_("It goes only to what the same debtor owes in this currency."))
+
+
+@verb("propose_period_close")
+def propose_period_close(tx: Tx, command: ProposePeriodClose) -> Result:
+    """Propose that no entry bears this date or an earlier one any more.
+
+    Raises: RuleBroken("period_not_over") for today and later, Conflict("period_closed").
+    """
+    if command.through_on >= tx.today:
+        raise RuleBroken("period_not_over", N_("Only days that are over can be closed."))
+    last = tx.session.scalar(text("SELECT max(through_on) FROM closed_period"))
+    if last is not None and command.through_on <= last:
+        raise Conflict("period_closed", N_("This period is closed already."))
+    return propose(tx, "close_period", UUID(int=command.through_on.toordinal()), {"through_on": command.through_on},
+                   command.reason)  # fmt: skip
+
+
+@verb("decide_money")
+def decide_money(tx: Tx, command: DecideMoney) -> Result:
+    """Do what another person proposed; or withdraw a proposal.
+
+    Raises: RuleBroken("four_eyes") for the proposer himself; Conflict("decided"); whatever the deed itself refuses.
+    """
+    row = tx.session.scalars(
+        select(MoneyDecisionRow).where(MoneyDecisionRow.id == command.decision_id).with_for_update()
+    ).one_or_none()
+    if row is None or row.kind not in DEEDS:
+        raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
+    return decide(tx, row, command.agree, DEEDS[row.kind])
+
+
+# -- shared with other verbs of two people ------------------------------------------------------------------------
+
+
+def propose(tx: Tx, kind: str, subject_id: UUID, payload: Payload, reason: str) -> Result:
+    """Write a proposal down. Raises: Conflict("proposed") while one of its kind stands about the same subject."""
+    if open_proposal(tx, kind, subject_id) is not None:
+        raise Conflict("proposed", N_("This is proposed already: a second person decides."))
+    kept = cast(dict[str, Any], jsonable(payload))
+    row = MoneyDecisionRow(
+        id=new_id(), kind=kind, subject_id=subject_id, payload=kept,
+        payload_hash=hashlib.sha256(canonical_bytes(kept)).digest(), reason=reason, proposed_by=person(tx),
+        state=DecisionState.PROPOSED,
+    )  # fmt: skip
+    tx.session.add(row)
+    tx.session.flush()
+    tx.record("money_decision", row.id, reason=reason,
+              after={"kind": kind, "subject_id": subject_id, "payload": kept, "state": row.state})  # fmt: skip
+    return {"decision_id": row.id, "state": row.state}
+
+
+def open_proposal(tx: Tx, kind: str, subject_id: UUID) -> MoneyDecisionRow | None:
+    """Lock and return the proposal of a kind that stands about a subject."""
+    return tx.session.scalars(
+        select(MoneyDecisionRow)
+        .where(MoneyDecisionRow.kind == kind, MoneyDecisionRow.subject_id == subject_id,
+               MoneyDecisionRow.state == DecisionState.PROPOSED)
+        .with_for_update()
+    ).one_or_none()  # fmt: skip
+
+
+def decide(tx: Tx, row: MoneyDecisionRow, agree: bool, deed: Callable[[Tx, MoneyDecisionRow], UUID | None]) -> Result:
+    """Let a second person do a locked proposal, bound to the bytes that were proposed; or anybody withdraw it."""
+    who = person(tx)
+    if row.state != DecisionState.PROPOSED:
+        raise Conflict("decided", N_("This was decided before."))
+    if agree and row.proposed_by == who:
+        raise RuleBroken("four_eyes", FOUR_EYES)
+    if hashlib.sha256(canonical_bytes(row.payload)).digest() != bytes(row.payload_hash):
+        raise RuleBroken("payload_changed", N_("What was proposed is not what lies here: withdraw it."))
+    after = DecisionState.DONE if agree else DecisionState.WITHDRAWN
+    DECISION.check(row.state, after)
+    entry_id = deed(tx, row) if agree else None
+    row.state, row.decided_by, row.decided_at, row.entry_id = after, who, tx.clock(), entry_id
+    tx.session.flush()
+    tx.record("money_decision", row.id, before={"state": DecisionState.PROPOSED},
+              after={"state": row.state, "entry_id": row.entry_id})  # fmt: skip
+    return {"decision_id": row.id, "state": row.state, "entry_id": row.entry_id}
+
+
+def person(tx: Tx) -> UUID:
+    """Return who acts. Raises: NotPermitted for what is not a person."""
+    if tx.actor.user_id is None:
+        raise NotPermitted("person_needed", N_("Only a person may decide this."))
+    return tx.actor.user_id
+
+
+# -- the deeds ----------------------------------------------------------------------------------------------------
+
+
+def _post_manual_entry(tx: Tx, row: MoneyDecisionRow) -> UUID:
+    legs = [
+        debit(ledger.account(tx, _text(row, "debit_code"), _id(row, "debit_owner_id"), _text(row, "currency")),
+              int(row.payload["minor"])),
+        credit(ledger.account(tx, _text(row, "credit_code"), _id(row, "credit_owner_id"), _text(row, "currency")),
+               int(row.payload["minor"])),
+    ]  # fmt: skip
+    return ledger.post_entry(tx, "manual_entry", "money_decision", row.id, legs, reason=row.reason)
+
+
+def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
+    minor, target = int(row.payload["minor"]), cast(UUID, _id(row, "receivable_id"))
+    item = _item(tx, row.subject_id, minor)
+    _check_target(tx, target, item)
+    _into_suspense(tx, item)
+    payment_id, _ = chargebacks.arrives(tx, item.debtor_id, target, item.currency, minor,
+                                        "Applied from suspense", book=False)  # fmt: skip
+    legs = [
+        debit(ledger.account(tx, "suspense", None, item.currency), minor),
+        credit(ledger.account(tx, "debtor_receipts", item.debtor_id, item.currency), minor),
+    ]
+    return ledger.post_entry(tx, "suspense_applied", "debtor_payment", payment_id, legs, reason=row.reason)
+
+
+def _return_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
+    minor = int(row.payload["minor"])
+    item = _item(tx, row.subject_id, minor)
+    _into_suspense(tx, item)
+    payout_id = payments.request_payout(tx, item.debtor_id, item.currency, minor, "return", "debtor_payment",
+                                        item.payment_id, f"return:{row.id}")  # fmt: skip
+    return cast(UUID, tx.session.scalar(
+        text("SELECT id FROM entry WHERE subject_id = :id AND kind = 'return_requested'"), {"id": payout_id}
+    ))  # fmt: skip
+
+
+def _into_suspense(tx: Tx, item: suspense.SuspenseItem) -> None:
+    """Money for which nothing was owed still lies with the debtor's receipts: put it where it is worked off."""
+    waiting = tx.session.scalar(
+        text("SELECT applied_at IS NULL FROM debtor_payment WHERE id = :id FOR UPDATE"), {"id": item.payment_id}
+    )
+    if item.cause != "unmatched" or not waiting:
+        return
+    legs = [
+        debit(ledger.account(tx, "debtor_receipts", item.debtor_id, item.currency), item.left_minor),
+        credit(ledger.account(tx, "suspense", None, item.currency), item.left_minor),
+    ]
+    ledger.post_entry(tx, "debtor_payment_unmatched", "debtor_payment", item.payment_id, legs)
+    chargebacks.note_taken(tx, item.payment_id)
+
+
+def _close_period(tx: Tx, row: MoneyDecisionRow) -> None:
+    through_on = date.fromisoformat(_text(row, "through_on"))
+    balances = [vars(line) for line in ledger_queries.trial_balance(tx.session, through_on)]
+    period = ClosedPeriodRow(through_on=through_on, decision_id=row.id, trial_balance=jsonable(balances))
+    tx.session.add(period)
+    tx.session.flush()
+    tx.record("closed_period", row.id, after={"through_on": through_on, "lines": len(balances)})
+
+
+def _text(row: MoneyDecisionRow, name: str) -> str:
+    return str(row.payload[name])
+
+
+def _id(row: MoneyDecisionRow, name: str) -> UUID | None:
+    value = row.payload.get(name)
+    return UUID(value) if value else None
+
+
+DEEDS: dict[str, Callable[[Tx, MoneyDecisionRow], UUID | None]] = {
+    "manual_entry": _post_manual_entry, "suspense_apply": _apply_suspense, "suspense_return": _return_suspense,
+    "close_period": _close_period,
+}  # fmt: skip

@@ -1,0 +1,58 @@
+"""What lies in suspense, payment by payment, since when, and what is left of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True)
+class SuspenseItem:
+    """Money of one payment that is nobody's yet. `cause`: excess, not_as_asked, or unmatched (nothing was owed)."""
+
+    payment_id: UUID
+    debtor_id: UUID
+    receivable_id: UUID
+    cause: str
+    currency: str
+    left_minor: int
+    since: datetime
+    days: int
+
+
+ITEMS = """
+SELECT * FROM (
+    SELECT p.id AS payment_id, p.organisation_id AS debtor_id, p.receivable_id, s.cause,
+        CASE WHEN s.cause = 'not_as_asked' THEN p.received_currency ELSE p.currency END AS currency,
+        (s.minor - coalesce((SELECT sum((m.payload ->> 'minor')::bigint) FROM money_decision m
+            WHERE m.subject_id = p.id AND m.state = 'done' AND m.kind IN ('suspense_apply', 'suspense_return')), 0)
+          + coalesce((SELECT sum(o.amount_minor) FROM payout o WHERE o.purpose = 'return' AND o.subject_id = p.id
+            AND o.state IN ('failed', 'returned')), 0)
+          - coalesce((SELECT sum(v.excess_minor) FROM receipt_reversal v
+            WHERE v.distribution_id = s.distribution_id), 0)
+          - CASE WHEN s.distribution_id IS NULL AND EXISTS (SELECT FROM chargeback c WHERE c.payment_id = p.id
+                AND c.entry_id IS NOT NULL AND c.reinstated_entry_id IS NULL) THEN s.minor ELSE 0 END)::bigint AS left_minor,
+        p.state_since AS since, (market_now()::date - p.state_since::date) AS days
+    FROM debtor_payment p JOIN LATERAL (
+        SELECT 'excess' AS cause, d.excess_minor AS minor, d.id AS distribution_id FROM distribution d
+            WHERE d.payment_id = p.id AND d.excess_minor > 0
+        UNION ALL
+        SELECT 'not_as_asked', p.received_minor, NULL WHERE p.state = 'parked' AND EXISTS (
+            SELECT FROM entry e WHERE e.subject_id = p.id AND e.kind = 'debtor_payment_suspended')
+        UNION ALL
+        SELECT 'unmatched', p.amount_minor, NULL WHERE p.state = 'succeeded' AND p.distribution_id IS NULL
+            AND (p.applied_at IS NULL OR EXISTS (SELECT FROM entry e WHERE e.subject_id = p.id
+                 AND e.kind = 'debtor_payment_unmatched'))
+            AND NOT EXISTS (SELECT FROM collection c WHERE c.receivable_id = p.receivable_id
+                            AND c.currency = p.currency)
+    ) AS s ON true
+    WHERE (CAST(:payment_id AS uuid) IS NULL OR p.id = :payment_id)
+) AS items WHERE left_minor > 0 ORDER BY since, payment_id LIMIT 500
+"""
+
+
+def items(session: Session, payment_id: UUID | None = None) -> list[SuspenseItem]:
+    """Return what is left in suspense, longest there first; of one payment when named."""
+    return [SuspenseItem(**row._mapping) for row in session.execute(text(ITEMS), {"payment_id": payment_id})]

@@ -1,0 +1,131 @@
+"""The operators' ledger page, and what two of them decide about money: entries by hand, suspense, closed periods."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+
+from marketplace.db import db
+from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, Problem
+from marketplace.kernel.words import N_
+from marketplace.ledger import queries as ledger
+from marketplace.ledger.rules import chart
+from marketplace.parties import queries as parties
+from marketplace.perform import perform
+from marketplace.receivables import queries as receivables
+from marketplace.schemas import load
+from marketplace.servicing import queries as servicing
+from marketplace.servicing.decision_schemas import DecideMoney, ManualEntrySchema, PeriodCloseSchema, SuspenseSchema
+from marketplace.servicing.decisions import decide_money, propose_manual_entry, propose_period_close, propose_suspense
+from marketplace.web.forms import minor_of, reasons, say, status_of
+from marketplace.web.operator_door import blueprint, only_operators, policy, today
+from marketplace.web.session import require_actor
+
+DEEDS = {
+    "manual_entry": N_("Entry by hand"),
+    "write_off": N_("Write-off"),
+    "suspense_apply": N_("Apply from suspense"),
+    "suspense_return": N_("Return from suspense"),
+    "close_period": N_("Close a period"),
+}
+NOBODY = "platform"
+
+
+@blueprint.get("/ledger")
+@only_operators
+def ledger_page(error: MarketplaceError | None = None, form: str = "") -> ResponseReturnValue:
+    """The trial balance, what waits for a second person, and the forms that propose."""
+    session = db.session()
+    if error:
+        session.rollback()
+    owners = ledger.owners(session)
+    names = parties.organisations(session, owners)
+    page = render_template(
+        "operator/ledger.html", lines=ledger.trial_balance(session), waiting=servicing.decisions(session, False),
+        decided=servicing.decisions(session, True), mine=require_actor().user_id, deeds=DEEDS, error=error, form=form,
+        problems=reasons(error) if error else (), given=request.form, today=today(),
+        codes=[(code, code.replace("_", " ")) for code in chart()], closed=servicing.closed_through(session),
+        currency_options=[(one, one) for one in policy().currencies],
+        owners=[(NOBODY, gettext("The platform’s own")),
+                *sorted(((str(one), names[one].legal_name) for one in names), key=lambda pair: pair[1])],
+    )  # fmt: skip
+    return (page, status_of(error)) if error else page
+
+
+@blueprint.post("/ledger/entries")
+@only_operators
+def propose_entry() -> ResponseReturnValue:
+    """Propose an entry by hand."""
+    try:
+        given = {name: request.form.get(name, "") for name in ("currency", "debit_code", "credit_code", "reason")}
+        minor = minor_of(request.form.get("amount", ""), _currency(given["currency"]))
+        owners = {f"{side}_owner_id": request.form.get(f"{side}_owner", NOBODY) for side in ("debit", "credit")}
+        known = {name: owner for name, owner in owners.items() if owner != NOBODY}
+        perform(propose_manual_entry, load(ManualEntrySchema, given, minor=minor, **known), require_actor())
+    except MarketplaceError as error:
+        return ledger_page(error, "entry")
+    say(gettext("Proposed. A second operator decides."))
+    return redirect(url_for("operator.ledger_page"), 303)
+
+
+@blueprint.post("/ledger/close")
+@only_operators
+def close_period() -> ResponseReturnValue:
+    """Propose that a period takes no entries any more."""
+    try:
+        perform(propose_period_close, load(PeriodCloseSchema, request.form), require_actor())
+    except MarketplaceError as error:
+        return ledger_page(error, "close")
+    say(gettext("Proposed. A second operator decides."))
+    return redirect(url_for("operator.ledger_page"), 303)
+
+
+@blueprint.post("/ledger/decisions/<uuid:decision_id>")
+@only_operators
+def decide_about_money(decision_id: UUID) -> ResponseReturnValue:
+    """Do what another operator proposed, or withdraw a proposal."""
+    agree = request.form.get("decision") == "agree"
+    try:
+        perform(decide_money, DecideMoney(decision_id, agree), require_actor())
+    except MarketplaceError as error:
+        return ledger_page(error, str(decision_id))
+    say(gettext("Done.") if agree else gettext("Withdrawn."))
+    return redirect(url_for("operator.ledger_page"), 303)
+
+
+@blueprint.post("/suspense/items/<uuid:payment_id>")
+@only_operators
+def work_off(payment_id: UUID) -> ResponseReturnValue:
+    """Propose what becomes of money in suspense: to what the same debtor owes, or back to the debtor."""
+    from marketplace.web.operator import suspense
+
+    try:
+        perform(propose_suspense, _work(payment_id), require_actor())
+    except MarketplaceError as error:
+        return suspense(error, str(payment_id))
+    say(gettext("Proposed. A second operator decides."))
+    return redirect(url_for("operator.suspense"), 303)
+
+
+def _work(payment_id: UUID) -> Any:
+    item = next(iter(servicing.suspended(db.session(), payment_id)), None)
+    if item is None:
+        raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
+    decision, ref = request.form.get("decision", ""), request.form.get("ref", "").replace("\x00", "").strip()
+    known: dict[str, Any] = {"minor": minor_of(request.form.get("amount", ""), item.currency)}
+    if decision == "apply":
+        try:
+            known["receivable_id"] = str(receivables.receivable_by_ref(db.session(), ref).id)
+        except NotFound as missing:
+            words = N_("There is no receivable with this reference.")
+            raise InvalidInput("unknown_ref", words, problems=[Problem("ref", "unknown_ref", words)]) from missing
+    given = {"decision": decision, "reason": request.form.get("reason", "")}
+    return load(SuspenseSchema, given, payment_id=str(payment_id), **known)
+
+
+def _currency(text: str) -> str:
+    if text not in policy().currencies:
+        raise InvalidInput("invalid_fields", N_("Choose one of the market's currencies."))
+    return text
