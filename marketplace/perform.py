@@ -157,7 +157,7 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
     if not 1 <= len(key) <= KEY_LENGTH_MAX:
         raise InvalidInput("idempotency_key", N_("An idempotency key has 1 to 255 characters."))
     request_hash = hashlib.sha256(repr(command).encode()).digest()
-    who = str(actor.user_id or actor.on_behalf_of or actor.role)
+    who = _who(actor)
     session.execute(text("SET LOCAL lock_timeout = 2000"))
     try:
         taken = session.execute(
@@ -187,6 +187,11 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
     return cast(Result, kept.result)
 
 
+def _who(actor: Actor) -> str:
+    """Return whose key it is. Two organisations never share one, however they sign in."""
+    return f"{actor.user_id or actor.on_behalf_of or actor.role}@{actor.organisation_id}"
+
+
 def _keep_result(session: Session, verb: Verb, actor: Actor, key: str, result: Result) -> None:
     session.execute(
         text(
@@ -194,7 +199,7 @@ def _keep_result(session: Session, verb: Verb, actor: Actor, key: str, result: R
             "WHERE actor = :actor AND endpoint = :endpoint AND key = :key"
         ),
         {
-            "actor": str(actor.user_id or actor.on_behalf_of or actor.role),
+            "actor": _who(actor),
             "endpoint": verb.name,
             "key": key,
             "result": canonical_bytes(result).decode(),

@@ -1,6 +1,6 @@
 """Writing the ledger, inside the transaction of whoever calls. Set-based: one statement a kind of row."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy import insert, select, text
@@ -11,7 +11,7 @@ from marketplace.kernel.errors import IntegrityBreach, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.ledger.rules import Leg, chart, netted
-from marketplace.ledger.tables import Account, Entry, Hold, HoldResolution, Posting
+from marketplace.ledger.tables import Account, Entry, Hold, Posting
 from marketplace.perform import Tx
 
 
@@ -38,6 +38,42 @@ def account(tx: Tx, code: str, organisation_id: UUID | None, currency: str) -> U
         .on_conflict_do_nothing()
     )  # fmt: skip
     return tx.session.execute(wanted).scalar_one()
+
+
+def accounts(tx: Tx, code: str, owners: Collection[UUID], currency: str) -> dict[UUID, UUID]:
+    """Return the accounts of many organisations by owner, opening those that are new: two statements, however many.
+
+    Raises: IntegrityBreach when the chart has no such account for organisations.
+    """
+    kind = chart().get(code)
+    if kind is None or kind.owner != "organisation":
+        raise IntegrityBreach("no_such_account", f"The chart of accounts has no {code} for this owner.")
+    wanted = sorted(set(owners))
+    known = _accounts_of(tx, code, wanted, currency)
+    new = [owner for owner in wanted if owner not in known]
+    if new:
+        tx.session.execute(
+            text(
+                "INSERT INTO account (id, code, organisation_id, currency, pool, side, guarded) "
+                "SELECT made.id, :code, made.owner, :currency, :pool, :side, :guarded "
+                "FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS uuid[])) AS made (id, owner) ON CONFLICT DO NOTHING"
+            ),
+            {"code": code, "currency": currency, "pool": kind.pool, "side": kind.side, "guarded": kind.guarded,
+             "ids": [new_id() for _ in new], "owners": new},
+        )  # fmt: skip
+        known |= _accounts_of(tx, code, new, currency)
+    return known
+
+
+def _accounts_of(tx: Tx, code: str, owners: Sequence[UUID], currency: str) -> dict[UUID, UUID]:
+    rows = tx.session.execute(
+        text(
+            "SELECT organisation_id, id FROM account WHERE code = :code AND currency = :currency "
+            "AND organisation_id = ANY(CAST(:owners AS uuid[]))"
+        ),
+        {"code": code, "currency": currency, "owners": list(owners)},
+    )
+    return {row.organisation_id: row.id for row in rows}
 
 
 def post_entry(
@@ -103,7 +139,7 @@ def _write_postings(tx: Tx, entry_id: UUID, legs: list[Leg]) -> list[dict[str, o
     named = {
         row.id: row
         for row in tx.session.execute(
-            select(Account.id, Account.code, Account.organisation_id).where(Account.id.in_(ids))
+            text("SELECT id, code, organisation_id FROM account WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": ids}
         )
     }
     return [
@@ -143,8 +179,11 @@ def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str, entry_id: UUID | 
     try:
         with tx.session.begin_nested():
             tx.session.execute(
-                insert(HoldResolution),
-                [{"hold_id": hold, "outcome": outcome, "entry_id": entry_id} for hold in holds],
+                text(
+                    "INSERT INTO hold_resolution (hold_id, outcome, entry_id) "
+                    "SELECT hold, :outcome, CAST(:entry_id AS uuid) FROM unnest(CAST(:holds AS uuid[])) AS hold"
+                ),
+                {"holds": list(holds), "outcome": outcome, "entry_id": entry_id},
             )
     except IntegrityError as error:
         raise IntegrityBreach("hold_resolved", "A hold ends only once.") from error

@@ -1,10 +1,11 @@
 """Collection: debtors' money is shared out, lateness is noted step by step, defaults and write-offs are declared."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text
 
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import Conflict, NotFound, RuleBroken
@@ -26,10 +27,18 @@ from marketplace.servicing.dues import dues_on, known_dues, move
 from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, DefaultReceivable, WriteOffReceivable
 from marketplace.servicing.states import COLLECTION, CollectionState
-from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow, DueRow, ShareRow
-from marketplace.servicing.waterfall import TO_INVESTORS, Distribution, Step
+from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow
+from marketplace.servicing.waterfall import TO_INVESTORS, Distribution, Share, Step
 from marketplace.title import actions as title
 
+KEEP_SHARES = (
+    "INSERT INTO share (due_id, minor, distribution_id) SELECT made.due_id, made.minor, CAST(:distribution_id AS uuid) "
+    "FROM unnest(CAST(:dues AS uuid[]), CAST(:minors AS bigint[])) AS made (due_id, minor)"
+)
+PAY_DUES = (
+    "UPDATE due SET paid_minor = paid_minor + made.minor "
+    "FROM unnest(CAST(:dues AS uuid[]), CAST(:minors AS bigint[])) AS made (due_id, minor) WHERE due.id = made.due_id"
+)
 BROKEN = (CollectionState.DEFAULTED, CollectionState.RECOVERED, CollectionState.WRITTEN_OFF)
 NOTHING_OWED = N_("Nobody has funded this receivable: the payment waits for a person.")
 WRONG_CURRENCY = N_("The payment is in %(paid)s, the debt in %(owed)s: it waits for a person.")
@@ -96,20 +105,22 @@ def _post(tx: Tx, row: CollectionRow, received: int, given: Distribution) -> UUI
         ledger.account(tx, "provider_platform", None, currency),
     )
     legs: list[Leg] = [debit(pools.receipts, received)]
+    paid = {share.party for share in given.shares if share.step in TO_INVESTORS and share.party is not None}
+    cash = ledger.accounts(tx, "investor_cash", paid, currency) if paid else {}
     for share in given.shares:
-        legs += _legs_of(tx, pools, share.step, share.party, share.minor, currency)
+        legs += _legs_of(tx, pools, share, cash, currency)
     legs.append(credit(ledger.account(tx, "suspense", None, currency), given.excess_minor))
     return ledger.post_entry(tx, "distribute", "receivable", row.receivable_id, legs)
 
 
-def _legs_of(tx: Tx, pools: _Pools, step: Step, party: UUID | None, minor: int, currency: str) -> list[Leg]:
-    if step == Step.RESIDUAL:
-        return [credit(ledger.account(tx, "seller_residual", party, currency), minor)]
-    if step in TO_INVESTORS:
-        there, owed = pools.provider_lender, ledger.account(tx, "investor_cash", party, currency)
+def _legs_of(tx: Tx, pools: _Pools, share: Share, cash: Mapping[UUID, UUID], currency: str) -> list[Leg]:
+    if share.step == Step.RESIDUAL:
+        return [credit(ledger.account(tx, "seller_residual", share.party, currency), share.minor)]
+    if share.step in TO_INVESTORS and share.party is not None:
+        there, owed = pools.provider_lender, cash[share.party]
     else:
         there, owed = pools.provider_platform, ledger.account(tx, "platform_fees", None, currency)
-    return [credit(pools.provider_borrower, minor), debit(there, minor), credit(owed, minor)]
+    return [credit(pools.provider_borrower, share.minor), debit(there, share.minor), credit(owed, share.minor)]
 
 
 def _keep(tx: Tx, row: CollectionRow, payment_id: UUID, received: int, given: Distribution, entry_id: UUID) -> UUID:
@@ -122,16 +133,10 @@ def _keep(tx: Tx, row: CollectionRow, payment_id: UUID, received: int, given: Di
         )
     )  # fmt: skip
     ids = {(due.step, due.party_id): due.id for due in queries.due_rows(tx.session, row.receivable_id)}
-    shares = [
-        {"due_id": ids[share.step, share.party], "distribution_id": distribution_id, "minor": share.minor}
-        for share in given.shares
-    ]
-    if shares:
-        tx.session.execute(insert(ShareRow), shares)
-    for share in shares:
-        tx.session.execute(
-            update(DueRow).where(DueRow.id == share["due_id"]).values(paid_minor=DueRow.paid_minor + share["minor"])
-        )
+    given_to = {"dues": [ids[share.step, share.party] for share in given.shares],
+                "minors": [share.minor for share in given.shares]}  # fmt: skip
+    tx.session.execute(text(KEEP_SHARES), {**given_to, "distribution_id": distribution_id})
+    tx.session.execute(text(PAY_DUES), given_to)
     tx.record(
         "receivable", row.receivable_id,
         after={"distribution_id": distribution_id, "payment_id": payment_id, "received_minor": received,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from marketplace.kernel.errors import IntegrityBreach
 from marketplace.kernel.ids import new_id
@@ -17,7 +17,7 @@ from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivables_queries
 from marketplace.receivables.queries import Receivable
 from marketplace.servicing.schemas import SettleAward
-from marketplace.servicing.tables import CollectionRow, DueRow
+from marketplace.servicing.tables import CollectionRow
 from marketplace.servicing.waterfall import opening_dues
 from marketplace.title import actions as title
 from marketplace.trading import actions as trading
@@ -61,10 +61,8 @@ def settle_award(tx: Tx, command: SettleAward) -> Result:
 
 def _move_money(tx: Tx, receivable: Receivable, fills: Sequence[Fill], advance: int) -> None:
     """Investors' held cash becomes what the platform owes the seller, within the lenders' pool."""
-    legs = [
-        debit(ledger.account(tx, "investor_cash", fill.investor_id, receivable.currency), fill.cash_minor)
-        for fill in fills
-    ]
+    cash = ledger.accounts(tx, "investor_cash", {fill.investor_id for fill in fills}, receivable.currency)
+    legs = [debit(cash[fill.investor_id], fill.cash_minor) for fill in fills]
     legs.append(credit(ledger.account(tx, "seller_advance", receivable.seller_id, receivable.currency), advance))
     ledger.post_entry(tx, "settle_award", "receivable", receivable.id, legs, holds=[fill.hold_id for fill in fills])
 
@@ -94,12 +92,14 @@ def _open_collection(
         receivable.face_minor, receivable.seller_id, owners, tx.policy.fees.platform_bps,
     )  # fmt: skip
     tx.session.execute(
-        insert(DueRow),
-        [
-            {"id": new_id(), "receivable_id": receivable.id, "step": due.step, "party_id": due.party,
-             "position": position, "due_minor": due.due_minor, "paid_minor": 0}
-            for position, due in enumerate(dues)
-        ],
+        text(
+            "INSERT INTO due (id, receivable_id, step, party_id, position, due_minor, paid_minor) "
+            "SELECT made.id, :receivable_id, made.step, made.party, made.position - 1, made.minor, 0 FROM unnest("
+            "CAST(:ids AS uuid[]), CAST(:steps AS text[]), CAST(:parties AS uuid[]), CAST(:minors AS bigint[])) "
+            "WITH ORDINALITY AS made (id, step, party, minor, position)"
+        ),
+        {"receivable_id": receivable.id, "ids": [new_id() for _ in dues], "steps": [str(due.step) for due in dues],
+         "parties": [due.party for due in dues], "minors": [due.due_minor for due in dues]},
     )  # fmt: skip
     tx.record(
         "collection", receivable.id, verb="open_collection",

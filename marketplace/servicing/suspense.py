@@ -33,7 +33,8 @@ SELECT * FROM (
           - coalesce((SELECT sum(v.excess_minor) FROM receipt_reversal v
             WHERE v.distribution_id = s.distribution_id), 0)
           - CASE WHEN s.distribution_id IS NULL AND EXISTS (SELECT FROM chargeback c WHERE c.payment_id = p.id
-                AND c.entry_id IS NOT NULL AND c.reinstated_entry_id IS NULL) THEN s.minor ELSE 0 END)::bigint AS left_minor,
+                AND c.entry_id IS NOT NULL AND c.reinstated_entry_id IS NULL) THEN s.minor ELSE 0 END
+        )::bigint AS left_minor,
         p.state_since AS since, (market_now()::date - p.state_since::date) AS days
     FROM debtor_payment p JOIN LATERAL (
         SELECT 'excess' AS cause, d.excess_minor AS minor, d.id AS distribution_id FROM distribution d

@@ -66,6 +66,7 @@ class Simulation:
         self.tally = Tally()
         self._children: dict[str, Child] = {}
         self._acts = 0
+        self._disputes: list[str] = []
         self._cast = Cast((), ())
 
     # -- processes -------------------------------------------------------------------------------------------------
@@ -180,6 +181,8 @@ class Simulation:
                 self.tally.restarts += 1
             else:
                 sandbox.knob("faults", **weather.api_fault(dice))
+        if "provider" in self._faults and dice.random() < 0.12:
+            self._take_back()
         if "webhooks" in self._faults and dice.random() < 0.2:
             sandbox.knob("settings", **weather.delivery(dice))
             if dice.random() < 0.3:
@@ -191,6 +194,24 @@ class Simulation:
         self._place.move_clock(timedelta(minutes=dice.choice(STEP_MINUTES)))
         if "clock" in self._faults and dice.random() < 0.015:
             self._place.move_clock(dice.choice(LEAPS))
+
+    def _take_back(self) -> None:
+        """Let a payer's bank take money back, in whole or in part, or decide about what it took before."""
+        dice, sandbox = self._dice, self._place.sandbox
+        if self._disputes and dice.random() < 0.5:
+            sandbox.knob("close_dispute", dispute=self._disputes.pop(0), won=dice.random() < 0.5)
+            return
+        paid = self._looker.ask(
+            "rows",
+            "SELECT intent_id, received_minor FROM (SELECT intent_id, received_minor, created_at, state FROM funding "
+            "UNION ALL SELECT intent_id, received_minor, created_at, state FROM debtor_payment) AS p "
+            "WHERE state = 'succeeded' AND intent_id IS NOT NULL ORDER BY created_at LIMIT 30",
+        )
+        if paid:
+            intent_id, minor = dice.choice(paid)
+            made = sandbox.knob("dispute", intent=intent_id, minor=dice.choice((minor, minor // 2 + 1, 1)))
+            self._disputes += [made["id"]] if made else []
+            self.tally.provider_faults += bool(made)
 
     def _some_events(self) -> list[str]:
         known = self._looker.ask("rows", "SELECT event_id FROM incoming_event ORDER BY received_at, event_id LIMIT 500")

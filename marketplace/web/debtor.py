@@ -280,7 +280,8 @@ def _start(token: str, found: reports.Slip) -> UUID:
     back = base + _home(token, found) + "/payments/{id}"
     words = f"{r.ref}, invoice {r.number} of {found.seller.legal_name}"
     command = StartDebtorPayment(r.id, found.debtor.id, r.currency, amount, words, back)
-    return UUID(perform(payments.start_debtor_payment, command, _actor(found))["payment_id"])
+    return UUID(perform(payments.start_debtor_payment, command, _actor(found),
+                        idempotency_key=request.form.get("once") or None)["payment_id"])  # fmt: skip
 
 
 @blueprint.get("/<token>/invoices/<uuid:receivable_id>/payments/<uuid:payment_id>")

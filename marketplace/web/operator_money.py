@@ -63,7 +63,8 @@ def propose_entry() -> ResponseReturnValue:
         minor = minor_of(request.form.get("amount", ""), _currency(given["currency"]))
         owners = {f"{side}_owner_id": request.form.get(f"{side}_owner", NOBODY) for side in ("debit", "credit")}
         known = {name: owner for name, owner in owners.items() if owner != NOBODY}
-        perform(propose_manual_entry, load(ManualEntrySchema, given, minor=minor, **known), require_actor())
+        command = load(ManualEntrySchema, given, minor=minor, **known)
+        perform(propose_manual_entry, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except MarketplaceError as error:
         return ledger_page(error, "entry")
     say(gettext("Proposed. A second operator decides."))
@@ -102,7 +103,7 @@ def work_off(payment_id: UUID) -> ResponseReturnValue:
     from marketplace.web.operator import suspense
 
     try:
-        perform(propose_suspense, _work(payment_id), require_actor())
+        perform(propose_suspense, _work(payment_id), require_actor(), idempotency_key=request.form.get("once") or None)
     except MarketplaceError as error:
         return suspense(error, str(payment_id))
     say(gettext("Proposed. A second operator decides."))

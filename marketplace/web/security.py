@@ -12,6 +12,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from marketplace.db import db
 from marketplace.kernel import log_lines
+from marketplace.kernel.ids import new_id
 from marketplace.kernel.policy import Policy
 from marketplace.parties.windows import hit
 from marketplace.web.session import request_id, signed_in_person
@@ -120,3 +121,4 @@ def install(app: Flask) -> None:
     app.after_request(_write_line)
     app.after_request(_headers)
     app.jinja_env.globals["csp_nonce"] = csp_nonce
+    app.jinja_env.globals["once_key"] = lambda: str(new_id())

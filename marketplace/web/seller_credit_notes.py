@@ -121,7 +121,7 @@ def cover_credit_note(receivable_id: UUID, dilution_id: UUID) -> ResponseReturnV
     """Make good, out of the seller's own money here, what a credit note took beyond the residual."""
     actor, _ = seller()
     try:
-        perform(cover_dilution, CoverDilution(dilution_id), actor)
+        perform(cover_dilution, CoverDilution(dilution_id), actor, idempotency_key=request.form.get("once") or None)
     except MarketplaceError as error:
         db.session.rollback()
         return _page(receivable_id, {}, error), status_of(error)

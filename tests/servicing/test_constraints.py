@@ -111,7 +111,9 @@ def test_a_receivable_is_collected_once_and_under_one_lot(world: World, receivab
 
 
 def test_a_collection_moves_only_as_its_table_says(world: World, receivable_id: UUID) -> None:
-    closed = "closed_at = CASE WHEN %s IN ('settled', 'written_off', 'bought_back') THEN market_now() END"
+    closed = (
+        "closed_at = CASE WHEN %s IN ('settled', 'written_off', 'bought_back', 'charged_back') THEN market_now() END"
+    )
     went = set()
     with world.superuser() as owner:
         for before in COLLECTION.states:

@@ -1,0 +1,128 @@
+"""P8: an accepted award of 10,000 fills becomes money, title and dues, against a bare COPY of as many rows.
+
+Timed is the market's own verb from the first lock to the commit: holds turned into postings, balances, title, the
+notice, the advance, dues, events, every deferred constraint. COPY writes rows of the same widths and number (holds'
+ends, postings, holdings, two dues a holder) into tables that nothing watches. As many
+statements of one row each are timed beside it: what a flush per object comes to at the least.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from bench.figures import Figure, Say, middle
+from bench.lots import STEP, make
+from bench.server import application, database, server
+from marketplace.db import db
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel.actors import Actor, Role
+from marketplace.kernel.ids import new_id
+from marketplace.perform import perform
+from marketplace.servicing.schemas import SettleAward
+from marketplace.servicing.settlement import settle_award
+from marketplace.trading.actions import accept_award, close_lot
+from marketplace.trading.schemas import AcceptAward, CloseLot
+
+FILLS, COPY_MOST, ORM_LEAST = 10_000, 10.0, 30.0
+ORM_ROWS_MOST = 2_000
+SYSTEM = Actor.system("bench")
+BARE = "CREATE TABLE bare (a uuid, b uuid, c uuid, word text, minor bigint, at timestamptz DEFAULT now())"
+
+
+def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
+    """Yield P8 twice: ours ÷ COPY, and rows of an ORM ÷ ours; `size` is the number of fills, 10,000 by default."""
+    fills = size or FILLS
+    ours, copies, orms = [], [], []
+    with server(fills * 20_000 + 200_000_000, say) as postgres:
+        for run in range(runs):
+            name = f"settle_{run}"
+            with application(database(postgres, name), postgres.directory).app_context():
+                lot = _accepted(postgres, name, fills)
+                began = time.perf_counter()
+                perform(settle_award, SettleAward(lot), SYSTEM)
+                ours.append(time.perf_counter() - began)
+                copies.append(copied(postgres, name, 5 * fills))
+                orms.append(_orm(postgres, name, min(fills, ORM_ROWS_MOST)) * 5 * fills / min(fills, ORM_ROWS_MOST))
+                db.engine.dispose()
+            postgres.drop_database(name)
+            say(f"run {run + 1}: {fills:,} fills in {ours[-1]:.2f} s, COPY {copies[-1]:.2f} s, ORM {orms[-1]:.1f} s")
+    parts = {"fills": fills, "rows": 5 * fills, "ours_s": middle(ours), "copy_s": middle(copies), "orm_s": middle(orms)}
+    copy = middle([one / other for one, other in zip(ours, copies, strict=True)])
+    yield Figure("P8 copy", copy, COPY_MOST, copy <= COPY_MOST, runs, parts)
+    orm = middle([one / other for one, other in zip(orms, ours, strict=True)])
+    yield Figure("P8 orm", orm, ORM_LEAST, orm >= ORM_LEAST, runs, parts)
+
+
+def _accepted(postgres: EmbeddedPostgres, name: str, fills: int) -> UUID:
+    """Write one lot that so many bids of one step each just cover; close it, and let the seller accept."""
+    with postgres.connect(name) as connection:
+        made = make(connection, 1, fills, 0)
+        lot, target = made.lots[0], fills * STEP
+        connection.execute("SET session_replication_role = replica")
+        face = target * 10 // 8
+        connection.execute("UPDATE receivable SET face_minor = %s, total_minor = %s", (face, face))
+        connection.execute("UPDATE lot SET face_minor = %s, target_minor = %s", (face, target))
+        _listed(connection, lot, face)
+        connection.execute(
+            "WITH asked AS (SELECT gen_random_uuid() AS id, gen_random_uuid() AS hold_id, account.id AS account_id, "
+            "organisation_id FROM account WHERE code = 'investor_cash'), held AS (INSERT INTO hold (id, account_id, "
+            "minor, subject_kind, subject_id) SELECT hold_id, account_id, %(step)s, 'bid', id FROM asked RETURNING 1) "
+            "INSERT INTO bid (id, lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, hold_id, "
+            "placed_by) SELECT id, %(lot)s, organisation_id, organisation_id, %(step)s, 0, 700, hold_id, id FROM asked",
+            {"lot": lot, "step": STEP},
+        )
+        connection.execute("UPDATE balance SET held_minor = %s", (STEP,))
+        connection.execute("UPDATE clock_shift SET shift = shift + interval '2 days'")
+        row = connection.execute("SELECT seller_id FROM lot").fetchone()
+        connection.execute("RESET session_replication_role")
+        connection.execute("ANALYZE")
+    assert row is not None
+    perform(close_lot, CloseLot(lot), SYSTEM)
+    perform(accept_award, AcceptAward(lot), Actor(Role.SELLER, None, row[0], on_behalf_of="bench"))
+    return lot
+
+
+def _listed(connection: "psycopg.Connection[Any]", receivable_id: UUID, face: int) -> None:
+    connection.execute(
+        "INSERT INTO draft (id, seller_id, evidence, read, findings) "
+        "SELECT id, seller_id, 'typed', '{}', '{}' FROM receivable"
+    )
+    terms = "deal_type, recourse, price_rule, seller_default, reserve_bps, own_rate_bps, min_share_bps, policy_version"
+    connection.execute(
+        f"INSERT INTO listing_round (receivable_id, round, {terms}) SELECT id, 1, {terms} FROM receivable"
+    )
+    connection.execute(
+        "INSERT INTO title (receivable_id, key, face_minor, currency) VALUES (%s, %s, %s, 'GBP')",
+        (receivable_id, receivable_id.bytes * 2, face),
+    )
+    connection.execute(
+        "INSERT INTO holding (id, receivable_id, owner_id, units, held_during, cause) SELECT gen_random_uuid(), "
+        "receivable_id, seller_id, int8range(0, %s), tstzrange(market_now(), NULL), 'register' FROM lot",
+        (face,),
+    )
+
+
+def copied(postgres: EmbeddedPostgres, name: str, rows: int) -> float:
+    """Return the seconds that a bare COPY of so many rows takes, with its commit."""
+    made = [(new_id(), new_id(), new_id(), "principal", number) for number in range(rows)]
+    with postgres.connect(name) as connection:
+        connection.execute("DROP TABLE IF EXISTS bare")
+        connection.execute(BARE)
+        began = time.perf_counter()
+        with connection.cursor().copy("COPY bare (a, b, c, word, minor) FROM STDIN") as copy:
+            for row in made:
+                copy.write_row(row)
+        return time.perf_counter() - began
+
+
+def _orm(postgres: EmbeddedPostgres, name: str, rows: int) -> float:
+    """Return the seconds that a statement a row takes for so many, in one transaction."""
+    with postgres.connect(name) as connection, connection.transaction():
+        began = time.perf_counter()
+        for number in range(rows):
+            connection.execute("INSERT INTO bare (a, b, c, word, minor) VALUES (%s, %s, %s, 'principal', %s)",
+                               (new_id(), new_id(), new_id(), number))  # fmt: skip
+        return time.perf_counter() - began
