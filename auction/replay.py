@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from auction import joint_replay
 from auction.book import Book
 from auction.clearing import Clearing, clear
 from auction.columns import clear_fast
@@ -139,13 +140,21 @@ def replay(raw: bytes) -> Verdict:
 
     The plain engine computes it, whichever one closed the lot, unless the book is so large that it would take minutes.
 
-    Raises: TranscriptUnreadable, BookInvalid.
+    A transcript of a session, or of a lot that cleared in one, holds the whole session, which is cleared again.
+
+    Raises: TranscriptUnreadable, BookInvalid, TooLarge.
     """
     stated = read(raw)
+    if stated.get("rule") == joint_replay.RULE:
+        return _judged(stated, joint_replay.again(stated))
     for key, ours in (("rule", (RULE,)), ("rule_version", (RULE_VERSION, REDUCED_VERSION))):
         if stated.get(key) not in ours:
             raise TranscriptUnreadable(f"{key} is {stated.get(key)!r}; this engine speaks {' and '.join(ours)}")
     computed = run(Book.parse(stated.get("book")), lambda book: clear_quickly(book, PLAIN_REPLAYS_MOST)).transcript
+    return _judged(stated, computed)
+
+
+def _judged(stated: Mapping[str, object], computed: dict[str, object]) -> Verdict:
     computed_hash = sha256(computed)
     stated_hash = stated.get(HASH_KEY)
     bare = {key: value for key, value in stated.items() if key != HASH_KEY}

@@ -487,6 +487,8 @@ def check_transcript(raw: bytes, sha256: str, what: str) -> Row:
     """Check that a transcript has the hash on record and that its book gives its result."""
     demand(hashlib.sha256(raw).hexdigest() == sha256, f"the transcript of {what} is not the one on record")
     script = read_json(raw, f"the transcript of {what}")
+    if script.get("rule") == "JC-1":
+        return check_session_lot(script, what)
     known = script.get("rule") == "UPM-1" and script.get("rule_version") in ("1.0", "1.1")
     demand(known and isinstance(script.get("book"), dict), f"{what} follows no known rule")
     reduced = script["rule_version"] == "1.1"
@@ -497,6 +499,35 @@ def check_transcript(raw: bytes, sha256: str, what: str) -> Row:
         raise Wrong(f"the book of {what} cannot be cleared: {error!r}") from None
     for key in sorted({*result, *script["result"]}):
         demand(result.get(key) == script["result"].get(key), f"{what} does not recompute: {key} differs")
+    return script
+
+
+def check_session_lot(script: Row, what: str) -> Row:
+    """Check that a lot which cleared with others got no more than its bids, its target and all caps allow.
+
+    That no other filling is worth more is for `bin/market auction replay`, which has the solvers.
+    """
+    try:
+        book, result, session = script["book"], script["result"], script["session"]
+        demand(script.get("rule_version") == "1.0", f"{what} follows no known rule")
+        demand(any(one["book"] == book for one in session["lots"]), f"{what} is no lot of its session")
+        bids = {bid["id"]: bid for bid in book["bids"]}
+        taken: dict[str, int] = {}
+        for fill in result["fills"]:
+            bid = bids[fill["id"]]
+            demand(0 < fill["cash_minor"] <= bid["cash_minor"], f"{what}: a fill is more than its bid")
+            demand(bid["min_fill_minor"] <= fill["cash_minor"], f"{what}: a fill is less than its bid takes")
+            demand(bid["rate_bps"] <= fill["rate_bps"] <= book["reserve_bps"], f"{what}: a fill earns too little")
+            demand(bid["group"] not in book["related_groups"], f"{what}: a related party is filled")
+            taken[bid["group"]] = taken.get(bid["group"], 0) + fill["cash_minor"]
+            taken[""] = taken.get("", 0) + fill["cash_minor"]
+            for who, minor in session["budgets"]:
+                demand(who != bid["investor"] or fill["cash_minor"] <= minor, f"{what}: a budget is exceeded")
+        cap = book["group_cap_bps"] * book["target_minor"] // 10_000
+        demand(all(minor <= cap for group, minor in taken.items() if group), f"{what}: a group is over its cap")
+        demand(taken.get("", 0) == result["awarded_minor"] <= book["target_minor"], f"{what}: fills do not add up")
+    except (KeyError, TypeError, ValueError) as error:
+        raise Wrong(f"{what} lacks what it must state: {error!r}") from None
     return script
 
 

@@ -18,6 +18,7 @@ MACHINES = (
     ("marketplace.trading.rules", "LOT", ("lot",)),
     ("marketplace.trading.rules", "BID", ("bid",)),
     ("marketplace.trading.rules", "MANDATE", ("mandate",)),
+    ("marketplace.trading.rules", "SESSION", ("call_session",)),
     ("marketplace.payments.rules", "PAYMENT", ("funding", "debtor_payment")),
     ("marketplace.payments.rules", "PAYOUT", ("payout",)),
     ("marketplace.payments.rules", "CALL", ("outgoing_call",)),

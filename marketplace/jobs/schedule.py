@@ -61,7 +61,8 @@ from marketplace.servicing.settlement import settle_award
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import close_lot, expire_award, open_lot
 from marketplace.trading.batches import TOGETHER_MAX, close_lots
-from marketplace.trading.schemas import CloseLot, CloseLots, ExpireAward, OpenLot
+from marketplace.trading.schemas import CloseLot, CloseLots, CloseSession, ExpireAward, OpenLot
+from marketplace.trading.sessions import close_session, due_sessions
 
 log = logging.getLogger(__name__)
 CALLS = 20  # of the outside world in one tick: a stop need not wait for more
@@ -106,6 +107,7 @@ def _close_together(lot_ids: list[UUID]) -> object:
 JOBS = (
     Job("close_lots", 1, lambda: trading.due_to_close(db.session(), DUE_AT_ONCE), each(close_lot, CloseLot),
         together=_close_together, together_max=TOGETHER_MAX),
+    Job("close_sessions", 1, lambda: due_sessions(db.session()), each(close_session, CloseSession)),
     Job("expire_awards", 5, lambda: trading.due_to_expire(db.session(), BATCH), each(expire_award, ExpireAward)),
     Job("settle_awards", 1, lambda: trading.accepted(db.session(), BATCH), each(settle_award, SettleAward)),
     Job("rate_parties", 10, lambda: ratings.parties_to_rate(db.session(), BATCH), each(rate_party, RateParty)),

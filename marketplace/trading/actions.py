@@ -54,7 +54,10 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
     rating = ratings.receivable_rating(tx.session, receivable.id)
     if rating is None or receivable.state != "rated":
         raise RuleBroken("wrong_state", N_("Only a rated receivable can go on auction."))
+    gathering = queries.gathering(tx.session, receivable.currency) if command.open_minutes is None else None
     closes_at = tx.now + timedelta(minutes=command.open_minutes or tx.policy.auction.open_minutes)
+    if gathering is not None:
+        closes_at = gathering.closes_at
     terms = rules.terms_of(
         tx.policy,
         receivable.face_minor,
@@ -76,6 +79,7 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
     related = {owner.group for owner in owners.values()}
     related |= {staff.group for staff in parties.of_kind(tx.session, STAFF)}
     row = steps.lot_row(tx, receivable, rating, terms, closes_at, sorted(related))
+    row["session_id"] = gathering.id if gathering else None
     tx.session.execute(insert(LotRow).values(row))
     receivables.move(tx, receivable.id, "on_auction")
     tx.record("lot", row["id"], after=row)
@@ -231,6 +235,8 @@ def close_lot(tx: Tx, command: CloseLot) -> Result:
     now = tx.clock()
     if now < lot.closes_at:
         raise RuleBroken("not_due", N_("The lot is still taking bids."))
+    if lot.session_id is not None:
+        raise RuleBroken("in_session", N_("The lot clears together with the others of its session."))
     receivable = receivable_queries.lock_receivable(tx.session, lot.receivable_id)
     stops = receivable_queries.stops(tx.session, receivable.id)
     on_auction = receivable.state == "on_auction"

@@ -40,19 +40,24 @@ def close_lots(tx: Tx, command: CloseLots) -> Result:
     """
     lots = queries.lock_due(tx.session, command.lot_ids)
     now = tx.clock()
-    sound = _without_called_off(tx, lots)
+    sound = without_called_off(tx, [lot for lot in lots if lot.session_id is None])
     place_mandates(tx, sound)
     books = queries.standing_books(tx.session, [lot.id for lot in sound])
     cleared = {lot.id: engine.clear_lot(lot, books.get(lot.id, [])) for lot in sound}
-    _write_awards(tx, cleared)
-    _end_bids(tx, cleared)
-    _move(tx, sound, cleared, now)
+    write_closed(tx, sound, cleared, now)
     if not lots:
         tx.record("lots", tx.actor.request_id, after={"closed": 0})
     return {"closed": len(sound), "cancelled": len(lots) - len(sound)}
 
 
-def _without_called_off(tx: Tx, lots: Sequence[LotRow]) -> list[LotRow]:
+def write_closed(tx: Tx, lots: Sequence[LotRow], cleared: dict[UUID, engine.Cleared], now: datetime) -> None:
+    """Write down what cleared: awards and fills, the end of every bid, where lots and receivables stand now."""
+    _write_awards(tx, cleared)
+    _end_bids(tx, cleared)
+    _move(tx, lots, cleared, now)
+
+
+def without_called_off(tx: Tx, lots: Sequence[LotRow]) -> list[LotRow]:
     """Call off every lot whose receivable may not be sold after all, and return the others."""
     wanted = sorted(lot.receivable_id for lot in lots)
     known = receivables.lock_many(tx, wanted)

@@ -36,7 +36,9 @@ def calls_of(
     session: Session, policy: Policy, now: datetime, investor_id: UUID, lot_ids: Sequence[UUID], most: int = CALLS_MAX
 ) -> list[Call]:
     """Return how an investor's bids in open lots stood at the last call points, newest call first, by lot and seq."""
-    lots = session.scalars(select(LotRow).where(LotRow.id.in_(list(lot_ids)), LotRow.state == LotState.OPEN)).all()
+    lots = session.scalars(
+        select(LotRow).where(LotRow.id.in_(list(lot_ids)), LotRow.state == LotState.OPEN, LotRow.session_id.is_(None))
+    ).all()
     if not lots:
         return []
     first = min(lot.opened_at for lot in lots)

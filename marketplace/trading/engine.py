@@ -2,11 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
 from auction.book import Bid, Book
 from auction.errors import AuctionError
+from auction.explaining import Explained as Explained
+from auction.explaining import explain
+from auction.joint import JointLot, LotAward, clear_jointly
+from auction.joint import Session as JointSession
+from auction.joint_replay import run_jointly, session_of
 from auction.mandates import Instruction as Instruction
 from auction.mandates import Mandate, Offered
 from auction.mandates import Reason as Reason
@@ -17,6 +23,8 @@ from auction.replay import Verdict as Verdict
 from marketplace.kernel.errors import IntegrityBreach
 from marketplace.rating.grades import GRADES
 from marketplace.trading.tables import LotRow
+
+SECONDS_MAX = 60  # a solver is given so long; what has then been found is taken, and says how far off it may be
 
 
 class SealedBid(Protocol):
@@ -137,6 +145,66 @@ def fill_among(transcript: bytes, bid: Instruction) -> tuple[int, int]:
                 max((one.seq for one in stored.bids), default=0) + 1)  # fmt: skip
     fills = run(replace(stored, bids=(*stored.bids, extra))).fills
     return next(((fill.cash_minor, fill.discount_minor) for fill in fills if fill.bid is extra), (0, 0))
+
+
+@dataclass(frozen=True)
+class SessionLot:
+    """A lot of a session with its sealed book."""
+
+    lot: LotRow
+    bids: Sequence[SealedBid]
+
+
+@dataclass(frozen=True)
+class ClearedSession:
+    """A session cleared, ready to be written down."""
+
+    lots: dict[UUID, Cleared]
+    transcript: bytes
+    sha256: str
+    path: str
+    gap_ppm: int
+
+
+def clear_session(
+    session_id: UUID, lots: Sequence[SessionLot], budgets: dict[UUID, int], debtors: dict[tuple[UUID, UUID], int]
+) -> ClearedSession:
+    """Clear lots together under each investor's budget and limits by debtor.
+
+    Raises: IntegrityBreach when the engine refuses a book.
+    """
+    try:
+        parsed = tuple(JointLot(Book.parse(book_of(one.lot, one.bids)), str(one.lot.debtor_id), str(one.lot.seller_id))
+                       for one in lots)  # fmt: skip
+        caps = {str(who): minor for who, minor in budgets.items()}
+        limits = {(str(who), str(debtor)): minor for (who, debtor), minor in debtors.items()}
+        outcome = run_jointly(str(session_id), JointSession(parsed, caps, limits, {}), SECONDS_MAX)
+    except AuctionError as error:
+        raise IntegrityBreach("book_invalid", f"The books of a session are not sound: {error}") from error
+    lots_cleared = {UUID(award.lot.book.lot): _cleared_jointly(award, outcome.lots[award.lot.book.lot])
+                    for award in outcome.clearing.awards}  # fmt: skip
+    return ClearedSession(lots_cleared, canonical(outcome.transcript), sha256(outcome.transcript),
+                          outcome.clearing.path, outcome.clearing.gap_ppm)  # fmt: skip
+
+
+def _cleared_jointly(award: LotAward, transcript: dict[str, object]) -> Cleared:
+    return Cleared(
+        outcome=award.outcome, stop_out_bps=award.stop_out_bps, awarded_minor=award.awarded_minor,
+        discount_minor=sum(fill.discount_minor for fill in award.fills),
+        standing_minor=sum(one.cash_minor for one in award.standing),
+        groups=len({fill.bid.group for fill in award.fills}),
+        legs=tuple(Leg(UUID(fill.bid.id), fill.cash_minor, fill.discount_minor, fill.rate_bps) for fill in award.fills),
+        refused={UUID(one.bid.id): one.reasons for one in award.refusals}, passed_over=(),
+        rule=str(transcript["rule"]), rule_version=str(transcript["rule_version"]),
+        transcript=canonical(transcript), sha256=sha256(transcript),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def explain_session(transcript: bytes) -> tuple[Explained, ...]:
+    """Say of every bid of a stored session why it was filled, cut or passed over, by bid id."""
+    _, whole = session_of(read(transcript)["session"])
+    return tuple(explain(whole, clear_jointly(whole, SECONDS_MAX)))
 
 
 def recompute(transcript: bytes) -> Verdict:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,11 @@ from marketplace.exchange import queries as exchange
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
 from marketplace.receivables import queries as receivables
-from marketplace.trading.rules import BidState, LotState
-from marketplace.trading.tables import AwardRow, BidRow, FillRow, LotRow
+from marketplace.trading.rules import BidState, LotState, SessionState
+from marketplace.trading.tables import AwardRow, BidRow, CallSessionRow, FillRow, LotRow
+
+GATHERING_MINUTES_LEAST = 5
+SESSION_LOTS_MAX = 50  # each lot's transcript holds the whole session
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Lot:
     decided_how: str | None
     state_reason: str | None
     held_until: datetime | None
+    session_id: UUID | None
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,23 @@ def lock_due(session: Session, lot_ids: Sequence[UUID]) -> list[LotRow]:
     )
 
 
+def gathering(session: Session, currency: str) -> CallSessionRow | None:
+    """Return the session that lots of this currency join when they open, held so that it cannot close meanwhile.
+
+    One that closes within five minutes, or is full, gathers no more.
+    """
+    row = session.scalars(
+        select(CallSessionRow)
+        .where(CallSessionRow.currency == currency, CallSessionRow.state == SessionState.OPEN)
+        .where(CallSessionRow.closes_at > func.market_now() + timedelta(minutes=GATHERING_MINUTES_LEAST))
+        .with_for_update(read=True)
+    ).one_or_none()
+    if row is None:
+        return None
+    members = select(func.count()).select_from(LotRow).where(LotRow.session_id == row.id)
+    return row if session.execute(members).scalar_one() < SESSION_LOTS_MAX else None
+
+
 def lock_bid(session: Session, bid_id: UUID, investor_id: UUID | None) -> BidRow:
     """Lock one of the investor's own bids.
 
@@ -292,8 +313,10 @@ def to_open(session: Session, limit: int = 100) -> list[UUID]:
 
 
 def due_to_close(session: Session, limit: int = 100) -> list[UUID]:
-    """Return open lots whose time has come, by the database's clock, longest due first."""
-    return _ids(session, "state = 'open' AND closes_at <= market_now() ORDER BY closes_at, id", limit)
+    """Return open lots whose time has come, by the database's clock, longest due first; not those of a session."""
+    return _ids(
+        session, "state = 'open' AND session_id IS NULL AND closes_at <= market_now() ORDER BY closes_at, id", limit
+    )
 
 
 def due_to_expire(session: Session, limit: int = 100) -> list[UUID]:

@@ -50,6 +50,13 @@ class MandateState(StrEnum):
     ENDED = "ended"
 
 
+class SessionState(StrEnum):
+    """Where a call session stands."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
 _L = LotState
 _B = BidState
 
@@ -72,6 +79,8 @@ BID = Machine(
         _B.FILLED: (_B.UNFILLED,),
     },
 )
+
+SESSION = Machine("call_session", SessionState, {SessionState.OPEN: (SessionState.CLOSED,)})
 
 MANDATE = Machine(
     "mandate",

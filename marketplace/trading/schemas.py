@@ -52,6 +52,30 @@ class CloseLots:
 
 
 @dataclass(frozen=True)
+class OpenSession:
+    """Gather the lots that open from now on until they clear together."""
+
+    currency: str
+    open_minutes: int
+
+
+@dataclass(frozen=True)
+class SetSessionCaps:
+    """The most to spend in a session: in all, and by debtor. They replace what was set before."""
+
+    session_id: UUID
+    budget_minor: int | None = None
+    debtors: tuple[tuple[UUID, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class CloseSession:
+    """Close a session whose time has come."""
+
+    session_id: UUID
+
+
+@dataclass(frozen=True)
 class CancelLot:
     """Stop a lot before money moves."""
 

@@ -108,6 +108,9 @@ def reduce(tx: Tx, lot: LotRow, wanted_minor: int, awarded_minor: int) -> None:
         params = {"least": _plain(least, lot.currency), "most": _plain(awarded_minor, lot.currency)}
         problem = Problem("accepted_minor", "amount_out_of_range", words, params)
         raise RuleBroken("amount_out_of_range", N_("The amount is outside what may be accepted."), problems=[problem])
+    if lot.session_id is not None:
+        words = N_("This lot cleared together with others: only the whole award can be accepted.")
+        raise RuleBroken("in_session", words, problems=[Problem("accepted_minor", "in_session", words)])
     if receivable_queries.stops(tx.session, lot.receivable_id):
         words = N_("Operators are looking at this receivable: only the whole award can be accepted now.")
         raise RuleBroken("held_back", words, problems=[Problem("accepted_minor", "held_back", words)])

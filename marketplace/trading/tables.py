@@ -39,6 +39,11 @@ class LotRow(Base):
     __table_args__ = (
         UniqueConstraint("receivable_id", "number"),
         Index("uq_lot_receivable_id_live", "receivable_id", unique=True, postgresql_where=LIVE),
+        ForeignKeyConstraint(
+            ["session_id", "closes_at", "currency"],
+            ["call_session.id", "call_session.closes_at", "call_session.currency"],
+        ),
+        Index(None, "session_id", postgresql_where=text("session_id IS NOT NULL")),
         Index(None, "state", "closes_at"),
         Index(None, "debtor_id"),
         Index(None, "seller_id"),
@@ -82,6 +87,7 @@ class LotRow(Base):
     decided_how: Mapped[str | None] = mapped_column(Text)
     state_reason: Mapped[str | None] = mapped_column(Text)
     held_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    session_id: Mapped[UUID | None]
 
 
 class BidRow(Base):
@@ -200,3 +206,38 @@ class MandateNoteRow(Base):
     bid_id: Mapped[UUID | None] = mapped_column(ForeignKey("bid.id"))
     reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     at: Mapped[Created]
+
+
+class CallSessionRow(Base):
+    """Lots that close at one instant and clear together; one that is open at a time and currency."""
+
+    __tablename__ = "call_session"
+    __table_args__ = (
+        UniqueConstraint("id", "closes_at", "currency"),
+        Index("uq_call_session_currency_open", "currency", unique=True, postgresql_where=text("state = 'open'")),
+    )
+
+    id: Mapped[Id]
+    currency: Mapped[Currency]
+    closes_at: Mapped[Instant]
+    opened_at: Mapped[Created]
+    state: Mapped[str] = mapped_column(Text, server_default=text("'open'"))
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    transcript: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    sha256: Mapped[str | None] = mapped_column(CHAR(64))
+    path: Mapped[str | None] = mapped_column(Text)
+    gap_ppm: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class SessionCapRow(Base):
+    """The most an investor spends in a session: in all, or on one debtor."""
+
+    __tablename__ = "session_cap"
+    __table_args__ = (UniqueConstraint("session_id", "investor_id", "debtor_id", postgresql_nulls_not_distinct=True),)
+
+    id: Mapped[Id]
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("call_session.id"))
+    investor_id: Mapped[OrganisationId]
+    debtor_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisation.id"))
+    minor: Mapped[Minor]
+    set_at: Mapped[Created]

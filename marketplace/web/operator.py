@@ -51,6 +51,7 @@ from marketplace.web import (
     operator_people,
     operator_ratings,
     operator_register,
+    operator_sessions,
 )
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import reasons, say, status_of
@@ -70,6 +71,7 @@ __all__ = [
     "operator_people",
     "operator_ratings",
     "operator_register",
+    "operator_sessions",
 ]
 
 count_with("operator.queue", operations.reviews_open)

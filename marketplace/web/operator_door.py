@@ -64,6 +64,7 @@ JOB_WORDS = {
     "rate_receivables": N_("Rate what debtors confirmed"),
     "open_lots": N_("Open lots"),
     "close_lots": N_("Close lots and clear their books"),
+    "close_sessions": N_("Close sessions and clear their lots together"),
     "expire_awards": N_("Decide where the seller did not"),
     "settle_awards": N_("Settle awards"),
     "run_outbox": N_("Call the payment provider"),

@@ -6,6 +6,7 @@ import marketplace.web.seller_bulk_rows
 import marketplace.web.seller_credit_notes
 import marketplace.web.seller_invoices
 import marketplace.web.seller_listing
+import marketplace.web.seller_live
 import marketplace.web.seller_money
 import marketplace.web.seller_relisting
 import marketplace.web.seller_requests  # noqa: F401

@@ -52,6 +52,10 @@ LOOKS: dict[str, dict[str, tuple[str, str]]] = {
         "passed_over": ("wait", N_("Passed over")),
         "unfilled": ("wait", N_("Not filled")),
     },
+    "session": {
+        "open": ("live", N_("Takes bids")),
+        "closed": ("wait", N_("Closed")),
+    },
     "mandate": {
         "active": ("live", N_("Active")),
         "paused": ("wait", N_("Resting")),

@@ -22,6 +22,7 @@ def upgrade() -> None:
     """Create the tables, let a mandate's bid in at the close and at no other time."""
     _mandate()
     _bids_of_mandates()
+    _sessions()
     wall_functions()
 
 
@@ -117,3 +118,66 @@ def _bids_of_mandates() -> None:
             END IF;
             RETURN NEW;
         END $$""")
+
+
+def _sessions() -> None:
+    """Lots of one session close at one instant; its caps are set in time, and its transcript is sealed at the close."""
+    run("""
+        CREATE TABLE call_session (
+            id uuid CONSTRAINT pk_call_session PRIMARY KEY,
+            currency char(3) NOT NULL,
+            closes_at timestamptz NOT NULL,
+            opened_at timestamptz NOT NULL DEFAULT market_now(),
+            state text NOT NULL DEFAULT 'open',
+            closed_at timestamptz,
+            transcript bytea,
+            sha256 char(64) CONSTRAINT ck_call_session_sha256 CHECK (sha256 = encode(sha256(transcript), 'hex')),
+            path text,
+            gap_ppm bigint CONSTRAINT ck_call_session_gap CHECK (gap_ppm >= 0),
+            CONSTRAINT ck_call_session_closes CHECK (closes_at > opened_at),
+            CONSTRAINT ck_call_session_closed CHECK ((state = 'closed') = (closed_at IS NOT NULL)
+                AND (state = 'closed') = (sha256 IS NOT NULL) AND (sha256 IS NULL) = (transcript IS NULL)
+                AND closed_at >= closes_at),
+            CONSTRAINT uq_call_session_id_closes_at_currency UNIQUE (id, closes_at, currency))""")
+    state_machine("call_session", "'open', 'closed'", "('open','closed')")
+    keep_columns("call_session", "id", "currency", "closes_at", "opened_at")
+    no_delete("call_session")
+    require_event("call_session")
+    run("CREATE UNIQUE INDEX uq_call_session_currency_open ON call_session (currency) WHERE state = 'open'")
+    grant("call_session", web="SELECT, INSERT", worker="SELECT, INSERT, UPDATE")
+    run("GRANT UPDATE (state) ON call_session TO duebill_web")  # to lock its row while a cap is set
+    run("""
+        ALTER TABLE lot ADD COLUMN session_id uuid,
+            ADD CONSTRAINT fk_lot_session_id_closes_at_currency FOREIGN KEY (session_id, closes_at, currency)
+                REFERENCES call_session (id, closes_at, currency)""")
+    run("CREATE INDEX ix_lot_session_id ON lot (session_id) WHERE session_id IS NOT NULL")
+    run("""
+        CREATE TRIGGER lot_keep_session BEFORE UPDATE ON lot
+        FOR EACH ROW WHEN (NEW.session_id IS DISTINCT FROM OLD.session_id) EXECUTE FUNCTION refuse_change()""")
+    run("""
+        CREATE TABLE session_cap (
+            id uuid CONSTRAINT pk_session_cap PRIMARY KEY,
+            session_id uuid NOT NULL CONSTRAINT fk_session_cap_session_id REFERENCES call_session (id),
+            investor_id uuid NOT NULL CONSTRAINT fk_session_cap_investor_id REFERENCES organisation (id),
+            debtor_id uuid CONSTRAINT fk_session_cap_debtor_id REFERENCES organisation (id),
+            minor bigint NOT NULL CONSTRAINT ck_session_cap_minor CHECK (minor > 0),
+            set_at timestamptz NOT NULL DEFAULT market_now(),
+            CONSTRAINT uq_session_cap_session_id_investor_id_debtor_id
+                UNIQUE NULLS NOT DISTINCT (session_id, investor_id, debtor_id))""")
+    require_event("session_cap")
+    grant("session_cap", web="SELECT, INSERT, UPDATE, DELETE")
+    run("""
+        CREATE FUNCTION session_cap_in_time() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE the call_session%ROWTYPE;
+        BEGIN
+            SELECT * INTO the FROM call_session
+            WHERE id = CASE TG_OP WHEN 'DELETE' THEN OLD.session_id ELSE NEW.session_id END FOR SHARE;
+            IF the.state IS DISTINCT FROM 'open' OR market_now() >= the.closes_at THEN
+                RAISE EXCEPTION 'session % takes no more caps', the.id
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'session_cap_in_time';
+            END IF;
+            RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+        END $$""")
+    run("""
+        CREATE TRIGGER session_cap_in_time BEFORE INSERT OR UPDATE OR DELETE ON session_cap
+        FOR EACH ROW EXECUTE FUNCTION session_cap_in_time()""")

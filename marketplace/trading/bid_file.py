@@ -1,0 +1,60 @@
+"""Reading a file of bids: one row a bid, as texts; what they mean is judged row by row, where the lots are known."""
+
+import csv
+import io
+from dataclasses import dataclass
+
+from marketplace.kernel.errors import InvalidInput, Problem
+from marketplace.kernel.words import N_
+
+NEEDED, OPTIONAL = ("lot", "rate", "cash"), ("least",)
+ROWS_MAX = 200
+CELL_MAX = 100
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as it was typed; `number` counts lines of the file, the header being the first."""
+
+    number: int
+    lot: str
+    rate: str
+    cash: str
+    least: str
+
+
+def read_rows(raw: bytes) -> list[Row]:
+    """Read CSV with a header; columns in any order, others left aside, empty lines skipped.
+
+    Raises: InvalidInput("invalid_fields") saying what the file as a whole lacks.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _wrong("encoding", N_("The file is not UTF-8 text.")) from None
+    lines = csv.reader(io.StringIO(text.replace("\x00", "")))
+    rows: list[Row] = []
+    try:
+        header = [name.strip().lower() for name in next(lines, [])]
+        missing = next((name for name in NEEDED if name not in header), None)
+        if missing:
+            raise _wrong("columns", N_("The file lacks the column %(name)s."), name=missing)
+        for cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(rows) == ROWS_MAX:
+                raise _wrong("rows", N_("The file has more than %(most)s rows."), most=ROWS_MAX)
+            held = {name: cell.strip()[:CELL_MAX] for name, cell in zip(header, cells, strict=False)}
+            rows.append(Row(lines.line_num, *(held.get(name, "") for name in (*NEEDED, *OPTIONAL))))
+    except csv.Error:
+        raise _wrong(
+            "columns", N_("Choose a CSV file with the columns lot, rate and cash; least is optional.")
+        ) from None
+    if not rows:
+        raise _wrong("rows", N_("The file has no rows."))
+    return rows
+
+
+def _wrong(rule: str, words: str, **params: object) -> InvalidInput:
+    return InvalidInput("invalid_fields", N_("Some fields need another look."),
+                        problems=[Problem("document", rule, words, params)])  # fmt: skip

@@ -1,0 +1,92 @@
+"""Bids from a file: all rows are judged, each refused one explained, and the same file places nothing twice."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from marketplace.db import db
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel.errors import InvalidInput
+from marketplace.trading.bid_file import ROWS_MAX, read_rows
+from tests.trading.world import World
+from tests.web.test_investor import visitor
+
+
+@pytest.fixture
+def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
+    with app.app_context():
+        yield World(postgres, database)
+
+
+def send(client: FlaskClient, content: str, once: str = "one"):  # type: ignore[no-untyped-def]
+    given = {"document": (io.BytesIO(content.encode()), "bids.csv"), "once": once}
+    return client.post("/investor/bids/file", data=given, content_type="multipart/form-data")
+
+
+def bids() -> list[tuple[int, int, int]]:
+    db.session.rollback()
+    rows = db.session.execute(text("SELECT rate_bps, cash_minor, min_fill_minor FROM bid ORDER BY seq"))
+    return [tuple(row) for row in rows]  # type: ignore[misc]
+
+
+def test_sound_rows_are_in_and_each_refused_one_says_why(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    world.lot()  # DB-26-0001
+    bob = visitor(app, world, "bob")
+    content = (
+        "Cash,Rate,Lot,least,note\n"
+        '"10,000",7.10%,DB-26-0001,,first\n'
+        "10000,900,DB-26-0001,,above the reserve\n"
+        "\n"
+        "5,700,DB-26-0001,,too small\n"
+        "much,fast,DB-26-0001,,not numbers\n"
+        "10000,700,DB-26-9999,,no such lot\n"
+        "15000,650,DB-26-0001,5000,second\n"
+        "10000,600,DB-26-0001,,more than there is\n"
+    )
+    page = send(bob, content)
+    assert page.status_code == 200
+    assert "2 of 7 bids are in." in page.text
+    for words in ("Bid at the reserve of 850 bp or below.", "Bid at least the smallest bid of this lot.",
+                  "Enter an amount like 10,000.00.", "Enter a rate in whole basis points",
+                  "No lot on auction has this reference.", "You have less free cash than this"):  # fmt: skip
+        assert words in page.text
+    assert bids() == [(710, 1_000_000, 0), (650, 1_500_000, 500_000)]
+    assert "2 of 7 bids are in." in send(bob, content).text  # the same key: nothing is placed twice
+    assert len(bids()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "The file lacks the column lot."),
+        ("lot,rate\nx,1\n", "The file lacks the column cash."),
+        ("lot,rate,cash\n", "The file has no rows."),
+        ("lot,rate,cash\n" + "x,1,1\n" * (ROWS_MAX + 1), f"The file has more than {ROWS_MAX} rows."),
+    ],
+)
+def test_a_file_that_is_none_is_refused_as_a_whole(app: Flask, world: World, content: str, words: str) -> None:
+    world.lot()
+    page = send(visitor(app, world, "bob"), content)
+    assert page.status_code == 422
+    assert words in page.text
+    assert bids() == []
+
+
+def test_what_is_typed_is_shown_as_text(app: Flask, world: World) -> None:
+    page = send(visitor(app, world, "bob"), "lot,rate,cash\n<script>alert(1)</script>,1,1\n").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_reader(raw: bytes) -> None:
+    with contextlib.suppress(InvalidInput):  # anything else would be a fault of ours
+        assert read_rows(b"lot,rate,cash\n" + raw)
