@@ -12,6 +12,7 @@ ROOMS = (
     "receivables",
     "rating",
     "payments",
+    "banking",
     "trading",
     "servicing",
     "exchange",

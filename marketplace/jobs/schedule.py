@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from marketplace.audit.building import build_bundles
 from marketplace.audit.sequencer import sequence_events
+from marketplace.banking.folder import take_folder
 from marketplace.db import db, market_now
 from marketplace.exchange.asking import run_exchange
 from marketplace.jobs.invariants import verify_invariants
@@ -115,6 +116,7 @@ JOBS = (
     Job("open_lots", 2, lambda: trading.to_open(db.session(), BATCH), each(open_lot, OpenLot)),
     Job("run_outbox", 1, *once(lambda: run_outbox(CALLS))),
     Job("run_inbox", 1, *once(lambda: run_inbox(CALLS))),
+    Job("take_bank_folder", 10, *once(lambda: take_folder())),
     Job("apply_payments", 1, lambda: [p.id for p in payments.received_unapplied(db.session(), BATCH)],
         each(apply_debtor_payment, ApplyDebtorPayment)),
     Job("reverse_receipts", 1, lambda: chargebacks.to_book(db.session(), BATCH), each(reverse_receipt, ReverseReceipt)),

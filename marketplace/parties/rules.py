@@ -94,6 +94,8 @@ MAY: dict[str, frozenset[Role]] = {
     "retry_call": DESK,
     "start_payout": SYSTEM,
     "reconcile": DESK,
+    # banking
+    "take_bank_file": DESK,
     # trading
     "open_lot": DESK,
     "place_bid": INVESTOR,

@@ -44,12 +44,15 @@ SUBJECTS = (
     N_("investor"), N_("lot"), N_("operator"), N_("organisation"), N_("outgoing call"), N_("payment alert"),
     N_("payout"), N_("provider account"), N_("receivable"), N_("reconciliation"), N_("regulator"),
     N_("companies register"), N_("review"), N_("seller"), N_("system"), N_("title"), N_("user account"),
+    N_("bank entry"), N_("bank message"), N_("job wish"),
 )  # fmt: skip
 MATTERS = (
     N_("call refused"), N_("call unknown"), N_("chargeback lost"), N_("chargeback open"),
     N_("chargeback won"), N_("debtor payment suspended"), N_("distribute"), N_("funding not as asked"),
     N_("no bank account"), N_("payment not as asked"), N_("payout failed"), N_("payout not as asked"),
-    N_("reconciliation break"), N_("register insolvency"),
+    N_("reconciliation break"), N_("register insolvency"), N_("bank money left"), N_("bank money missing"),
+    N_("bank money suspended"), N_("bank money taken back"), N_("bank money unmatched"),
+    N_("reverse bank money suspended"), N_("reverse debtor payment received"),
 )  # fmt: skip
 NAMES = frozenset((*VERBS, *JOBS, *SUBJECTS, *MATTERS))
 LEVELS = {

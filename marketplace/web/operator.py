@@ -43,6 +43,7 @@ from marketplace.trading import queries as trading
 from marketplace.trading.actions import cancel_lot
 from marketplace.trading.schemas import CancelLotSchema
 from marketplace.web import (
+    operator_bank,
     operator_clock,
     operator_debtors,
     operator_duplicates,
@@ -63,6 +64,7 @@ from marketplace.web.session import require_actor
 __all__ = [
     "JOB_NAMES",
     "blueprint",
+    "operator_bank",
     "operator_clock",
     "operator_debtors",
     "operator_duplicates",

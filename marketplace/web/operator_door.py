@@ -68,6 +68,7 @@ JOB_WORDS = {
     "expire_awards": N_("Decide where the seller did not"),
     "settle_awards": N_("Settle awards"),
     "run_outbox": N_("Call the payment provider"),
+    "take_bank_folder": N_("Take the bank’s files from their folder"),
     "run_inbox": N_("Work on the provider’s messages"),
     "ask_after_silence": N_("Ask the provider what it did not say"),
     "apply_payments": N_("Share out debtors’ payments"),

@@ -1,0 +1,1 @@
+"""The second rail: files that a bank takes and gives (ISO 20022)."""

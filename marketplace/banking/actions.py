@@ -1,0 +1,213 @@
+"""Taking a file of the bank's: each movement once, matched by its reference, or put where a person looks."""
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+
+from marketplace.banking.camt import BankMessage, Movement, read_camt, receivable_ref, refusal
+from marketplace.banking.tables import BankEntryRow, BankMessageRow
+from marketplace.kernel.canonical import jsonable
+from marketplace.kernel.errors import Conflict, NotFound
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.parties import queries as parties
+from marketplace.parties.rules import verb
+from marketplace.payments import by_bank
+from marketplace.payments.alerts import raise_alert
+from marketplace.perform import Result, Tx
+from marketplace.receivables import queries as receivables
+from marketplace.receivables.queries import Receivable
+
+# "BANKFILE" in ASCII: one file is taken at a time, so that two that tell of one entry cannot both book it.
+LOCK = int.from_bytes(b"BANKFILE", "big")
+NAME_MAX = 200
+FILE_KNOWN = N_("This file was taken before: %(name)s. Nothing was booked again.")
+OTHER_FILE = N_("Another file with the id %(name)s was taken before. Ask the bank which of the two holds.")
+NOT_OURS = N_("The account %(name)s is not the market's. Nothing was booked.")
+
+
+@dataclass(frozen=True)
+class TakeBankFile:
+    """A file as the bank gave it, and the name it came under."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Booked:
+    """Where a movement went."""
+
+    outcome: str
+    entry_id: UUID
+    payment_id: UUID | None = None
+    receivable_id: UUID | None = None
+    reverses_id: UUID | None = None
+
+
+@verb("take_bank_file")
+def take_bank_file(tx: Tx, command: TakeBankFile) -> Result:
+    """Book every movement of a statement or notification that no earlier file told of; all of it or nothing.
+
+    Raises: what `read_camt` raises; Conflict("file_known") for the same bytes, Conflict("message_changed") for other
+    bytes under the same id, InvalidInput("not_our_account").
+    """
+    message = read_camt(command.content)
+    tx.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    _refuse_known(tx, message, command.content)
+    _refuse_others_accounts(tx, message)
+    row = BankMessageRow(
+        id=new_id(), kind=message.kind, message_id=message.message_id, name=command.name[:NAME_MAX],
+        sha256=hashlib.sha256(command.content).digest(), raw=command.content, entries=len(message.movements),
+        known=0, pending=message.pending, outcomes={}, closing=[jsonable(asdict(one)) for one in message.closing],
+        kept_by=tx.actor.user_id,
+    )  # fmt: skip
+    earlier = _known_keys(tx, message)
+    fresh = [one for one in message.movements if (one.iban, one.key) not in earlier]
+    _refuse_changed(message, earlier)
+    row.known = len(message.movements) - len(fresh)
+    ids = [new_id() for _ in fresh]
+    tx.record("bank_message", row.id, after={
+        "kind": row.kind, "message_id_sha256": hashlib.sha256(row.message_id.encode()).hexdigest(),
+        "sha256": row.sha256.hex(), "entries": row.entries, "known": row.known, "pending": row.pending,
+    })  # fmt: skip
+    tx.session.add(row)
+    tx.session.flush()
+    booked = Counter(_take(tx, row.id, entry_id, one) for entry_id, one in zip(ids, fresh, strict=True))
+    row.outcomes = dict(booked)
+    tx.session.flush()
+    return {"bank_message_id": row.id, "entries": row.entries, "known": row.known, "pending": row.pending,
+            "outcomes": dict(booked)}  # fmt: skip
+
+
+def _refuse_known(tx: Tx, message: BankMessage, content: bytes) -> None:
+    digest = hashlib.sha256(content).digest()
+    for row in tx.session.execute(
+        select(BankMessageRow.sha256, BankMessageRow.message_id).where(
+            (BankMessageRow.sha256 == digest)
+            | ((BankMessageRow.kind == message.kind) & (BankMessageRow.message_id == message.message_id))
+        )
+    ):
+        if bytes(row.sha256) == digest:
+            raise Conflict("file_known", FILE_KNOWN, {"name": row.message_id})
+        raise Conflict("message_changed", OTHER_FILE, {"name": row.message_id})
+
+
+def _refuse_others_accounts(tx: Tx, message: BankMessage) -> None:
+    ours = {house.iban for house in parties.of_kind(tx.session, "operator") if house.iban}
+    for iban in sorted({one.iban for one in message.movements} | {one.iban for one in message.closing}):
+        if iban not in ours:
+            raise refusal("not_our_account", NOT_OURS, name=f"…{iban[-4:]}")
+
+
+def _known_keys(tx: Tx, message: BankMessage) -> dict[tuple[str, str], tuple[str, int, bool, bool]]:
+    """Return what is booked already of the accounts and keys that a message names."""
+    rows = tx.session.scalars(
+        select(BankEntryRow).where(
+            BankEntryRow.iban.in_({one.iban for one in message.movements}),
+            BankEntryRow.key.in_({one.key for one in message.movements}),
+        )
+    )
+    return {(row.iban, row.key): (row.currency, row.minor, row.incoming, row.reversal) for row in rows}
+
+
+def _refuse_changed(message: BankMessage, earlier: dict[tuple[str, str], tuple[str, int, bool, bool]]) -> None:
+    """An entry may be told of twice, but not as something else."""
+    for one in message.movements:
+        known = earlier.get((one.iban, one.key))
+        if known is not None and known != (one.currency, one.minor, one.incoming, one.reversal):
+            raise refusal("entry_changed", N_("Entry %(name)s was booked before with another amount."), name=one.key)
+
+
+# -- one movement -------------------------------------------------------------------------------------------------
+
+
+def _take(tx: Tx, message_id: UUID, entry_id: UUID, one: Movement) -> str:
+    """Book one movement and keep it; return what became of it."""
+    booked = _undone(tx, entry_id, one) or (_arrived(tx, entry_id, one) if one.incoming else _left(tx, entry_id, one))
+    row = BankEntryRow(
+        id=entry_id, message_id=message_id, iban=one.iban, key=one.key, currency=one.currency, minor=one.minor,
+        incoming=one.incoming, reversal=one.reversal, booked_on=one.booked_on, reference=one.reference, words=one.text,
+        names=list(one.names), outcome=booked.outcome, receivable_id=booked.receivable_id,
+        payment_id=booked.payment_id, entry_id=booked.entry_id, reverses_id=booked.reverses_id,
+    )  # fmt: skip
+    tx.session.add(row)
+    tx.session.flush()
+    tx.record("bank_entry", row.id, after={
+        "bank_message_id": message_id, "currency": one.currency, "minor": one.minor, "incoming": one.incoming,
+        "reversal": one.reversal, "outcome": booked.outcome, "entry_id": booked.entry_id,
+        "payment_id": booked.payment_id, "reverses_id": booked.reverses_id,
+    })  # fmt: skip
+    return booked.outcome
+
+
+def _arrived(tx: Tx, entry_id: UUID, one: Movement) -> _Booked:
+    """A debtor's payment where the reference names a receivable in this currency; else suspense, and a person."""
+    found = None if one.reversal else _receivable(tx, one.reference)
+    if found is not None and found.currency == one.currency:
+        payment_id, posted = by_bank.receive(
+            tx, found.id, found.debtor_id, one.currency, one.minor, one.text, f"{one.iban}:{one.key}"
+        )
+        return _Booked("payment", posted, payment_id, found.id)
+    posted = by_bank.suspend(tx, entry_id, one.currency, one.minor)
+    why = "wrong_currency" if found is not None else "no_reference" if one.reference is None else "unknown_reference"
+    raise_alert(tx, "bank_money_unmatched", "bank_entry", entry_id, why=why, minor=one.minor, currency=one.currency)
+    return _Booked("suspense", posted, receivable_id=found.id if found else None)
+
+
+def _left(tx: Tx, entry_id: UUID, one: Movement) -> _Booked:
+    """Money left that nothing here asked for: charges, or a receipt taken back that was shared out already."""
+    posted = by_bank.miss(tx, entry_id, one.currency, one.minor)
+    kind = "bank_money_taken_back" if one.reversal else "bank_money_left"
+    raise_alert(tx, kind, "bank_entry", entry_id, minor=one.minor, currency=one.currency)
+    return _Booked("taken_back" if one.reversal else "left", posted)
+
+
+def _undone(tx: Tx, entry_id: UUID, one: Movement) -> _Booked | None:
+    """Undo the entry that this one reverses, or that reversed this one before it was told; None where there is none."""
+    other = _counterpart(tx, one)
+    if other is None:
+        return None
+    posted = by_bank.undo(tx, other.entry_id, other.payment_id)
+    if posted is not None:
+        return _Booked("undone", posted, receivable_id=other.receivable_id, reverses_id=other.id)
+    posted = by_bank.miss(tx, entry_id, one.currency, one.minor)
+    raise_alert(tx, "bank_money_taken_back", "bank_entry", entry_id, minor=one.minor, currency=one.currency,
+                receivable_id=other.receivable_id, payment_id=other.payment_id)  # fmt: skip
+    return _Booked("taken_back", posted, other.payment_id, other.receivable_id, other.id)
+
+
+def _counterpart(tx: Tx, one: Movement) -> BankEntryRow | None:
+    """Find the one open entry of the same money in the other direction, one of the two a reversal."""
+    taken = select(BankEntryRow.reverses_id).where(BankEntryRow.reverses_id.is_not(None))
+    same = tx.session.scalars(
+        select(BankEntryRow).where(
+            BankEntryRow.iban == one.iban, BankEntryRow.currency == one.currency, BankEntryRow.minor == one.minor,
+            BankEntryRow.incoming.is_(not one.incoming), BankEntryRow.reversal.is_(not one.reversal),
+            BankEntryRow.reverses_id.is_(None), BankEntryRow.id.not_in(taken),
+        )
+    ).all()  # fmt: skip
+    named = [row for row in same if row.key in one.names or one.key in row.names]
+    if not named:
+        named = [row for row in same if set(row.names) & set(one.names)]
+    if not named and one.reference is not None:
+        named = [row for row in same if row.reference == one.reference]
+    return named[0] if len(named) == 1 else None
+
+
+def _receivable(tx: Tx, reference: str | None) -> Receivable | None:
+    ref = receivable_ref(reference)
+    try:
+        return receivables.receivable_by_ref(tx.session, ref) if ref else None
+    except NotFound:
+        return None
+
+
+def outcome_counts(outcomes: dict[str, Any]) -> list[tuple[str, int]]:
+    """Return a message's outcomes in the order in which a person reads them."""
+    order = ("payment", "suspense", "undone", "taken_back", "left")
+    return [(name, int(outcomes[name])) for name in order if outcomes.get(name)]
