@@ -30,7 +30,8 @@ AS_THEY_STOOD: dict[str, Sequence[str]] = {
     "auctions": ("lot", "fill"),
     "invoices": ("receivable", "document", "review", "confirmation", "prior_notice", "dispute", "payment_promise",
                  "dilution"),
-    "ratings": ("filing", "party_rating", "receivable_rating", "grade_override"),
+    "ratings": ("filing", "party_rating", "receivable_rating", "payment_record", "grade_override",
+                "rating_watch"),
     "collections": ("collection", "due", "distribution", "share", "ageing_step", "buy_back", "buy_back_share",
                     "dilution_effect", "dilution_cover", "dilution_cover_share"),
 }  # fmt: skip

@@ -15,7 +15,7 @@ from marketplace.kernel.errors import InvalidInput
 from marketplace.rating.model import HOME, load_model, read_card
 from marketplace.rating.ratios import LEVELS
 
-METRICS = ("level", "rows", "failures", "auc", "ks", "brier", "log_loss", "ece", "slope")
+METRICS = ("level", "rows", "failures", "auc", "auc_se", "ks", "brier", "log_loss", "ece", "slope")
 JUDGED = ("model", "level", "n", "events", "auc", "auc_interval", "ks", "brier", "log_loss", "ece", "slope")
 GRADES = ("grade", "n", "defaults", "mean_pd", "rate", "jeffreys_p")
 DATA = "us_firmyears_*.parquet"
@@ -32,13 +32,14 @@ def command() -> None:
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path),
               help=f"The file of firm-years, or a folder that holds one {DATA}.")  # fmt: skip
 @click.option("--out", default=HOME, type=FOLDER, help="Where the model goes (default: the model in use).")
+@click.option("--until", type=int, help="The last fiscal year to learn from: to judge a model on later ones.")
 @as_json_option
-def train(data: Path, out: Path, as_json: bool) -> None:
+def train(data: Path, out: Path, until: int | None, as_json: bool) -> None:
     """Fit champion and challenger, calibrate, judge, and write model and card. The same data give the same files."""
     from marketplace.rating.dataset import read_firm_years
     from marketplace.rating.training import train as fit
 
-    card = fit(read_firm_years(_firm_years(data)), out, _timed())
+    card = fit(read_firm_years(_firm_years(data)), out, _timed(), until)
     _tell_card(card, as_json)
     progress(f"model {card['version']} written to {out}")
 
@@ -75,6 +76,18 @@ def evaluate(
     emit(found["grades"], False, GRADES)
 
 
+@command.command("choose")
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path),
+              help=f"The file of firm-years, or a folder that holds one {DATA}.")  # fmt: skip
+@as_json_option
+def choose(data: Path, as_json: bool) -> None:
+    """Say what each choice in the model buys: mean AUC on growing windows until 2011. Takes minutes."""
+    from marketplace.rating.choosing import compare
+    from marketplace.rating.dataset import read_firm_years
+
+    emit(compare(read_firm_years(_firm_years(data)), _timed()), as_json, ("choice", *LEVELS, "mean", "windows"))
+
+
 @command.command("card")
 @click.option("--model", "home", default=HOME, type=FOLDER, help="The model's folder (default: the model in use).")
 @as_json_option
@@ -103,7 +116,10 @@ def _tell_card(card: dict[str, Any], as_json: bool) -> None:
         click.echo(json.dumps(card, ensure_ascii=False))
         return
     click.echo(f"{card['name']}, model {card['version']}, fitted on {card['windows']['fit']}\n")
-    rows = [part | {"level": f"{level} ({kind})"} for level, kinds in card["metrics"].items()
-            for kind, part in kinds.items()]  # fmt: skip
-    emit(rows, False, METRICS)
+    for note, found in (("metrics_note", "metrics"), ("by_company_note", "by_company")):
+        rows = [part | {"level": f"{level} ({kind})"} for level, kinds in card[found].items()
+                for kind, part in kinds.items()]  # fmt: skip
+        click.echo(card[note])
+        emit(rows, False, METRICS)
+        click.echo()
     click.echo("\n" + "\n".join(f"- {limit}" for limit in card["limits"]))

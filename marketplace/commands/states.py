@@ -29,6 +29,7 @@ MACHINES = (
     ("marketplace.servicing.states", "OFFER", ("holding_offer",)),
     ("marketplace.servicing.states", "BUYBACK", ("buy_back",)),
     ("marketplace.servicing.states", "PROPOSAL", ("dilution_proposal",)),
+    ("marketplace.rating.overriding", "OVERRIDE", ("grade_override",)),
     ("marketplace.exchange.states", "CLAIM", ("exchange_claim",)),
     ("marketplace.exchange.states", "HELD", ("registry_claim",)),
 )

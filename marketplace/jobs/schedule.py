@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,8 +36,11 @@ from marketplace.payments.reconcile import run_reconciliation
 from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_party, rate_receivable
+from marketplace.rating.behaviour import PaymentRecord
+from marketplace.rating.model import load_model, read_card
 from marketplace.rating.register.asking import run_register
-from marketplace.rating.schemas import RateParty, RateReceivable
+from marketplace.rating.schemas import NotePayments, NoteWatch, RateParty, RateReceivable
+from marketplace.rating.watching import note_payments, note_watch
 from marketplace.receivables.bulk import work as bulk_work
 from marketplace.receivables.debtor import queries as debtor_queries
 from marketplace.receivables.debtor.answering import work_batch
@@ -45,6 +48,7 @@ from marketplace.receivables.ending import run_expiry
 from marketplace.receivables.relisting import renew_keys
 from marketplace.receivables.relisting_schemas import RenewKeys
 from marketplace.receivables.walls.duplicates import outdated
+from marketplace.reports import rating_watch
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment
 from marketplace.servicing.demands import demand_buy_back
@@ -90,10 +94,12 @@ def take_answers(item: UUID | None) -> object:
     return work_batch(item, ANSWER_SECONDS, ANSWER_ROWS)
 
 
+def _today() -> date:
+    return business_date(market_now(db.session()), current_app.extensions["duebill"].policy.zone)
+
+
 def _to_age() -> list[UUID]:
-    policy = current_app.extensions["duebill"].policy
-    today = business_date(market_now(db.session()), policy.zone)
-    return servicing.to_age(db.session(), today, policy.collection)
+    return servicing.to_age(db.session(), _today(), current_app.extensions["duebill"].policy.collection)
 
 
 def _bulk(upload_id: UUID | None) -> int:
@@ -105,6 +111,32 @@ def _close_together(lot_ids: list[UUID]) -> object:
     return perform(close_lots, CloseLots(tuple(lot_ids)), Actor.system("close_lots"))
 
 
+def _records() -> dict[UUID, PaymentRecord]:
+    late_days = current_app.extensions["duebill"].policy.collection.par_days
+    return rating_watch.changed_records(db.session(), _today(), late_days)
+
+
+def _learn(debtor_id: UUID | None) -> object:
+    assert debtor_id is not None
+    record = _records().get(debtor_id)
+    return record and perform(note_payments, NotePayments(debtor_id, record), Actor.system("note_payments"))
+
+
+def _to_rerate() -> list[UUID]:
+    version = current_app.extensions["duebill"].policy.version
+    return ratings.parties_to_rerate(db.session(), read_card()["version"], version)
+
+
+def _watch() -> int:
+    """Measure the model in use and keep it."""
+    model, policy = load_model(), current_app.extensions["duebill"].policy.rating
+    found = tuple(rating_watch.measures(db.session(), model, policy))
+    db.session.rollback()
+    if found:
+        perform(note_watch, NoteWatch(model.version, found), Actor.system("note_watch"))
+    return len(found)
+
+
 JOBS = (
     Job("close_lots", 1, lambda: trading.due_to_close(db.session(), DUE_AT_ONCE), each(close_lot, CloseLot),
         together=_close_together, together_max=TOGETHER_MAX),
@@ -112,6 +144,9 @@ JOBS = (
     Job("expire_awards", 5, lambda: trading.due_to_expire(db.session(), BATCH), each(expire_award, ExpireAward)),
     Job("settle_awards", 1, lambda: trading.accepted(db.session(), BATCH), each(settle_award, SettleAward)),
     Job("rate_parties", 10, lambda: ratings.parties_to_rate(db.session(), BATCH), each(rate_party, RateParty)),
+    Job("rerate_parties", 3_600, _to_rerate, each(rate_party, RateParty), daily=True),
+    Job("learn_payments", 3_600, _records, _learn, daily=True),
+    Job("watch_ratings", 3_600, *once(_watch), daily=True),
     Job("rate_receivables", 2, lambda: ratings.to_rate(db.session(), BATCH), each(rate_receivable, RateReceivable)),
     Job("open_lots", 2, lambda: trading.to_open(db.session(), BATCH), each(open_lot, OpenLot)),
     Job("run_outbox", 1, *once(lambda: run_outbox(CALLS))),

@@ -115,6 +115,19 @@ class Rating:
     advance_bps_max: int
     haircut_ppm_min: int
     filing_months_max: int
+    accounts_due_months: int
+    accounts_overdue_ppm: int
+    behaviour_prior_days: int
+    behaviour_late_ppm: int
+    lateness_prior_count: int
+    lateness_sd_days: int
+    late_warning_days: int
+    late_warning_ppm: int
+    override_notches_max: int
+    fall_notches: int
+    psi_watch_ppm: int
+    psi_alarm_ppm: int
+    watch_count_min: int
     grade_bounds_ppm: tuple[int, ...]
 
 

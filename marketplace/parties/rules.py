@@ -80,6 +80,10 @@ MAY: dict[str, frozenset[Role]] = {
     "note_register_document": SYSTEM,
     "note_register_line": SYSTEM,
     "ask_register_again": OPERATOR,
+    "propose_override": OPERATOR,
+    "decide_override": OPERATOR,
+    "note_payments": SYSTEM,
+    "note_watch": SYSTEM,
     # payments
     "fund_account": INVESTOR | SELLER,
     "withdraw_cash": INVESTOR | SELLER,

@@ -14,6 +14,7 @@ from marketplace.parties import queries as parties
 from marketplace.parties.rules import require_own, verb
 from marketplace.perform import Result, Tx
 from marketplace.rating import explain, queries, rules
+from marketplace.rating.behaviour import expected_lateness
 from marketplace.rating.figures import read_as_json
 from marketplace.rating.filing import Filing
 from marketplace.rating.grades import grade_of
@@ -93,7 +94,7 @@ def rate_party(tx: Tx, command: RateParty) -> Result:
     Raises: NotFound; RuleBroken("not_ratable") with the reason.
     """
     organisation = parties.organisation(tx.session, command.organisation_id)
-    rating, reason = _rate(tx, organisation.id)
+    rating, reason = rate_anew(tx, organisation.id)
     if rating is None:
         raise RuleBroken("not_ratable", rules.OBSTACLES[str(reason)])
     tx.record("organisation", organisation.id, after=_said(rating), versions={"model": rating.model_version})
@@ -112,13 +113,15 @@ def rate_receivable(tx: Tx, command: RateReceivable) -> Result:
     receivable = receivables.lock_receivable(tx.session, command.receivable_id)
     if receivable.state != "confirmed":
         raise RuleBroken("wrong_state", N_("Only a confirmed receivable can be rated."))
-    debtor, obstacle = _rate(tx, receivable.debtor_id)
+    debtor, obstacle = rate_anew(tx, receivable.debtor_id)
     if debtor is None:
         return _not_rated(tx, receivable, str(obstacle))
-    seller, seller_obstacle = _rate(tx, receivable.seller_id)
+    seller, seller_obstacle = rate_anew(tx, receivable.seller_id)
     counted = seller.pd_ppm if seller and receivable.recourse != "none" else None
     policy = tx.policy.rating
-    tenor = (receivable.expected_on - tx.today).days
+    late = _lateness(tx, receivable.debtor_id)
+    # Priced to the day on which this debtor is expected to pay, which may lie after the market's usual one.
+    tenor = max((receivable.expected_on - tx.today).days, (receivable.due_on - tx.today).days + late)
     priced = price(debtor.pd_ppm, counted, tenor, policy)
     row = ReceivableRatingRow(
         id=new_id(),
@@ -132,7 +135,7 @@ def rate_receivable(tx: Tx, command: RateReceivable) -> Result:
         expected_loss_recourse_ppm=priced.expected_loss_recourse_ppm,
         indicative_bps=priced.indicative_bps,
         advance_bps=priced.advance_bps,
-        inputs=_inputs(tx, receivable, priced, seller_obstacle),
+        inputs=_inputs(tx, receivable, priced, seller_obstacle) | {"lateness_days": late},
         model_version=debtor.model_version,
         policy_version=tx.policy.version,
         rated_at=tx.now,
@@ -148,6 +151,11 @@ def rate_receivable(tx: Tx, command: RateReceivable) -> Result:
             "indicative_bps": row.indicative_bps}  # fmt: skip
 
 
+def _lateness(tx: Tx, debtor_id: UUID) -> int:
+    record = queries.as_record(queries.newest_record(tx.session, debtor_id))
+    return expected_lateness(record, tx.policy.collection.lateness_days, tx.policy.rating)
+
+
 def _not_rated(tx: Tx, receivable: receivables.Receivable, reason: str) -> Result:
     tx.session.add(RatingObstacleRow(id=new_id(), receivable_id=receivable.id, organisation_id=receivable.debtor_id,
                                      reason=reason, met_at=tx.clock()))  # fmt: skip
@@ -156,8 +164,12 @@ def _not_rated(tx: Tx, receivable: receivables.Receivable, reason: str) -> Resul
             "words": rules.OBSTACLES[reason]}  # fmt: skip
 
 
-def _rate(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str | None]:
-    """Return the party's rating from its newest accounts, made anew only when filing, model or policy differ."""
+def rate_anew(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str | None]:
+    """Return a party's rating from its newest accounts and record, or None and the obstacle.
+
+    It is made anew only when accounts, record, model or policy differ, or when the accounts have become overdue. A
+    grade that people changed stands until then.
+    """
     if register.insolvent(tx.session, organisation_id):
         return None, rules.INSOLVENT
     filed = queries.newest_filing(tx.session, organisation_id)
@@ -167,10 +179,14 @@ def _rate(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str | N
     if obstacle or filed is None or sight is None:
         return None, obstacle
     model, policy = load_model(), tx.policy.rating
-    kept = queries.rating_of(tx.session, filed.id, model.version, tx.policy.version)
+    record = queries.newest_record(tx.session, organisation_id)
+    overdue = rules.is_stale(filed.period_end, tx.today, policy.accounts_due_months)
+    kept = queries.rating_of(tx.session, filed.id, record.id if record else None, overdue,
+                             (model.version, tx.policy.version))  # fmt: skip
     if kept is not None:
         return kept, None
-    pd = pd_ppm(model, sight, policy.pd_prior_ppm, policy.pd_floor_ppm)
+    of_accounts = pd_ppm(model, sight, policy.pd_prior_ppm, policy.pd_floor_ppm)
+    pd = rules.pd_of_all(of_accounts, overdue, queries.as_record(record), policy)
     row = PartyRatingRow(
         id=new_id(),
         organisation_id=organisation_id,
@@ -180,6 +196,9 @@ def _rate(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str | N
         prior_ppm=policy.pd_prior_ppm,
         floor_ppm=policy.pd_floor_ppm,
         pd_ppm=pd,
+        model_pd_ppm=of_accounts,
+        overdue=overdue,
+        payment_record_id=record.id if record else None,
         grade=grade_of(pd, policy.grade_bounds_ppm),
         challenger_ppm=challenger_ppm(model, sight, policy.pd_prior_ppm, policy.pd_floor_ppm),
         z_milli=sight.z_milli,
@@ -187,7 +206,7 @@ def _rate(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str | N
         missing=explain.missing(sight),
         model_version=model.version,
         policy_version=tx.policy.version,
-        rated_at=tx.now,
+        rated_at=tx.clock(),
     )
     tx.session.add(row)
     tx.session.flush()
@@ -196,7 +215,8 @@ def _rate(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str | N
 
 def _said(rating: PartyRatingRow) -> dict[str, Any]:
     return {"rating_id": rating.id, "filing_id": rating.filing_id, "level": rating.level, "grade": rating.grade,
-            "pd_ppm": rating.pd_ppm, "challenger_ppm": rating.challenger_ppm}  # fmt: skip
+            "pd_ppm": rating.pd_ppm, "model_pd_ppm": rating.model_pd_ppm, "challenger_ppm": rating.challenger_ppm,
+            "payment_record_id": rating.payment_record_id, "override_id": rating.override_id}  # fmt: skip
 
 
 def _inputs(tx: Tx, receivable: receivables.Receivable, priced: Any, seller_obstacle: str | None) -> dict[str, Any]:

@@ -28,14 +28,20 @@ LIMITS = (
     ),
     N_("Listed companies are not micro entities: the smallest companies lie outside what was seen."),
     N_("Accounts are old when they are filed; the model knows nothing that happened since, and no payment behaviour."),
-    N_("A year's failures are few (86 in the later window): the standard error of an AUC is about .02."),
+    N_("A year's failures are few (86 in the years held back): the standard error of an AUC is about .02."),
     N_(
         "The public set holds about 98.4 per cent of its source's rows; "
         "the outcome of 17 failures may sit one year too early."
     ),
     N_("Size, sector, age and country are not used."),
 )
-METRICS_NOTE = N_("Later window; the trees never saw it. Calibration cross-fitted over halves of the companies.")
+METRICS_NOTE = N_(
+    "Held back: the same recipe fitted and calibrated on years up to 2011 alone, judged on 2012 to 2014. "
+    "The model in use learnt from those years too."
+)
+BY_COMPANY_NOTE = (
+    "All years; each company scored by a model that saw none of its years. Calibrated as the model in use."
+)
 EXPLANATION = (
     "Shapley values of the champion's log-odds against one reference company, the median survivor of the fitting "
     "window seen at the same level: interventional TreeSHAP with one background row, exact, adding up."
@@ -51,14 +57,16 @@ def write_card(
     calibration: Mapping[str, list[float]],
     base_rate: float,
     reference: Mapping[str, float],
-    metrics: Mapping[str, Any],
-    early: Mapping[str, Any],
+    trees_weight: float,
+    held_back: Mapping[str, Any],
+    by_company: Mapping[str, Any],
     files: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write `card.json` and return it. The version is made of what the model is: other files, another version."""
     body: dict[str, Any] = {
         "name": "Duebill party rating",
-        "champion": "histogram gradient boosting, monotone, five masked copies, Platt calibration by level",
+        "champion": "mean of monotone gradient boosting on five masked copies and the scorecard, "
+        "Platt calibration by level",
         "challenger": "binned logistic scorecard, one a level",
         "data": {
             "file": data.filename,
@@ -75,15 +83,18 @@ def write_card(
         "calibration": dict(calibration),
         "base_rate": round(base_rate, 9),
         "reference": dict(reference),
-        "metrics": dict(metrics),
-        "metrics_note": METRICS_NOTE,
-        "early_split": dict(early),
-        "early_split_note": "The same recipe fitted until 2008, calibrated on 2009-10, judged on 2011-14.",
+        "trees_weight": trees_weight,
+        "metrics": dict(held_back or by_company),
+        "metrics_note": METRICS_NOTE if held_back else BY_COMPANY_NOTE,
+        "by_company": dict(by_company),
+        "by_company_note": BY_COMPANY_NOTE,
         "explanation": EXPLANATION,
         "limits": list(LIMITS),
         "files": dict(files),
     }
-    identity = json.dumps([body["files"], body["calibration"], body["base_rate"], body["reference"]], sort_keys=True)
+    identity = json.dumps(
+        [body["files"], body["calibration"], body["base_rate"], body["reference"], trees_weight], sort_keys=True
+    )
     body["version"] = f"gb-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
     (out / CARD).write_text(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return body

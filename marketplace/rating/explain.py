@@ -4,6 +4,8 @@ Contributions are Shapley values of the champion's log-odds between the company 
 survivor, seen at the same level and with the same ratios missing. They are exact and add up to the whole difference.
 A contribution says what the model did with a ratio; it does not say that the ratio caused anything.
 
+Of the trees they are interventional TreeSHAP; of the scorecard, which only adds, the difference of the points.
+
 Source: Lundberg et al. 2020, From local explanations to global understanding (interventional TreeSHAP), with one
 background row.
 """
@@ -20,6 +22,7 @@ from marketplace.kernel.words import N_
 from marketplace.rating.grades import MILLION
 from marketplace.rating.model import Model
 from marketplace.rating.ratios import BY_NAME, LOGARITHMS, NAMES, RATIOS, Array, Ratio, Sight, masked
+from marketplace.rating.scorecard import card_points
 
 STRONGEST = 5
 
@@ -46,9 +49,15 @@ def contributions(model: Model, sight: Sight) -> dict[str, float]:
     """Return what each known ratio adds to the calibrated log-odds, compared with the reference company."""
     row = masked(sight.row(), sight.level)[0]
     reference = np.where(np.isfinite(row), model.reference[0], np.nan)
-    total = np.zeros(len(NAMES))
+    trees = np.zeros(len(model.columns))
+    seen, compared = row[list(model.columns)], reference[list(model.columns)]
     for (tree,) in model.booster._predictors:
-        _add_tree(tree.nodes, row, reference, total)
+        _add_tree(tree.nodes, seen, compared, trees)
+    total = np.zeros(len(NAMES))
+    total[list(model.columns)] = model.trees_weight * trees
+    # The scorecard only adds: what a ratio's points differ by is its whole contribution.
+    for name, (own, others) in card_points(model.challenger, row, reference, sight.level).items():
+        total[NAMES.index(name)] += (1 - model.trees_weight) * (own - others)
     slope = model.calibration[sight.level][1]
     return {name: slope * float(total[place]) for place, name in enumerate(NAMES) if np.isfinite(row[place])}
 
@@ -98,6 +107,8 @@ def _reason(ratio: Ratio, value: float, weight: float) -> Reason:
     below = percent < 0 and ratio.words_below
     shown = -percent if below else percent
     words = ratio.words_below if below else ratio.words
+    if ratio.words_most and value >= ratio.most - 1e-9:
+        words = ratio.words_most
     bound = next((abs(bound) for bound in (ratio.least, ratio.most) if math.isclose(value, bound, abs_tol=1e-9)), 0.0)
     return Reason(ratio.name, words, {"percent": ("≥ " if bound > 1 else "") + _figure(shown)}, round(weight * MILLION))
 

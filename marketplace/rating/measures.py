@@ -114,13 +114,14 @@ def fit_logistic(outcome: Outcome, features: Array, ridge: float) -> Array:
 
 
 def measure(outcome: Outcome, pd: Array) -> dict[str, float]:
-    """Return AUC, KS, Brier score, log loss, ECE and calibration slope."""
+    """Return AUC with its standard error, KS, Brier score, log loss, ECE and calibration slope."""
     p = np.clip(pd, 1e-9, 1 - 1e-9)
     loss = -(outcome * np.log(p) + (1 - outcome) * np.log(1 - p)).mean()
     return {
         "rows": len(outcome),
         "failures": int(outcome.sum()),
         "auc": round(auc(outcome, pd), 4),
+        "auc_se": round(auc_interval(outcome, pd)[0], 4),
         "ks": round(ks(outcome, pd), 4),
         "brier": round(float(((p - outcome) ** 2).mean()), 6),
         "log_loss": round(float(loss), 5),

@@ -18,7 +18,7 @@ from marketplace.rating.card import CARD
 from marketplace.rating.grades import MILLION, floored
 from marketplace.rating.measures import expit, logit
 from marketplace.rating.ratios import NAMES, Array, Sight, masked
-from marketplace.rating.scorecard import score_card
+from marketplace.rating.scorecard import card_log_odds, score_card
 from marketplace.rating.trees import Forest
 
 CHAMPION, CHALLENGER = "champion.skops", "challenger.json"
@@ -31,7 +31,7 @@ TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model. `reference` is the row of the median survivor."""
+    """A loaded model. `reference` is the row of the median survivor; `columns` those of the ratios its trees know."""
 
     version: str
     booster: Any = field(repr=False)
@@ -41,11 +41,17 @@ class Model:
     reference: Array = field(repr=False)
     challenger: Mapping[str, Any] = field(repr=False)
     card: Mapping[str, Any] = field(repr=False)
+    trees_weight: float
+    columns: tuple[int, ...]
 
     def log_odds(self, rows: Array, level: str) -> Array:
         """Return the calibrated log-odds of failure of every row, at the failure rate of the calibration window."""
         intercept, slope = self.calibration[level]
-        return np.asarray(intercept + slope * self.forest.log_odds(masked(rows, level)))
+        return np.asarray(intercept + slope * self.raw(masked(rows, level), level))
+
+    def raw(self, table: Array, level: str) -> Array:
+        """Return the uncalibrated log-odds of masked rows: the weighed mean of trees and scorecard."""
+        return blend(self.trees_weight, self.forest.log_odds(table[:, self.columns]), self.challenger, table, level)
 
     def pd(self, rows: Array, level: str, prior: float | None = None) -> Array:
         """Return the twelve-month PD of every row, moved to a population whose yearly rate is `prior`."""
@@ -62,6 +68,13 @@ class Model:
         """Return the challenger's PD, moved likewise: it was calibrated on the same window."""
         raw = score_card(self.challenger, masked(rows, level), level)
         return expit(logit(raw) + self.shift(prior))
+
+
+def blend(weight: float, trees: Array, card: Mapping[str, Any], table: Array, level: str) -> Array:
+    """Return the weighed mean of the trees' log-odds and the scorecard's."""
+    if weight == 1.0:
+        return trees
+    return np.asarray(weight * trees + (1 - weight) * card_log_odds(card, table, level))
 
 
 def pd_ppm(model: Model, sight: Sight, prior_ppm: int, floor_ppm: int) -> int:
@@ -110,9 +123,12 @@ def load_model(directory: Path = HOME) -> Model:
         forest=Forest(booster),
         calibration={level: (line[0], line[1]) for level, line in card["calibration"].items()},
         base_rate=card["base_rate"],
-        reference=np.array([[card["reference"][name] for name in NAMES]], dtype=np.float64),
+        reference=np.array([[card["reference"].get(name, np.nan) for name in NAMES]], dtype=np.float64),
         challenger=json.loads(contents[CHALLENGER]),
         card=card,
+        trees_weight=card.get("trees_weight", 1.0),
+        # A past model may know fewer ratios than there are today.
+        columns=tuple(NAMES.index(name) for name in card["levels"]["full"]),
     )
 
 

@@ -1,7 +1,7 @@
 """Reading accounts and ratings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -12,10 +12,17 @@ from sqlalchemy.orm import Session, undefer
 
 from marketplace.kernel.errors import NotFound, Problem
 from marketplace.kernel.words import N_
+from marketplace.rating.behaviour import PaymentRecord
 from marketplace.rating.explain import Reason
 from marketplace.rating.register.queries import insolvent_ids
 from marketplace.rating.rules import OBSTACLES
-from marketplace.rating.tables import FilingRow, PartyRatingRow, RatingObstacleRow, ReceivableRatingRow
+from marketplace.rating.tables import (
+    FilingRow,
+    PartyRatingRow,
+    PaymentRecordRow,
+    RatingObstacleRow,
+    ReceivableRatingRow,
+)
 from marketplace.receivables import queries as receivables
 
 
@@ -68,6 +75,12 @@ class PartyRating:
     z_milli: int | None = None
     id: UUID | None = None
     unrated_reason: str | None = None
+    level: str | None = None
+    ratios: Mapping[str, str] = field(default_factory=dict)
+    model_pd_ppm: int | None = None
+    overdue: bool = False
+    payment_record_id: UUID | None = None
+    override_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +143,7 @@ def party_ratings(session: Session, ids: Sequence[UUID]) -> dict[UUID, PartyRati
         select(PartyRatingRow.organisation_id, PartyRatingRow.id)
         .ext(distinct_on(PartyRatingRow.organisation_id))
         .where(PartyRatingRow.organisation_id.in_(list(ids)))
-        .order_by(PartyRatingRow.organisation_id, PartyRatingRow.rated_at.desc(), PartyRatingRow.id)
+        .order_by(PartyRatingRow.organisation_id, PartyRatingRow.rated_at.desc(), PartyRatingRow.id.desc())
     ).all()
     parties = _parties(session, [row.id for row in newest])
     return {row.organisation_id: parties[row.id] for row in newest}
@@ -141,7 +154,7 @@ def rating_history(session: Session, organisation_id: UUID, limit: int = 20) -> 
     ids = session.scalars(
         select(PartyRatingRow.id)
         .where(PartyRatingRow.organisation_id == organisation_id)
-        .order_by(PartyRatingRow.rated_at.desc(), PartyRatingRow.id)
+        .order_by(PartyRatingRow.rated_at.desc(), PartyRatingRow.id.desc())
         .limit(limit)
     ).all()
     parties = _parties(session, ids)
@@ -221,15 +234,47 @@ def parties_to_rate(session: Session, limit: int = 100) -> list[UUID]:
     return list(session.scalars(query.order_by(newest.c.filed_at).limit(limit)))
 
 
-def rating_of(session: Session, filing_id: UUID, model_version: str, policy_version: str) -> PartyRatingRow | None:
-    """Return the rating made from a filing under this model and policy, if it was made already."""
+def rating_of(
+    session: Session, filing_id: UUID, record_id: UUID | None, overdue: bool, versions: tuple[str, str]
+) -> PartyRatingRow | None:
+    """Return the newest rating made from a filing and a record under these versions of model and policy, if any."""
     return session.scalars(
         select(PartyRatingRow)
-        .where(PartyRatingRow.filing_id == filing_id, PartyRatingRow.model_version == model_version,
-               PartyRatingRow.policy_version == policy_version)
-        .order_by(PartyRatingRow.rated_at.desc())
+        .where(PartyRatingRow.filing_id == filing_id, PartyRatingRow.model_version == versions[0],
+               PartyRatingRow.policy_version == versions[1], PartyRatingRow.overdue == overdue,
+               PartyRatingRow.payment_record_id.is_not_distinct_from(record_id))
+        .order_by(PartyRatingRow.rated_at.desc(), PartyRatingRow.id.desc())
         .limit(1)
     ).one_or_none()  # fmt: skip
+
+
+def newest_record(session: Session, organisation_id: UUID) -> PaymentRecordRow | None:
+    """Return how a debtor has paid, as counted last; None when nothing was ever counted."""
+    return session.scalars(
+        select(PaymentRecordRow)
+        .where(PaymentRecordRow.organisation_id == organisation_id)
+        .order_by(PaymentRecordRow.noted_at.desc(), PaymentRecordRow.id.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def as_record(row: PaymentRecordRow | None) -> PaymentRecord:
+    """Return the record of a row; of none, that of a debtor of whom nothing is known."""
+    return PaymentRecord(*(getattr(row, one.name) for one in fields(PaymentRecord))) if row else PaymentRecord()
+
+
+def parties_to_rerate(session: Session, model_version: str, policy_version: str, limit: int = 200) -> list[UUID]:
+    """Return rated parties whose newest rating is of another model or policy, the oldest rating first."""
+    newest = (
+        select(PartyRatingRow.organisation_id, PartyRatingRow.model_version, PartyRatingRow.policy_version,
+               PartyRatingRow.rated_at)
+        .ext(distinct_on(PartyRatingRow.organisation_id))
+        .order_by(PartyRatingRow.organisation_id, PartyRatingRow.rated_at.desc(), PartyRatingRow.id.desc())
+    ).subquery()  # fmt: skip
+    query = select(newest.c.organisation_id).where(
+        (newest.c.model_version != model_version) | (newest.c.policy_version != policy_version)
+    )
+    return list(session.scalars(query.order_by(newest.c.rated_at).limit(limit)))
 
 
 def _obstacles(session: Session, ids: Sequence[UUID]) -> dict[UUID, RatingObstacleRow]:
@@ -266,6 +311,12 @@ def as_party_rating(row: PartyRatingRow, filed: FiledAccounts) -> PartyRating:
         challenger_ppm=row.challenger_ppm,
         z_milli=row.z_milli,
         id=row.id,
+        level=row.level,
+        ratios=row.ratios,
+        model_pd_ppm=row.model_pd_ppm,
+        overdue=row.overdue,
+        payment_record_id=row.payment_record_id,
+        override_id=row.override_id,
     )  # fmt: skip
 
 

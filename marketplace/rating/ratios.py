@@ -39,6 +39,7 @@ class Ratio:
     most: float
     words: str
     words_below: str = ""
+    words_most: str = ""  # at the upper bound
 
 
 MICRO, SMALL, FULL = "micro", "small", "full"
@@ -83,6 +84,11 @@ RATIOS = (
           N_("The operating loss is %(percent)s %% of what is due within a year.")),
     Ratio("profit_change", -1, FULL, True, -2, 2, N_("Profit rose by %(percent)s %% of last year's assets."),
           N_("Profit fell by %(percent)s %% of last year's assets.")),
+    Ratio("loss_borne", -1, MICRO, True, -10, 10, N_("Equity is %(percent)s %% of what it fell by in the year."),
+          N_("Equity fell, and is below zero by %(percent)s %% of its fall."),
+          N_("Equity did not fall by a tenth in the year.")),
+    Ratio("profit_before", -1, FULL, True, -2, 1, N_("The profit of the year before was %(percent)s %% of its assets."),
+          N_("The loss of the year before was %(percent)s %% of its assets.")),
 )  # fmt: skip
 NAMES = tuple(ratio.name for ratio in RATIOS)
 BY_NAME = {ratio.name: ratio for ratio in RATIOS}
@@ -129,6 +135,8 @@ def matrix(current: Columns, prior: Columns, level: str = "full") -> Array:
             "margin": _share(current["profit"], current["turnover"]),
             "operating_cover": _share(current["operating_profit"], current["current_liabilities"]),
             "profit_change": (current["profit"] - prior["profit"]) / base,
+            "loss_borne": _borne(current["equity"], prior["equity"] - current["equity"]),
+            "profit_before": prior["profit"] / base,
         }
         table = np.column_stack([np.clip(values[ratio.name], ratio.least, ratio.most) for ratio in RATIOS])
     return masked(table, level)
@@ -185,6 +193,12 @@ def _shares(columns: Columns) -> dict[str, Array]:
 
 def _share(part: Array, whole: Array) -> Array:
     return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), np.nan)
+
+
+def _borne(equity: Array, fall: Array) -> Array:
+    """Return equity by its fall in the year, the most where it did not fall; NaN where the fall is not known."""
+    known = np.where(fall > 0, equity / np.where(fall > 0, fall, 1.0), 10.0)
+    return np.where(np.isfinite(fall), known, np.nan)
 
 
 @dataclass(frozen=True)

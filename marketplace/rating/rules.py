@@ -5,9 +5,12 @@ from datetime import date
 
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import Problem
+from marketplace.kernel.policy import Rating
 from marketplace.kernel.words import N_
+from marketplace.rating.behaviour import PaymentRecord, blended_pd_ppm
 from marketplace.rating.figures import normal_company_number
 from marketplace.rating.filing import Filing
+from marketplace.rating.grades import MILLION
 
 NO_ACCOUNTS, STALE, THIN = "no_accounts", "accounts_stale", "accounts_thin"
 INSOLVENT = "insolvent"
@@ -73,3 +76,9 @@ def obstacle(period_end: date | None, assets_known: bool, today: date, months_ma
     if is_stale(period_end, today, months_max):
         return STALE
     return None if assets_known else THIN
+
+
+def pd_of_all(of_accounts_ppm: int, overdue: bool, record: PaymentRecord, policy: Rating) -> int:
+    """Return the PD of the accounts, raised when the next ones are overdue, blended with the debtor's own record."""
+    raised = -(-of_accounts_ppm * policy.accounts_overdue_ppm // MILLION) if overdue else of_accounts_ppm
+    return blended_pd_ppm(min(MILLION, raised), record, policy)

@@ -7,10 +7,14 @@ from uuid import UUID
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from marketplace.kernel.words import N_
+from marketplace.rating.behaviour import PaymentRecord
+from marketplace.rating.drift import Measure
+from marketplace.rating.grades import GRADES
 from marketplace.rating.ixbrl import BYTES_MAX
 
 FILENAME_MAX = 200
 REASON_MIN, REASON_MAX = 10, 500
+OVERRIDE_REASON_MIN = 20
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,40 @@ class RateParty:
     """Rate an organisation from its newest accounts."""
 
     organisation_id: UUID
+
+
+@dataclass(frozen=True)
+class ProposeOverride:
+    """Propose another grade for a party."""
+
+    organisation_id: UUID
+    to_grade: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DecideOverride:
+    """Approve or refuse a proposed grade."""
+
+    override_id: UUID
+    approve: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class NotePayments:
+    """Keep a debtor's payment record."""
+
+    organisation_id: UUID
+    record: PaymentRecord
+
+
+@dataclass(frozen=True)
+class NoteWatch:
+    """Keep what was measured about the model in use."""
+
+    model_version: str
+    measures: tuple[Measure, ...]
 
 
 def _content(value: bytes) -> None:
@@ -67,3 +105,29 @@ class RatePartySchema(Schema):
     def command(self, data: dict[str, Any], **_: Any) -> RateParty:
         """Return the command."""
         return RateParty(**data)
+
+
+class ProposeOverrideSchema(Schema):
+    """The form that proposes another grade."""
+
+    organisation_id = fields.UUID(required=True)
+    to_grade = fields.String(required=True, validate=validate.OneOf(GRADES))
+    reason = fields.String(required=True, validate=validate.Length(OVERRIDE_REASON_MIN, REASON_MAX))
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> ProposeOverride:
+        """Return the command."""
+        return ProposeOverride(**data)
+
+
+class DecideOverrideSchema(Schema):
+    """The form with which the second person decides."""
+
+    override_id = fields.UUID(required=True)
+    approve = fields.Boolean(required=True)
+    reason = fields.String(required=True, validate=validate.Length(REASON_MIN, REASON_MAX))
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> DecideOverride:
+        """Return the command."""
+        return DecideOverride(**data)

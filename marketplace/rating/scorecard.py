@@ -4,7 +4,7 @@ One card a level. Every ratio is cut into bins of equal count; a bin's value is 
 in the ratio's direction (pool adjacent violators); a missing ratio weighs nothing. Weights of the wrong sign go.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,13 @@ def fit_scorecard(tables: Mapping[str, Array], outcome: Outcome) -> dict[str, An
 
 
 def score_card(card: Mapping[str, Any], table: Array, level: str) -> Array:
-    """Return the PD of every row by the level's card."""
-    return expit(card_log_odds(card, table, level))
+    """Return the PD of every row by the level's card, calibrated by the line that stands in it."""
+    intercept, slope = card[level].get("calibration", (0.0, 1.0))
+    return expit(intercept + slope * card_log_odds(card, table, level))
 
 
 def card_log_odds(card: Mapping[str, Any], table: Array, level: str) -> Array:
-    """Return the log-odds of every row by the level's card: its intercept and the points of each known ratio."""
+    """Return the uncalibrated log-odds of every row: the intercept and the points of each known ratio."""
     part = card[level]
     bins = [(NAMES.index(name), np.asarray(one["cuts"]), np.append(one["points"], 0.0))
             for name, one in sorted(part["ratios"].items())]  # fmt: skip
@@ -49,16 +50,14 @@ def card_log_odds(card: Mapping[str, Any], table: Array, level: str) -> Array:
     return in_parts(score, table)
 
 
-def calibrate_card(part: Mapping[str, Any], line: Sequence[float]) -> dict[str, Any]:
-    """Return one level's card with a Platt line folded into its intercept and points."""
-    intercept, slope = line
-    return {
-        "intercept": round(intercept + slope * part["intercept"], DIGITS),
-        "ratios": {
-            name: {"cuts": bins["cuts"], "points": [round(slope * point, DIGITS) for point in bins["points"]]}
-            for name, bins in part["ratios"].items()
-        },
-    }
+def card_points(card: Mapping[str, Any], one: Array, other: Array, level: str) -> dict[str, tuple[float, float]]:
+    """Return (points of one row, points of another) of every ratio of a level's card."""
+    found = {}
+    for name, bins in card[level]["ratios"].items():
+        place = NAMES.index(name)
+        own, others = _points(np.array([one[place], other[place]]), bins["cuts"], bins["points"])
+        found[name] = (float(own), float(others))
+    return found
 
 
 def _points(values: Array, cuts: Any, points: Any) -> Array:
@@ -86,10 +85,23 @@ def _fit_level(table: Array, outcome: Outcome, level: str) -> dict[str, Any]:
             name: {
                 "cuts": [round(float(cut), DIGITS) for cut in binned[name][0]],
                 "points": [round(float(weight * point), DIGITS) for point in binned[name][1]],
+                "shares": _shares(table[:, NAMES.index(name)], binned[name][0]),
             }
             for name, weight in zip(names, weights[1:], strict=True)
         },
     }
+
+
+def bin_counts(values: Array, cuts: Any) -> list[int]:
+    """Return how many known values fall into each bin."""
+    index = np.searchsorted(np.asarray(cuts), values[np.isfinite(values)], side="right")
+    return [int(count) for count in np.bincount(index, minlength=len(cuts) + 1)]
+
+
+def _shares(values: Array, cuts: Any) -> list[float]:
+    """Return the bins' shares among those the card was fitted on: what later populations are compared with."""
+    counts = bin_counts(values, np.round(cuts, DIGITS))
+    return [round(count / max(1, sum(counts)), DIGITS) for count in counts]
 
 
 def _bins(values: Array, outcome: Outcome, direction: int) -> tuple[Array, Array]:

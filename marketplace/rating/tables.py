@@ -1,14 +1,26 @@
-"""Rows of this room. All append-only: a new filing or rating is a new row, the old one stays as it was."""
+"""Rows of this room. Append-only but for overrides: a new filing or rating is a new row, the old one stays."""
 
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CHAR, BigInteger, Boolean, Date, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    Boolean,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace.db import Base, Created, Id
+from marketplace.db import Base, Created, Id, Instant
 
 
 class FilingRow(Base):
@@ -58,6 +70,10 @@ class PartyRatingRow(Base):
     model_version: Mapped[str] = mapped_column(Text)
     policy_version: Mapped[str] = mapped_column(Text)
     rated_at: Mapped[Created]
+    payment_record_id: Mapped[UUID | None] = mapped_column(ForeignKey("payment_record.id"))
+    override_id: Mapped[UUID | None] = mapped_column(ForeignKey("grade_override.id"), unique=True)
+    model_pd_ppm: Mapped[int | None] = mapped_column(Integer)
+    overdue: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
 
 class ReceivableRatingRow(Base):
@@ -94,3 +110,67 @@ class RatingObstacleRow(Base):
     organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
     reason: Mapped[str] = mapped_column(Text)
     met_at: Mapped[Created]
+
+
+class PaymentRecordRow(Base):
+    """How a debtor has paid on this market, as it stood when it was counted."""
+
+    __tablename__ = "payment_record"
+    __table_args__ = (Index(None, "organisation_id", "noted_at"),)
+
+    id: Mapped[Id]
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    paid: Mapped[int] = mapped_column(Integer)
+    late: Mapped[int] = mapped_column(Integer)
+    defaulted: Mapped[int] = mapped_column(Integer)
+    exposure_days: Mapped[int] = mapped_column(Integer)
+    late_days_sum: Mapped[int] = mapped_column(BigInteger)
+    late_days_squares: Mapped[int] = mapped_column(BigInteger)
+    past_due_days: Mapped[int] = mapped_column(Integer)
+    noted_at: Mapped[Created]
+
+
+class GradeOverrideRow(Base):
+    """A grade proposed in place of the model's, and what a second person decided."""
+
+    __tablename__ = "grade_override"
+    __table_args__ = (
+        Index("uq_grade_override_rating_id_live", "rating_id", unique=True,
+              postgresql_where=text("state IN ('proposed', 'approved')")),
+        Index(None, "organisation_id"),
+    )  # fmt: skip
+
+    id: Mapped[Id]
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    rating_id: Mapped[UUID] = mapped_column(ForeignKey("party_rating.id", use_alter=True))
+    from_grade: Mapped[str] = mapped_column(Text)
+    to_grade: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    maker_id: Mapped[UUID]
+    proposed_at: Mapped[Created]
+    approver_id: Mapped[UUID | None]
+    approver_reason: Mapped[str | None] = mapped_column(Text)
+    decided_at: Mapped[Instant | None]
+    state: Mapped[str] = mapped_column(Text)
+
+
+class RatingWatchRow(Base):
+    """One thing measured about the model on one day."""
+
+    __tablename__ = "rating_watch"
+    __table_args__ = (UniqueConstraint("run_id", "kind", "key"), Index(None, "measured_at"))
+
+    id: Mapped[Id]
+    run_id: Mapped[UUID]
+    measured_on: Mapped[date] = mapped_column(Date)
+    model_version: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(Text)
+    n: Mapped[int] = mapped_column(Integer)
+    defaults: Mapped[int] = mapped_column(Integer)
+    expected_ppm: Mapped[int | None] = mapped_column(Integer)
+    seen_ppm: Mapped[int | None] = mapped_column(Integer)
+    value_micro: Mapped[int | None] = mapped_column(BigInteger)
+    p_ppm: Mapped[int | None] = mapped_column(Integer)
+    alarm: Mapped[str] = mapped_column(Text)
+    measured_at: Mapped[Created]

@@ -1,8 +1,9 @@
 """Fit champion and challenger. The only importer of scikit-learn's fitting; never imported by a door or a job's start.
 
 Champion: gradient boosting over scale-free ratios, each bound to its sensible direction, fitted once on five copies of
-the same firm-years, each masked to what a filing of that level tells. No class weights: they ruin the level of the PD.
-The same data give the same files, bit for bit.
+the same firm-years, each masked to what a filing of that level tells; its log-odds and the challenger scorecard's are
+averaged. No class weights: they ruin the level of the PD. Calibrated on the newest years by companies held out of the
+fit, so that the fit may use those years too. The same data give the same files, bit for bit.
 """
 
 import hashlib
@@ -10,11 +11,13 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from marketplace.kernel.errors import InvalidInput
@@ -22,77 +25,138 @@ from marketplace.kernel.words import N_
 from marketplace.rating.card import write_card
 from marketplace.rating.dataset import FirmYears
 from marketplace.rating.measures import Outcome, expit, fit_line, measure
-from marketplace.rating.model import CHALLENGER, CHAMPION, check_types, retire
+from marketplace.rating.model import CHALLENGER, CHAMPION, blend, check_types, retire
 from marketplace.rating.ratios import LEVELS, NAMES, RATIOS, Array, masked
-from marketplace.rating.scorecard import calibrate_card, fit_scorecard, score_card
+from marketplace.rating.scorecard import card_log_odds, fit_scorecard
+from marketplace.rating.trees import Forest
 
-FIT_UNTIL = 2011
-CALIBRATE_FROM, CALIBRATE_UNTIL = 2012, 2014
-# An earlier split, only to judge the recipe on years that saw neither fit nor calibration.
-EARLY_FIT_UNTIL, EARLY_CALIBRATE_UNTIL = 2008, 2010
+CALIBRATION_YEARS = 3
+HELD_BACK_YEARS = 3
+FOLDS = 5
 FAILURES_MIN = 20
-# Few and small trees: three times as many lost nothing measurable and scored three times slower.
-PARAMETERS = {"max_iter": 80, "learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 600,
+# The best on growing windows inside the fitting years: `bin/market rating choose`.
+TREES_WEIGHT = 0.3
+# Few and small trees: more, smaller or slower ones lost or gained less than a standard error inside the fitting years.
+PARAMETERS: dict[str, Any] = {"max_iter": 80, "learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 600,
               "l2_regularization": 20.0, "max_features": 0.4, "early_stopping": False,
               "random_state": 20140101}  # fmt: skip
 Progress = Callable[[str], None]
+Tables = Mapping[str, Array]
+Rows = NDArray[np.bool_]
 
 
-def train(data: FirmYears, out: Path, progress: Progress = lambda words: None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Fitted:
+    """Both models of the years up to one: trees, scorecard, the lines that calibrate them, and out-of-fold scores."""
+
+    booster: Any
+    scorecard: dict[str, Any]
+    champion_lines: dict[str, list[float]]
+    challenger_lines: dict[str, list[float]]
+    fit: Rows
+    newest: Rows
+    unseen: dict[str, tuple[Array, Array]]  # by level: champion's and challenger's scores by models without the company
+
+
+def train(
+    data: FirmYears, out: Path, progress: Progress = lambda words: None, until: int | None = None
+) -> dict[str, Any]:
     """Fit, calibrate and judge both models, write their files and the model card into `out`, return the card.
 
-    Raises: InvalidInput("too_few_failures") when a window holds too few to learn from.
+    `until`: the last year to learn from, to judge the model on later ones; by default the newest of the data.
+
+    Raises: InvalidInput("too_few_failures") when there are too few to learn from.
     """
+    last = int(data.year.max()) if until is None else until
     tables = {level: masked(data.ratios, level) for level in LEVELS}
-    fit = data.year <= FIT_UNTIL
-    late = data.between(CALIBRATE_FROM, CALIBRATE_UNTIL)
-    for window in (fit, late):
-        if int(data.outcome[window].sum()) < FAILURES_MIN:
-            raise InvalidInput("too_few_failures", N_("A training window needs at least %(count)s failures."),
-                               {"count": FAILURES_MIN})  # fmt: skip
-    progress(f"champion: fitting {len(LEVELS)} copies of {int(fit.sum())} firm-years")
-    booster = _boost(tables, data.outcome, fit)
-    scores = {level: booster.decision_function(tables[level]) for level in LEVELS}
-    calibration = {level: _platt(data.outcome[late], scores[level][late]) for level in LEVELS}
-    progress("challenger: cutting bins")
-    challenger = fit_scorecard({level: tables[level][fit] for level in LEVELS}, data.outcome[fit])
-    progress("judging on the later window")
-    metrics = _judge(data, scores, tables, challenger, late)
-    for level in LEVELS:
-        line = _platt(data.outcome[late], _log_odds(score_card(challenger, tables[level][late], level)))
-        challenger[level] = calibrate_card(challenger[level], line)
-    progress("judging the recipe on an earlier split")
-    early = _early_split(data, tables)
+    held_back = _held_back(data, tables, last, progress)
+    fitted = _fit(data, tables, last, progress)
+    by_company = _judge(data, fitted.fit, fitted.unseen, fitted)
+    challenger = {level: fitted.scorecard[level] | {"calibration": fitted.challenger_lines[level]} for level in LEVELS}
     out.mkdir(parents=True, exist_ok=True)
     retire(out)
-    champion_bytes = _packed(booster)
+    champion_bytes = _packed(fitted.booster)
     challenger_bytes = (json.dumps(challenger, indent=1, sort_keys=True) + "\n").encode()
     (out / CHAMPION).write_bytes(champion_bytes)
     (out / CHALLENGER).write_bytes(challenger_bytes)
     progress("writing the model card")
+    first = int(data.year.min())
+    split = last - HELD_BACK_YEARS
     return write_card(
         out,
         data=data,
-        windows={"fit": [int(data.year.min()), FIT_UNTIL], "calibrate": [CALIBRATE_FROM, CALIBRATE_UNTIL]},
-        parameters=PARAMETERS,
-        calibration=calibration,
-        base_rate=float(data.outcome[late].mean()),
-        reference=_reference(data, fit),
-        metrics=metrics,
-        early=early,
+        windows={"fit": [first, last], "calibrate": [int(data.year[fitted.newest].min()), last],
+                 "held_back_fit": [first, split], "held_back": [split + 1, last]},
+        parameters=PARAMETERS | {"folds_of_companies": FOLDS},
+        trees_weight=TREES_WEIGHT,
+        calibration=fitted.champion_lines,
+        base_rate=float(data.outcome[fitted.newest].mean()),
+        reference=_reference(data, fitted.fit),
+        held_back=held_back,
+        by_company=by_company,
         files={CHAMPION: hashlib.sha256(champion_bytes).hexdigest(),
                CHALLENGER: hashlib.sha256(challenger_bytes).hexdigest()},
     )  # fmt: skip
 
 
-def _boost(tables: dict[str, Array], outcome: Outcome, rows: Any) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+def _fit(data: FirmYears, tables: Tables, last: int, progress: Progress) -> Fitted:
+    """Fit both models on the years up to one; calibrate them on the newest years by five models without the company.
 
-    booster = HistGradientBoostingClassifier(monotonic_cst=[ratio.direction for ratio in RATIOS], **PARAMETERS)
-    # One thread: sums in another order would differ in their last bit.
-    with threadpool_limits(1):
-        booster.fit(np.vstack([tables[level][rows] for level in LEVELS]), np.tile(outcome[rows], len(LEVELS)))
-    return booster
+    Raises: InvalidInput("too_few_failures").
+    """
+    fit = data.year <= last
+    newest = fit & (data.year > last - CALIBRATION_YEARS)
+    for rows in (fit, newest):
+        if int(data.outcome[rows].sum()) < FAILURES_MIN:
+            raise InvalidInput("too_few_failures", N_("A training window needs at least %(count)s failures."),
+                               {"count": FAILURES_MIN})  # fmt: skip
+    unseen = {level: (np.full(len(fit), np.nan), np.full(len(fit), np.nan)) for level in LEVELS}
+    for fold in range(FOLDS):
+        progress(f"until {last}: companies held out, part {fold + 1} of {FOLDS}")
+        out = data.company % FOLDS == fold
+        booster, card = _both(data, tables, fit & ~out)
+        for level in LEVELS:
+            rows = fit & out
+            for kept, score in zip(unseen[level], scores(booster, card, tables[level][rows], level), strict=True):
+                kept[rows] = score
+    progress(f"until {last}: fitting {len(LEVELS)} copies of {int(fit.sum())} firm-years")
+    booster, card = _both(data, tables, fit)
+    lines = [{level: _platt(data.outcome[newest], unseen[level][model][newest]) for level in LEVELS}
+             for model in (0, 1)]  # fmt: skip
+    return Fitted(booster, card, lines[0], lines[1], fit, newest, unseen)
+
+
+def _both(data: FirmYears, tables: Tables, rows: Rows) -> tuple[Any, dict[str, Any]]:
+    card = fit_scorecard({level: tables[level][rows] for level in LEVELS}, data.outcome[rows])
+    return boost(tables, data.outcome, rows), card
+
+
+def scores(booster: Any, card: Mapping[str, Any], table: Array, level: str) -> tuple[Array, Array]:
+    """Return the uncalibrated log-odds of champion and challenger."""
+    trees = Forest(booster).log_odds(table)
+    return blend(TREES_WEIGHT, trees, card, table, level), card_log_odds(card, table, level)
+
+
+def _held_back(data: FirmYears, tables: Tables, last: int, progress: Progress) -> dict[str, Any]:
+    """Judge the same recipe, ended three years earlier, on those three years: neither fit nor calibration saw them."""
+    late = data.between(last - HELD_BACK_YEARS + 1, last)
+    try:
+        earlier = _fit(data, tables, last - HELD_BACK_YEARS, progress)
+    except InvalidInput:
+        return {}
+    found = {level: scores(earlier.booster, earlier.scorecard, tables[level], level) for level in LEVELS}
+    return _judge(data, late, found, earlier)
+
+
+def _judge(data: FirmYears, rows: Rows, found: Mapping[str, tuple[Array, Array]], by: Fitted) -> dict[str, Any]:
+    lines = {"champion": by.champion_lines, "challenger": by.challenger_lines}
+    return {
+        level: {
+            name: measure(data.outcome[rows], _calibrated(lines[name][level], score[rows]))
+            for name, score in zip(lines, found[level], strict=True)
+        }
+        for level in LEVELS
+    }
 
 
 def _platt(outcome: Outcome, score: Array) -> list[float]:
@@ -104,43 +168,16 @@ def _calibrated(line: list[float], score: Array) -> Array:
     return expit(line[0] + line[1] * score)
 
 
-def _judge(data: FirmYears, scores: dict[str, Array], tables: dict[str, Array], challenger: dict[str, Any], late: Any
-           ) -> dict[str, Any]:  # fmt: skip
-    """Measure on the later window, which the trees never saw; calibration is cross-fitted over halves of companies."""
-    outcome = data.outcome[late]
-    half = np.unique(data.company[late], return_inverse=True)[1] % 2
-    found: dict[str, Any] = {}
-    for level in LEVELS:
-        row = {}
-        for name, score in (("champion", scores[level][late]),
-                            ("challenger", _log_odds(score_card(challenger, tables[level][late], level)))):  # fmt: skip
-            pd = np.empty(len(score))
-            for side in (0, 1):
-                pd[half == side] = _calibrated(_platt(outcome[half != side], score[half != side]), score[half == side])
-            # Two lines on two halves mix the order a little; the order is the score's own.
-            row[name] = measure(outcome, pd) | {"auc": measure(outcome, expit(score))["auc"]}
-        found[level] = row
-    return found
+def boost(tables: Tables, outcome: Outcome, rows: Rows, parameters: dict[str, Any] = PARAMETERS) -> Any:
+    """Return trees fitted on the rows of all levels' tables, one copy a level."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
-
-def _log_odds(pd: Array) -> Array:
-    return np.asarray(np.log(pd / (1 - pd)))
-
-
-def _early_split(data: FirmYears, tables: dict[str, Array]) -> dict[str, Any]:
-    """Fit until 2008, calibrate on 2009-10, judge on all later years."""
-    fit = data.year <= EARLY_FIT_UNTIL
-    middle = data.between(EARLY_FIT_UNTIL + 1, EARLY_CALIBRATE_UNTIL)
-    late = data.year > EARLY_CALIBRATE_UNTIL
-    if min(int(data.outcome[rows].sum()) for rows in (fit, middle, late)) < FAILURES_MIN:
-        return {}
-    booster = _boost(tables, data.outcome, fit)
-    found: dict[str, Any] = {}
-    for level in LEVELS:
-        score = booster.decision_function(tables[level])
-        line = _platt(data.outcome[middle], score[middle])
-        found[level] = measure(data.outcome[late], _calibrated(line, score[late]))
-    return found
+    bound: dict[str, Any] = {"monotonic_cst": [ratio.direction for ratio in RATIOS]}
+    booster = HistGradientBoostingClassifier(**bound | parameters)
+    # One thread: sums in another order would differ in their last bit.
+    with threadpool_limits(1):
+        booster.fit(np.vstack([tables[level][rows] for level in LEVELS]), np.tile(outcome[rows], len(LEVELS)))
+    return booster
 
 
 def _reference(data: FirmYears, fit: Any) -> dict[str, float]:

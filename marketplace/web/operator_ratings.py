@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from marketplace.db import db
 from marketplace.parties import queries as parties
 from marketplace.rating import queries as ratings
-from marketplace.reports import standing
+from marketplace.reports import rating_watch, standing
 from marketplace.web.names import LEVELS
 from marketplace.web.operator_door import blueprint, only_operators, policy, today
 
@@ -23,5 +23,8 @@ def ratings_page() -> ResponseReturnValue:
         "operator/ratings.html", rows=rows, kind=kind, stuck=stuck, levels=LEVELS, card=standing.model_card(),
         names={key: one.legal_name for key, one in
                parties.organisations(session, {row.organisation_id for row in stuck}).items()},
+        watch=rating_watch.latest(session), falls=rating_watch.falls(session, policy().rating.fall_notches),
+        watched=rating_watch.watched(session, policy()),
+        proposed=[one for one in rating_watch.overrides(session) if one.state == "proposed"],
         today=today(), months_max=policy().rating.filing_months_max,
     )  # fmt: skip

@@ -1,17 +1,24 @@
 """The seller's own accounts: file them, see what was read, what is wrong with them, and the grade they gave."""
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from uuid import UUID
 
-from flask import redirect, render_template, request, url_for
+from flask import current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
-from marketplace.db import db
+from marketplace.db import db, market_now
+from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.rating import actions, queries
+from marketplace.rating.filing import Filing
+from marketplace.rating.model import load_model
+from marketplace.rating.rules import is_stale
 from marketplace.rating.schemas import FileAccountsSchema
+from marketplace.rating.what_if import Case, cases
 from marketplace.schemas import load
 from marketplace.web.format import number
 from marketplace.web.forms import reasons, say, status_of
@@ -53,8 +60,19 @@ def _page(error: MarketplaceError | None = None) -> str:
     filed = queries.filings(db.session(), seller_id)
     return render_template(
         "seller/accounts.html", filings=filed, rating=queries.party_rating(db.session(), seller_id), figures=FIGURES,
-        error=error, problems=reasons(error) if error else (), current_seller_id=seller_id,
+        what_if=_what_if(seller_id, filed), current_seller_id=seller_id,
+        error=error, problems=reasons(error) if error else (),
     )  # fmt: skip
+
+
+def _what_if(seller_id: UUID, filed: Sequence[queries.FiledAccounts]) -> list[Case]:
+    """Return what would change the grade; nothing where there is none."""
+    policy = current_app.extensions["duebill"].policy
+    today = business_date(market_now(db.session()), policy.zone)
+    if not filed or is_stale(filed[0].period_end, today, policy.rating.filing_months_max):
+        return []
+    record = queries.as_record(queries.newest_record(db.session(), seller_id))
+    return cases(load_model(), Filing.from_json(filed[0].read), record, today, policy.rating)
 
 
 @blueprint.post("/accounts")
