@@ -18,7 +18,7 @@ from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.ids import new_id
 
 log = logging.getLogger(__name__)
-BATCH = 200  # what a look-up returns at most
+BATCH = 200  # items that a look-up is asked for
 TELL_EVERY = timedelta(seconds=30)
 LOOK_EVERY = timedelta(seconds=5)
 WAIT_MAX = timedelta(minutes=15)
@@ -30,7 +30,7 @@ class Fenced(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the schedule: `items` finds what is to be done, `work` does one of them.
+    """One row of the schedule: `items` finds at most so many of what is to be done, `work` does one of them.
 
     `work` returns how many things it did, or something true for one. A daily job runs once per business date; when
     something could not be done, its later ticks of the day try again. With `together` up to `together_max` items are
@@ -39,11 +39,12 @@ class Job:
 
     name: str
     seconds: int
-    items: Callable[[], Iterable[UUID | None]]
+    items: Callable[[int], Iterable[UUID | None]]
     work: Callable[[UUID | None], object]
     daily: bool = False
     together: Callable[[list[UUID]], object] | None = None
     together_max: int = 1
+    most: int = BATCH
 
 
 @dataclass
@@ -133,18 +134,19 @@ def run_job(
 
 def _look_up(run: Run) -> list[UUID | None]:
     """Find what is to be done now. A failure of something that needs no doing any more is cleared."""
+    asked = run.job.most + len(run.open_failures)  # what failed is found first: it must not fill the places of others
     try:
-        found = list(run.job.items())
+        found = list(run.job.items(asked))
     except Exception as error:  # a look-up that fails is a failure of the job as a whole
         _failed(run, None, error)
         return []
     finally:
         db.session.remove()
-    if len(found) < BATCH:
+    if len(found) < asked:
         for item in run.open_failures.keys() - set(found):
             _clear_failure(run, item)
     ready = [item for item in found if not run.waits(item)]
-    run.left = len(ready) < len(found)
+    run.left = len(ready) < len(found) or len(found) >= asked
     return ready
 
 
@@ -218,9 +220,9 @@ def _work_together(run: Run, batch: list[UUID | None]) -> bool:
     return True
 
 
-def once(body: Callable[[], object]) -> tuple[Callable[[], Iterable[UUID | None]], Callable[[UUID | None], object]]:
+def once(body: Callable[[], object]) -> tuple[Callable[[int], Iterable[UUID | None]], Callable[[UUID | None], object]]:
     """Return items and work of a job that is one call."""
-    return (lambda: [None]), (lambda _: body())
+    return (lambda _: [None]), (lambda _: body())
 
 
 def _still_leading(run: Run, looked_at: datetime) -> datetime:

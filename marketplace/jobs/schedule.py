@@ -23,7 +23,7 @@ from marketplace.db import db, market_now
 from marketplace.exchange.asking import run_exchange
 from marketplace.jobs.invariants import verify_invariants
 from marketplace.jobs.leader import Leadership, sign_connections
-from marketplace.jobs.runner import BATCH, Fenced, Job, Teller, once, run_job
+from marketplace.jobs.runner import Fenced, Job, Teller, once, run_job
 from marketplace.jobs.wishes import take_wishes
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.clock import business_date, utc_now
@@ -36,7 +36,6 @@ from marketplace.payments.reconcile import run_reconciliation
 from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_party, rate_receivable
-from marketplace.rating.behaviour import PaymentRecord
 from marketplace.rating.model import load_model, read_card
 from marketplace.rating.register.asking import run_register
 from marketplace.rating.schemas import NotePayments, NoteWatch, RateParty, RateReceivable
@@ -74,6 +73,7 @@ CALLS = 20  # of the outside world in one tick: a stop need not wait for more
 THREADS = 8  # at once; each holds one connection, and the pool has more
 GRACE_SECONDS = 1.5
 DUE_AT_ONCE = 10_000  # lots that one run closes at the most
+A_NIGHT = 100_000  # parties that are rated anew in one night at the most
 STEP_SECONDS = 5.0
 ANSWER_SECONDS, ANSWER_ROWS = 4.0, 500  # of one debtor's in one tick: others wait their turn, not for the last row
 
@@ -98,7 +98,7 @@ def _today() -> date:
     return business_date(market_now(db.session()), current_app.extensions["duebill"].policy.zone)
 
 
-def _to_age() -> list[UUID]:
+def _to_age(_most: int) -> list[UUID]:
     return servicing.to_age(db.session(), _today(), current_app.extensions["duebill"].policy.collection)
 
 
@@ -111,20 +111,23 @@ def _close_together(lot_ids: list[UUID]) -> object:
     return perform(close_lots, CloseLots(tuple(lot_ids)), Actor.system("close_lots"))
 
 
-def _records() -> dict[UUID, PaymentRecord]:
-    late_days = current_app.extensions["duebill"].policy.collection.par_days
-    return rating_watch.changed_records(db.session(), _today(), late_days)
+def _late_days() -> int:
+    return int(current_app.extensions["duebill"].policy.collection.par_days)
+
+
+def _to_learn(_most: int) -> list[UUID]:
+    return list(rating_watch.changed_records(db.session(), _today(), _late_days()))
 
 
 def _learn(debtor_id: UUID | None) -> object:
     assert debtor_id is not None
-    record = _records().get(debtor_id)
+    record = rating_watch.payment_records(db.session(), _today(), _late_days(), debtor_id).get(debtor_id)
     return record and perform(note_payments, NotePayments(debtor_id, record), Actor.system("note_payments"))
 
 
-def _to_rerate() -> list[UUID]:
+def _to_rerate(most: int) -> list[UUID]:
     version = current_app.extensions["duebill"].policy.version
-    return ratings.parties_to_rerate(db.session(), read_card()["version"], version)
+    return ratings.parties_to_rerate(db.session(), read_card()["version"], version, most)
 
 
 def _watch() -> int:
@@ -138,33 +141,34 @@ def _watch() -> int:
 
 
 JOBS = (
-    Job("close_lots", 1, lambda: trading.due_to_close(db.session(), DUE_AT_ONCE), each(close_lot, CloseLot),
-        together=_close_together, together_max=TOGETHER_MAX),
-    Job("close_sessions", 1, lambda: due_sessions(db.session()), each(close_session, CloseSession)),
-    Job("expire_awards", 5, lambda: trading.due_to_expire(db.session(), BATCH), each(expire_award, ExpireAward)),
-    Job("settle_awards", 1, lambda: trading.accepted(db.session(), BATCH), each(settle_award, SettleAward)),
-    Job("rate_parties", 10, lambda: ratings.parties_to_rate(db.session(), BATCH), each(rate_party, RateParty)),
-    Job("rerate_parties", 3_600, _to_rerate, each(rate_party, RateParty), daily=True),
-    Job("learn_payments", 3_600, _records, _learn, daily=True),
+    Job("close_lots", 1, lambda most: trading.due_to_close(db.session(), most), each(close_lot, CloseLot),
+        together=_close_together, together_max=TOGETHER_MAX, most=DUE_AT_ONCE),
+    Job("close_sessions", 1, lambda _: due_sessions(db.session()), each(close_session, CloseSession)),
+    Job("expire_awards", 5, lambda most: trading.due_to_expire(db.session(), most), each(expire_award, ExpireAward)),
+    Job("settle_awards", 1, lambda most: trading.accepted(db.session(), most), each(settle_award, SettleAward)),
+    Job("rate_parties", 10, lambda most: ratings.parties_to_rate(db.session(), most), each(rate_party, RateParty)),
+    Job("rerate_parties", 3_600, _to_rerate, each(rate_party, RateParty), daily=True, most=A_NIGHT),
+    Job("learn_payments", 3_600, _to_learn, _learn, daily=True),
     Job("watch_ratings", 3_600, *once(_watch), daily=True),
-    Job("rate_receivables", 2, lambda: ratings.to_rate(db.session(), BATCH), each(rate_receivable, RateReceivable)),
-    Job("open_lots", 2, lambda: trading.to_open(db.session(), BATCH), each(open_lot, OpenLot)),
+    Job("rate_receivables", 2, lambda most: ratings.to_rate(db.session(), most), each(rate_receivable, RateReceivable)),
+    Job("open_lots", 2, lambda most: trading.to_open(db.session(), most), each(open_lot, OpenLot)),
     Job("run_outbox", 1, *once(lambda: run_outbox(CALLS))),
     Job("run_inbox", 1, *once(lambda: run_inbox(CALLS))),
     Job("take_bank_folder", 10, *once(lambda: take_folder())),
-    Job("apply_payments", 1, lambda: [p.id for p in payments.received_unapplied(db.session(), BATCH)],
+    Job("apply_payments", 1, lambda most: [p.id for p in payments.received_unapplied(db.session(), most)],
         each(apply_debtor_payment, ApplyDebtorPayment)),
-    Job("reverse_receipts", 1, lambda: chargebacks.to_book(db.session(), BATCH), each(reverse_receipt, ReverseReceipt)),
-    Job("run_bulk", 1, lambda: bulk_work.to_work(BATCH), _bulk),
+    Job("reverse_receipts", 1, lambda most: chargebacks.to_book(db.session(), most),
+        each(reverse_receipt, ReverseReceipt)),
+    Job("run_bulk", 1, bulk_work.to_work, _bulk),
     Job("ask_registry", 2, *once(lambda: run_exchange())),
     Job("ask_companies_register", 10, *once(run_register)),
-    Job("renew_keys", 30, lambda: outdated(db.session(), BATCH), each(renew_keys, RenewKeys)),
-    Job("take_answers", 5, lambda: debtor_queries.batches_waiting(db.session(), BATCH), take_answers),
+    Job("renew_keys", 30, lambda most: outdated(db.session(), most), each(renew_keys, RenewKeys)),
+    Job("take_answers", 5, lambda most: debtor_queries.batches_waiting(db.session(), most), take_answers),
     Job("expire_links", 60, *once(run_expiry)),
     Job("age_receivables", 3_600, _to_age, each(age_receivable, AgeReceivable), daily=True),
-    Job("demand_buy_backs", 60, lambda: servicing.upheld_disputes(db.session(), BATCH),
+    Job("demand_buy_backs", 60, lambda most: servicing.upheld_disputes(db.session(), most),
         each(demand_buy_back, lambda item: DemandBuyBack(item, "dispute"))),
-    Job("expire_offers", 5, lambda: servicing.offers_over(db.session(), market_now(db.session()), BATCH),
+    Job("expire_offers", 5, lambda most: servicing.offers_over(db.session(), market_now(db.session()), most),
         each(expire_offer, ExpireOffer)),
     Job("sequence_events", 1, *once(lambda: sequence_events())),
     Job("build_bundles", 2, *once(lambda: build_bundles(current_app.extensions["duebill"].settings.home / "bundles"))),

@@ -195,6 +195,12 @@ def in_state(session: Session, state: str, limit: int = 100) -> list[Receivable]
     return [as_receivable(row) for row in rows]
 
 
+def ids_in_state(session: Session, state: str) -> list[UUID]:
+    """Return the ids of all receivables in a state, longest there first."""
+    wanted = select(ReceivableRow.id).where(ReceivableRow.state == str(state))
+    return list(session.scalars(wanted.order_by(ReceivableRow.state_since, ReceivableRow.ref)))
+
+
 def of_seller(session: Session, seller_id: UUID, limit: int = 500) -> list[Receivable]:
     """Return a seller's receivables, newest first."""
     rows = session.execute(

@@ -32,8 +32,10 @@ ENDED = """
     WHERE c.closed_at IS NOT NULL OR c.defaulted_at IS NOT NULL GROUP BY 1 ORDER BY 1"""
 
 
-def payment_records(session: Session, today: date, late_days: int) -> dict[UUID, PaymentRecord]:
-    """Return every debtor's record: what it paid and how late, what is or was very late, what it defaulted on."""
+def payment_records(
+    session: Session, today: date, late_days: int, debtor_id: UUID | None = None
+) -> dict[UUID, PaymentRecord]:
+    """Return every debtor's record, or one's: what it paid and how late, what is very late, what it defaulted on."""
     rows = session.execute(
         text("""
             SELECT debtor_id, count(*) FILTER (WHERE state = 'settled') AS paid,
@@ -46,9 +48,10 @@ def payment_records(session: Session, today: date, late_days: int) -> dict[UUID,
             FROM (SELECT debtor_id, state, defaulted_at, closed_at, coalesce(closed_at::date, :today) - due_on AS days,
                          daterange(opened_at::date, greatest(coalesce(closed_at::date, :today), opened_at::date), '[]')
                          AS owed
-                  FROM collection WHERE opened_at::date <= :today) AS each_one
+                  FROM collection WHERE opened_at::date <= :today
+                        AND (CAST(:debtor_id AS uuid) IS NULL OR debtor_id = :debtor_id)) AS each_one
             GROUP BY debtor_id"""),
-        {"today": today, "late_days": late_days},
+        {"today": today, "late_days": late_days, "debtor_id": debtor_id},
     )
     return {row.debtor_id: PaymentRecord(*(int(value) for value in row[1:])) for row in rows}
 

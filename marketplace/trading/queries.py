@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -304,12 +305,10 @@ def fills(session: Session, lot_id: UUID) -> list[Fill]:
 
 def to_open(session: Session, limit: int = 100) -> list[UUID]:
     """Return rated receivables that can go on auction now, longest rated first: nothing is said against them."""
-    rated = receivables.in_state(session, "rated", limit)
-    return [
-        found.id
-        for found in rated
-        if not receivables.stops(session, found.id) and not exchange.stops(session, found.id)
-    ]
+    rated = receivables.ids_in_state(session, "rated")  # all: those held back do not fill the places of the others
+    doubtful = receivables.perhaps_stopped(session, rated)
+    clear = (found for found in rated if found not in doubtful or not receivables.stops(session, found))
+    return list(islice((found for found in clear if not exchange.stops(session, found)), limit))
 
 
 def due_to_close(session: Session, limit: int = 100) -> list[UUID]:

@@ -35,7 +35,7 @@ def leader() -> int:
 
 
 def listed(*items: UUID) -> Any:
-    return lambda: list(items)
+    return lambda _: list(items)
 
 
 class Work:
@@ -77,6 +77,16 @@ def test_a_failure_of_what_needs_no_doing_any_more_is_cleared(context: Flask) ->
     assert row("SELECT cleared_at FROM job_failure").cleared_at is not None
 
 
+def test_what_keeps_failing_does_not_fill_the_places_of_others(context: Flask) -> None:
+    bad, good = [new_id(), new_id()], new_id()
+    work = Work(*bad)
+    job = Job("try", 1, lambda most: [*bad, good][:most], work, most=2)
+    run_job(job)
+    assert work.did == []
+    run_job(job)
+    assert work.did == [good]
+
+
 def test_an_unforeseen_error_is_kept_too(context: Flask) -> None:
     def broken(_: UUID | None) -> None:
         raise ZeroDivisionError("by nothing")
@@ -86,7 +96,7 @@ def test_an_unforeseen_error_is_kept_too(context: Flask) -> None:
 
 
 def test_a_look_up_that_fails_is_kept_and_cleared(context: Flask) -> None:
-    def broken() -> Iterable[UUID | None]:
+    def broken(_: int) -> Iterable[UUID | None]:
         db.session.execute(text("SELECT nothing_of_the_kind"))
         return []
 
@@ -176,7 +186,7 @@ def test_a_daily_job_that_died_half_way_is_taken_over(context: Flask) -> None:
             raise SystemExit  # as if the process were killed
         return True
 
-    job = Job("daily", 1, lambda: [i for i in (first, second) if i not in done], dies, daily=True)
+    job = Job("daily", 1, lambda _: [i for i in (first, second) if i not in done], dies, daily=True)
     with pytest.raises(SystemExit):
         run_job(job, leader())
     assert row("SELECT finished_at FROM job_run").finished_at is None
@@ -226,7 +236,7 @@ def test_the_business_date_is_the_markets_own(world: World) -> None:
 
 def test_an_idle_tick_writes_nothing_and_asks_little(context: Flask) -> None:
     teller = Teller()
-    job = Job("idle", 1, lambda: [r.id for r in db.session.execute(text("SELECT id FROM lot WHERE false"))], Work())
+    job = Job("idle", 1, lambda _: [r.id for r in db.session.execute(text("SELECT id FROM lot WHERE false"))], Work())
     run_job(job, leader(), teller=teller)
     said: list[str] = []
     sql_event.listen(db.engine, "before_cursor_execute", lambda *args: said.append(args[2]))
@@ -262,7 +272,7 @@ def test_a_stop_is_heard_between_two_items(context: Flask) -> None:
 def test_a_daily_job_that_was_stopped_half_way_goes_on_the_same_day(context: Flask) -> None:
     first, second = new_id(), new_id()
     work = Work()
-    job = Job("daily", 1, lambda: [i for i in (first, second) if i not in work.did], work, daily=True)
+    job = Job("daily", 1, lambda _: [i for i in (first, second) if i not in work.did], work, daily=True)
     assert run_job(job, leader(), teller=Teller(stopping=lambda: bool(work.did))) == 1
     assert row("SELECT finished_at FROM job_run").finished_at is None
     assert run_job(job, leader()) == 1
