@@ -63,7 +63,7 @@ def propose_suspense(tx: Tx, command: ProposeSuspense) -> Result:
 
     Raises: NotFound; RuleBroken("more_than_left"); InvalidInput without the receivable it is to be applied to.
     """
-    item = _item(tx, command.payment_id, command.minor)
+    item = _enough(next(iter(suspense.items(tx.session, command.payment_id)), None), command.minor)
     if (command.decision == "apply") != (command.receivable_id is not None):
         raise InvalidInput("receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
     if command.receivable_id is not None:
@@ -72,8 +72,7 @@ def propose_suspense(tx: Tx, command: ProposeSuspense) -> Result:
     return propose(tx, f"suspense_{command.decision}", command.payment_id, payload, command.reason)
 
 
-def _item(tx: Tx, payment_id: UUID, minor: int) -> suspense.SuspenseItem:
-    item = next(iter(suspense.items(tx.session, payment_id)), None)
+def _enough(item: suspense.SuspenseItem | None, minor: int) -> suspense.SuspenseItem:
     if item is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     if minor > item.left_minor:
@@ -189,9 +188,8 @@ def _post_manual_entry(tx: Tx, row: MoneyDecisionRow) -> UUID:
 
 def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
     minor, target = int(row.payload["minor"]), cast(UUID, _id(row, "receivable_id"))
-    item = _item(tx, row.subject_id, minor)
+    item = _enough(suspense.lock(tx, row.subject_id), minor)
     _check_target(tx, target, item)
-    _into_suspense(tx, item)
     payment_id, _ = chargebacks.arrives(tx, item.debtor_id, target, item.currency, minor,
                                         "Applied from suspense", book=False)  # fmt: skip
     legs = [
@@ -203,28 +201,12 @@ def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
 
 def _return_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
     minor = int(row.payload["minor"])
-    item = _item(tx, row.subject_id, minor)
-    _into_suspense(tx, item)
+    item = _enough(suspense.lock(tx, row.subject_id), minor)
     payout_id = payments.request_payout(tx, item.debtor_id, item.currency, minor, "return", "debtor_payment",
                                         item.payment_id, f"return:{row.id}")  # fmt: skip
     return cast(UUID, tx.session.scalar(
         text("SELECT id FROM entry WHERE subject_id = :id AND kind = 'return_requested'"), {"id": payout_id}
     ))  # fmt: skip
-
-
-def _into_suspense(tx: Tx, item: suspense.SuspenseItem) -> None:
-    """Money for which nothing was owed still lies with the debtor's receipts: put it where it is worked off."""
-    waiting = tx.session.scalar(
-        text("SELECT applied_at IS NULL FROM debtor_payment WHERE id = :id FOR UPDATE"), {"id": item.payment_id}
-    )
-    if item.cause != "unmatched" or not waiting:
-        return
-    legs = [
-        debit(ledger.account(tx, "debtor_receipts", item.debtor_id, item.currency), item.left_minor),
-        credit(ledger.account(tx, "suspense", None, item.currency), item.left_minor),
-    ]
-    ledger.post_entry(tx, "debtor_payment_unmatched", "debtor_payment", item.payment_id, legs)
-    chargebacks.note_taken(tx, item.payment_id)
 
 
 def _close_period(tx: Tx, row: MoneyDecisionRow) -> None:

@@ -17,7 +17,7 @@ from marketplace.payments import chargebacks
 from marketplace.payments.chargebacks import TakenBack
 from marketplace.perform import Result, Tx
 from marketplace.receivables import queries as receivables_queries
-from marketplace.servicing import queries
+from marketplace.servicing import queries, suspense
 from marketplace.servicing.dues import move
 from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.reversal import Given, take_back
@@ -57,6 +57,12 @@ class Taking:
                 missing -= part
         self.borne_minor += missing
         return missing
+
+    def take_from_suspense(self, minor: int, left_minor: int) -> None:
+        """Take of a payment's own money in suspense what is left of it: what else lies there is other payers'."""
+        own = min(minor, left_minor)
+        self.borne_minor += minor - own
+        self.take(own, "provider_borrower", ("suspense", None))
 
     def take_fees(self, minor: int) -> None:
         """Give back what the platform got; its income may fall below zero."""
@@ -104,17 +110,37 @@ def reverse_receipt(tx: Tx, command: ReverseReceipt) -> Result:
 
 
 def _reinstate(tx: Tx, taken: TakenBack, booked: UUID) -> Result:
-    """Let money that came back be shared out anew where it had been; else undo the entry that took it."""
-    reversed_ = tx.session.scalar(select(ReceiptReversalRow.id).where(ReceiptReversalRow.chargeback_id == taken.id))
-    if reversed_ is None or taken.receivable_id is None:
+    """Let money that came back be shared out anew where it had been; else undo the entry that took it.
+
+    What the platform bore without anybody's owing it for that (money in suspense that was worked off before) is its
+    own again: the debtor has had the good of it.
+    """
+    row = tx.session.scalars(
+        select(ReceiptReversalRow).where(ReceiptReversalRow.chargeback_id == taken.id)
+    ).one_or_none()
+    if row is None or taken.receivable_id is None:
         entry_id = ledger.reverse_entry(tx, booked, "the payer's bank gave it back")
     else:
-        _, made = chargebacks.arrives(tx, taken.organisation_id, taken.receivable_id, taken.currency, taken.minor,
-                                      chargebacks.WORDS)  # fmt: skip
-        assert made is not None
-        entry_id = made
+        owed = tx.session.scalar(
+            select(func.coalesce(func.sum(ReversalShareRow.borne_minor), 0))
+            .where(ReversalShareRow.reversal_id == row.id)
+        )  # fmt: skip
+        own = row.borne_minor - int(owed or 0) + taken.minor - row.taken_minor
+        entries = [_regained(tx, taken, own)] if own else []
+        if taken.minor > own:
+            _, made = chargebacks.arrives(tx, taken.organisation_id, taken.receivable_id, taken.currency,
+                                          taken.minor - own, chargebacks.WORDS)  # fmt: skip
+            assert made is not None
+            entries.append(made)
+        entry_id = entries[-1]
     chargebacks.note_reinstated(tx, taken.id, entry_id)
     return {"entry_id": entry_id, "reinstated_minor": taken.minor}
+
+
+def _regained(tx: Tx, taken: TakenBack, minor: int) -> UUID:
+    legs = [debit(ledger.account(tx, "provider_platform", None, taken.currency), minor),
+            credit(ledger.account(tx, "platform_loss", None, taken.currency), minor)]  # fmt: skip
+    return ledger.post_entry(tx, "regain_loss", "debtor_payment", taken.payment_id, legs, reason="chargeback")
 
 
 def _from_funding(tx: Tx, taken: TakenBack) -> tuple[UUID, int]:
@@ -130,16 +156,18 @@ def _from_funding(tx: Tx, taken: TakenBack) -> tuple[UUID, int]:
 
 
 def _from_receipts(tx: Tx, taken: TakenBack) -> tuple[UUID, int]:
-    """Take back what was not shared out: from suspense, or from the debtor's receipts when it never will be."""
+    """Take back what was not shared out, as far as it still lies in suspense."""
     taking = Taking(tx, taken.currency)
-    if taken.parked:
-        taking.take(taken.minor, "provider_borrower", ("suspense", None))
-    else:
+    if not taken.parked:
         _never_shared_out(tx, taken)
-        taking.take(taken.minor, "provider_borrower", ("debtor_receipts", taken.organisation_id))
-        chargebacks.note_taken(tx, taken.payment_id)
+    taking.take_from_suspense(taken.minor, _left(tx, taken.payment_id))
     taking.bear()
     return _post(tx, taking, "debtor_payment", taken.payment_id), taking.borne_minor
+
+
+def _left(tx: Tx, payment_id: UUID) -> int:
+    item = suspense.lock(tx, payment_id)
+    return item.left_minor if item is not None else 0
 
 
 def _never_shared_out(tx: Tx, taken: TakenBack) -> None:
@@ -163,11 +191,12 @@ def _from_distribution(tx: Tx, taken: TakenBack) -> tuple[UUID, int]:
     taking = Taking(tx, taken.currency)
     shares = [(one, part, _take_share(taking, row, one, part)) for one, part in wanted.parts]
     if wanted.excess_minor:
-        taking.take(wanted.excess_minor, "provider_borrower", ("suspense", None))
+        taking.take_from_suspense(wanted.excess_minor, _left(tx, taken.payment_id))
     taking.borne_minor += wanted.beyond_minor
     taking.bear()
     entry_id = _post(tx, taking, "receivable", distribution.receivable_id)
-    _keep(tx, taken, distribution, entry_id, shares, wanted.excess_minor, taking.borne_minor)
+    borne = taking.borne_minor - wanted.beyond_minor  # of what the receipt had given
+    _keep(tx, taken, distribution, entry_id, shares, wanted.excess_minor, borne)
     _owed_again(tx, row, shares)
     void_offers(tx, row.receivable_id, "payment_taken_back")
     if row.state == CollectionState.SETTLED:
@@ -225,7 +254,7 @@ def _keep(
     tx.session.execute(
         insert(ReceiptReversalRow).values(
             id=reversal_id, chargeback_id=taken.id, distribution_id=distribution.id, entry_id=entry_id,
-            taken_minor=whole, excess_minor=excess, borne_minor=min(borne, whole),
+            taken_minor=whole, excess_minor=excess, borne_minor=borne,
         )
     )  # fmt: skip
     if shares:

@@ -7,6 +7,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from marketplace.ledger import actions as ledger
+from marketplace.ledger.rules import credit, debit
+from marketplace.payments import chargebacks
+from marketplace.perform import Tx
+
 
 @dataclass(frozen=True)
 class SuspenseItem:
@@ -32,8 +37,8 @@ SELECT * FROM (
             AND o.state IN ('failed', 'returned')), 0)
           - coalesce((SELECT sum(v.excess_minor) FROM receipt_reversal v
             WHERE v.distribution_id = s.distribution_id), 0)
-          - CASE WHEN s.distribution_id IS NULL AND EXISTS (SELECT FROM chargeback c WHERE c.payment_id = p.id
-                AND c.entry_id IS NOT NULL AND c.reinstated_entry_id IS NULL) THEN s.minor ELSE 0 END
+          - coalesce((SELECT sum(c.minor) FROM chargeback c WHERE s.distribution_id IS NULL AND c.payment_id = p.id
+            AND c.entry_id IS NOT NULL AND c.reinstated_entry_id IS NULL), 0)
         )::bigint AS left_minor,
         p.state_since AS since, (market_now()::date - p.state_since::date) AS days
     FROM debtor_payment p JOIN LATERAL (
@@ -57,3 +62,23 @@ SELECT * FROM (
 def items(session: Session, payment_id: UUID | None = None) -> list[SuspenseItem]:
     """Return what is left in suspense, longest there first; of one payment when named."""
     return [SuspenseItem(**row._mapping) for row in session.execute(text(ITEMS), {"payment_id": payment_id})]
+
+
+def lock(tx: Tx, payment_id: UUID) -> SuspenseItem | None:
+    """Lock a payment, then return what is left of it in suspense: whoever takes of it reads it here, one at a time.
+
+    Money for which nothing was owed still lies with the debtor's receipts: it is put where it is worked off.
+    """
+    applied = tx.session.execute(
+        text("SELECT applied_at FROM debtor_payment WHERE id = :id FOR UPDATE"), {"id": payment_id}
+    ).one_or_none()
+    item = next(iter(items(tx.session, payment_id)), None)
+    if applied is None or item is None or item.cause != "unmatched" or applied.applied_at is not None:
+        return item
+    legs = [
+        debit(ledger.account(tx, "debtor_receipts", item.debtor_id, item.currency), item.left_minor),
+        credit(ledger.account(tx, "suspense", None, item.currency), item.left_minor),
+    ]
+    ledger.post_entry(tx, "debtor_payment_unmatched", "debtor_payment", item.payment_id, legs)
+    chargebacks.note_taken(tx, item.payment_id)
+    return item
