@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,8 @@ from marketplace.receivables.queries import Receivable
 # "BANKFILE" in ASCII: one file is taken at a time, so that two that tell of one entry cannot both book it.
 LOCK = int.from_bytes(b"BANKFILE", "big")
 NAME_MAX = 200
+# By account and the bank's reference: currency, minor units, whether it came in, whether it undoes another.
+Told = dict[tuple[str, str], tuple[str, int, bool, bool]]
 FILE_KNOWN = N_("This file was taken before: %(name)s. Nothing was booked again.")
 OTHER_FILE = N_("Another file with the id %(name)s was taken before. Ask the bank which of the two holds.")
 NOT_OURS = N_("The account %(name)s is not the market's. Nothing was booked.")
@@ -66,8 +69,8 @@ def take_bank_file(tx: Tx, command: TakeBankFile) -> Result:
         known=0, pending=message.pending, outcomes={}, closing=[jsonable(asdict(one)) for one in message.closing],
         kept_by=tx.actor.user_id,
     )  # fmt: skip
-    earlier = _known_keys(tx, message)
-    fresh = [one for one in message.movements if (one.iban, one.key) not in earlier]
+    earlier = _known(tx, message)
+    fresh = [one for one in message.movements if (one.iban, one.bank_ref) not in earlier]
     _refuse_changed(message, earlier)
     row.known = len(message.movements) - len(fresh)
     ids = [new_id() for _ in fresh]
@@ -104,23 +107,33 @@ def _refuse_others_accounts(tx: Tx, message: BankMessage) -> None:
             raise refusal("not_our_account", NOT_OURS, name=f"…{iban[-4:]}")
 
 
-def _known_keys(tx: Tx, message: BankMessage) -> dict[tuple[str, str], tuple[str, int, bool, bool]]:
-    """Return what is booked already of the accounts and keys that a message names."""
-    rows = tx.session.scalars(
-        select(BankEntryRow).where(
-            BankEntryRow.iban.in_({one.iban for one in message.movements}),
-            BankEntryRow.key.in_({one.key for one in message.movements}),
+def _known(tx: Tx, message: BankMessage) -> Told:
+    """Return what is booked already of the entries that a message names, each as a whole."""
+    return _as_told(
+        tx.session.scalars(
+            select(BankEntryRow).where(
+                BankEntryRow.iban.in_({one.iban for one in message.movements}),
+                BankEntryRow.bank_ref.in_({one.bank_ref for one in message.movements}),
+            )
         )
     )
-    return {(row.iban, row.key): (row.currency, row.minor, row.incoming, row.reversal) for row in rows}
 
 
-def _refuse_changed(message: BankMessage, earlier: dict[tuple[str, str], tuple[str, int, bool, bool]]) -> None:
+def _as_told(parts: Iterable[Movement | BankEntryRow]) -> Told:
+    """Put the parts of a batch together: one file tells them, another only their sum."""
+    told: Told = {}
+    for one in parts:
+        name = (one.iban, one.bank_ref)
+        _, minor, _, reversal = told.get(name, ("", 0, True, False))
+        told[name] = (one.currency, minor + one.minor, one.incoming, reversal or one.reversal)
+    return told
+
+
+def _refuse_changed(message: BankMessage, earlier: Told) -> None:
     """An entry may be told of twice, but not as something else."""
-    for one in message.movements:
-        known = earlier.get((one.iban, one.key))
-        if known is not None and known != (one.currency, one.minor, one.incoming, one.reversal):
-            raise refusal("entry_changed", N_("Entry %(name)s was booked before with another amount."), name=one.key)
+    for name, now in _as_told(message.movements).items():
+        if name in earlier and earlier[name] != now:
+            raise refusal("entry_changed", N_("Entry %(name)s was booked before with another amount."), name=name[1])
 
 
 # -- one movement -------------------------------------------------------------------------------------------------
@@ -130,7 +143,8 @@ def _take(tx: Tx, message_id: UUID, entry_id: UUID, one: Movement) -> str:
     """Book one movement and keep it; return what became of it."""
     booked = _undone(tx, entry_id, one) or (_arrived(tx, entry_id, one) if one.incoming else _left(tx, entry_id, one))
     row = BankEntryRow(
-        id=entry_id, message_id=message_id, iban=one.iban, key=one.key, currency=one.currency, minor=one.minor,
+        id=entry_id, message_id=message_id, iban=one.iban, key=one.key, bank_ref=one.bank_ref, currency=one.currency,
+        minor=one.minor,
         incoming=one.incoming, reversal=one.reversal, booked_on=one.booked_on, reference=one.reference, words=one.text,
         names=list(one.names), outcome=booked.outcome, receivable_id=booked.receivable_id,
         payment_id=booked.payment_id, entry_id=booked.entry_id, reverses_id=booked.reverses_id,

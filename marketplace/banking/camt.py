@@ -8,6 +8,7 @@ Source: ISO 20022 camt.053.001 and camt.054.001, versions 02 and later (element 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -35,12 +36,14 @@ TYPED = re.compile(r"\bRF\s?\d\s?\d\s?D\s?B\s?\d\s?\d(?:\s?\d){4,8}\b", re.ASCII
 class Movement:
     """Money that came to an account or left it, once. `key` is the bank's own name for it on that account.
 
+    `bank_ref` is the bank's name for the whole entry: of a batch's parts, which one file tells and another does not.
     `reversal` marks one that undoes an earlier one of the other direction. `names` are the references by which the
     earlier one, or an order of ours, may be found.
     """
 
     iban: str
     key: str
+    bank_ref: str
     currency: str
     minor: int
     incoming: bool
@@ -113,6 +116,7 @@ def read_camt(content: bytes) -> BankMessage:
         raise refusal("missing", N_("The element %(name)s is missing."), name=report_name)
     for report in reports:
         found, waiting = _movements(report)
+        _refuse_twice([*{(one.iban, one.bank_ref) for one in movements}, *{(one.iban, one.bank_ref) for one in found}])
         movements += found
         pending += waiting
         if len(movements) > MOVEMENTS_MAX:
@@ -129,6 +133,7 @@ def _movements(report: etree._Element) -> tuple[list[Movement], int]:
     """Return what one report books, and how many of its entries are only pending or informative."""
     iban, currency = _account(report)
     found: list[Movement] = []
+    refs: list[tuple[str, str]] = []
     waiting = 0
     for entry in _all(report, "Ntry"):
         state = (_maybe(entry, "Sts/Cd") or _maybe(entry, "Sts") or "").strip()
@@ -137,12 +142,18 @@ def _movements(report: etree._Element) -> tuple[list[Movement], int]:
         if state != "BOOK":
             waiting += 1
             continue
-        found += _entry(entry, iban, currency)
-    keys = [one.key for one in found]
-    if len(keys) != len(set(keys)):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise refusal("reference_twice", N_("Two entries have the reference %(name)s."), name=twice)
+        parts = list(_entry(entry, iban, currency))
+        _refuse_twice([(iban, one.key) for one in parts])
+        refs.append((iban, parts[0].bank_ref))
+        found += parts
+    _refuse_twice(refs)
     return found, waiting
+
+
+def _refuse_twice(names: list[tuple[str, str]]) -> None:
+    twice = next((name for (_, name), times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise refusal("reference_twice", N_("Two entries have the reference %(name)s."), name=twice)
 
 
 def _account(report: etree._Element) -> tuple[str, str | None]:
@@ -168,7 +179,7 @@ def _entry(entry: etree._Element, iban: str, account_currency: str | None) -> It
     details = _all(entry, "NtryDtls/TxDtls")
     if len(details) < 2:
         source = details[0] if details else entry
-        yield _movement(source, entry, iban, key, currency, minor, incoming, reversal, booked_on)
+        yield _movement(source, entry, iban, (key, key), currency, minor, incoming, reversal, booked_on)
         return
     total = 0
     for index, part in enumerate(details, start=1):
@@ -183,14 +194,14 @@ def _entry(entry: etree._Element, iban: str, account_currency: str | None) -> It
             raise refusal("bad_value", N_("%(name)s cannot be “%(value)s”."), name="TxDtls/Amt", value="0")
         total += part_minor
         name = _maybe(part, "Refs/AcctSvcrRef") or str(index)
-        yield _movement(part, entry, iban, f"{key}/{name}", currency, part_minor, incoming, reversal, booked_on)
+        yield _movement(part, entry, iban, (f"{key}/{name}", key), currency, part_minor, incoming, reversal, booked_on)
     if total != minor:
         raise refusal("does_not_add_up", N_("The parts of entry %(name)s do not add up to it."), name=key)
 
 
 def _movement(
-    part: etree._Element, entry: etree._Element, iban: str, key: str, currency: str, minor: int, incoming: bool,
-    reversal: bool, booked_on: date,
+    part: etree._Element, entry: etree._Element, iban: str, named: tuple[str, str], currency: str, minor: int,
+    incoming: bool, reversal: bool, booked_on: date,
 ) -> Movement:  # fmt: skip
     free = " ".join(text for node in _all(part, "RmtInf/Ustrd") if (text := (node.text or "").strip()))
     reference = creditor_reference(_maybe(part, "RmtInf/Strd/CdtrRefInf/Ref"))
@@ -198,7 +209,7 @@ def _movement(
     names = [_maybe(part, f"Refs/{name}") for name in ("EndToEndId", "AcctSvcrRef", "TxId", "InstrId", "PmtInfId")]
     returned = part.find("{*}RtrInf") is not None
     return Movement(
-        iban, key[:105], currency, minor, incoming, reversal or returned, booked_on,
+        iban, named[0][:105], named[1], currency, minor, incoming, reversal or returned, booked_on,
         reference or creditor_reference(typed[0] if typed else None),
         (free or _maybe(entry, "AddtlNtryInf") or "")[:TEXT_MAX],
         tuple(dict.fromkeys(name for name in names if name and name != "NOTPROVIDED")),

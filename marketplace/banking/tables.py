@@ -35,7 +35,8 @@ class BankMessageRow(Base):
 class BankEntryRow(Base):
     """Money that came to our account or left it, booked once whichever file told of it first.
 
-    `reverses_id` names the entry that it undoes, which can be undone once.
+    `bank_ref` is the bank's name for the entry, `key` that of its part. `reverses_id` names the entry that it undoes,
+    which can be undone once.
     """
 
     __tablename__ = "bank_entry"
@@ -44,12 +45,15 @@ class BankEntryRow(Base):
         UniqueConstraint("reverses_id"),
         Index(None, "message_id"),
         Index(None, "payment_id"),
+        Index(None, "iban", "bank_ref"),
+        Index(None, "iban", "currency", "minor"),
     )
 
     id: Mapped[Id]
     message_id: Mapped[UUID] = mapped_column(ForeignKey("bank_message.id"))
     iban: Mapped[str] = mapped_column(Text)
     key: Mapped[str] = mapped_column(Text)
+    bank_ref: Mapped[str] = mapped_column(Text)
     currency: Mapped[Currency]
     minor: Mapped[Minor]
     incoming: Mapped[bool] = mapped_column(Boolean)

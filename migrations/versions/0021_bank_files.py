@@ -55,7 +55,7 @@ def _bank_entry() -> None:
         CREATE TABLE bank_entry (
             id uuid CONSTRAINT pk_bank_entry PRIMARY KEY,
             message_id uuid NOT NULL CONSTRAINT fk_bank_entry_message_id REFERENCES bank_message (id),
-            iban text NOT NULL, key text NOT NULL, currency char(3) NOT NULL,
+            iban text NOT NULL, key text NOT NULL, bank_ref text NOT NULL, currency char(3) NOT NULL,
             minor bigint NOT NULL CONSTRAINT ck_bank_entry_minor CHECK (minor > 0),
             incoming boolean NOT NULL, reversal boolean NOT NULL, booked_on date NOT NULL,
             reference text, words text NOT NULL, names jsonb NOT NULL,
@@ -74,6 +74,8 @@ def _bank_entry() -> None:
             CONSTRAINT ck_bank_entry_undone CHECK (outcome <> 'undone' OR reverses_id IS NOT NULL))""")
     run("CREATE INDEX ix_bank_entry_message_id ON bank_entry (message_id)")
     run("CREATE INDEX ix_bank_entry_payment_id ON bank_entry (payment_id)")
+    run("CREATE INDEX ix_bank_entry_iban_bank_ref ON bank_entry (iban, bank_ref)")
+    run("CREATE INDEX ix_bank_entry_iban_currency_minor ON bank_entry (iban, currency, minor)")
     append_only("bank_entry")
     require_event("bank_entry")
     grant("bank_entry", web="SELECT, INSERT", worker="SELECT, INSERT")

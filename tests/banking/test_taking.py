@@ -241,3 +241,28 @@ def test_only_operators_and_the_clock_take_files(bank: World) -> None:
     with pytest.raises(NotPermitted):
         take(camt(entry("A1", "1.00")), bank.bob)
     assert take(camt(entry("A1", "1.00")), bank.olga)["entries"] == 1
+
+
+def test_a_batch_told_of_whole_and_in_parts_is_booked_once(bank: World) -> None:
+    one = lives.funded(bank)
+    parts = part("100.00", rf(one)) + part("50.00", rf(one))
+    assert take(camt(entry("B1", "150.00", parts=parts), kind="camt.054", message="N-1"))["outcomes"] == {"payment": 2}
+    assert take(camt(entry("B1", "150.00"), message="S-1"))["known"] == 1
+    assert held("bank_borrower") == 15_000
+    assert take(camt(entry("B2", "150.00"), message="S-2"))["outcomes"] == {"suspense": 1}
+    assert take(camt(entry("B2", "150.00", parts=parts), kind="camt.054", message="N-2"))["known"] == 2
+    assert held("bank_borrower") == 30_000
+    for raw in (
+        camt(entry("B1", "151.00"), message="S-3"),
+        camt(entry("B2", "100.00", parts=part("60.00", rf(one)) + part("40.00", rf(one))), message="S-4"),
+    ):
+        with pytest.raises(InvalidInput, match="entry_changed"):
+            take(raw)
+    assert sound()
+
+
+def test_one_reference_in_two_reports_of_a_file_is_refused(bank: World) -> None:
+    raw = camt(entry("C1", "10.00")).decode()
+    report = raw[raw.index("<Stmt>") : raw.index("</BkToCstmrStmt>")]
+    with pytest.raises(InvalidInput, match="reference_twice"):
+        take(raw.replace(report, report * 2).encode())
