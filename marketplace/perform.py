@@ -154,7 +154,7 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
 
     Raises: Conflict("request_in_flight"), InvalidInput("idempotency_key_reused").
     """
-    if not 1 <= len(key) <= KEY_LENGTH_MAX:
+    if not 1 <= len(key) <= KEY_LENGTH_MAX or not key.isprintable():
         raise InvalidInput("idempotency_key", N_("An idempotency key has 1 to 255 characters."))
     request_hash = hashlib.sha256(repr(command).encode()).digest()
     who = _who(actor)

@@ -64,7 +64,7 @@ def take_bank_file(tx: Tx, command: TakeBankFile) -> Result:
     _refuse_known(tx, message, command.content)
     _refuse_others_accounts(tx, message)
     row = BankMessageRow(
-        id=new_id(), kind=message.kind, message_id=message.message_id, name=command.name[:NAME_MAX],
+        id=new_id(), kind=message.kind, message_id=message.message_id, name=command.name.replace("\x00", "")[:NAME_MAX],
         sha256=hashlib.sha256(command.content).digest(), raw=command.content, entries=len(message.movements),
         known=0, pending=message.pending, outcomes={}, closing=[jsonable(asdict(one)) for one in message.closing],
         kept_by=tx.actor.user_id,

@@ -15,6 +15,7 @@ from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger.rules import chart, credit, debit
+from marketplace.parties import queries as parties
 from marketplace.parties.rules import verb
 from marketplace.payments import actions as payments
 from marketplace.payments import chargebacks
@@ -39,8 +40,8 @@ def propose_manual_entry(tx: Tx, command: ProposeManualEntry) -> Result:
 
     Raises: InvalidInput for accounts that the chart does not have or that lie in two pools.
     """
-    debited = _line(command.debit_code, command.debit_owner_id)
-    credited = _line(command.credit_code, command.credit_owner_id)
+    debited = _line(tx, command.debit_code, command.debit_owner_id)
+    credited = _line(tx, command.credit_code, command.credit_owner_id)
     if chart()[debited].pool != chart()[credited].pool:
         raise InvalidInput("pools_cross", N_("Both accounts must lie in one pool: client money never crosses."))
     same = (debited, command.debit_owner_id) == (credited, command.credit_owner_id)
@@ -50,9 +51,10 @@ def propose_manual_entry(tx: Tx, command: ProposeManualEntry) -> Result:
     return propose(tx, "manual_entry", new_id(), payload, command.reason)
 
 
-def _line(code: str, owner_id: UUID | None) -> str:
+def _line(tx: Tx, code: str, owner_id: UUID | None) -> str:
     line = chart().get(code)
-    if line is None or (line.owner == "organisation") != (owner_id is not None):
+    known = owner_id is None or owner_id in parties.organisations(tx.session, [owner_id])
+    if line is None or (line.owner == "organisation") != (owner_id is not None) or not known:
         raise InvalidInput("no_such_account", N_("The chart of accounts has no such account for this owner."))
     return code
 

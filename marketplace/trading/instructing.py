@@ -94,7 +94,9 @@ def place_mandates(tx: Tx, lots: Sequence[LotRow]) -> None:
         select(MandateRow)
         .where(MandateRow.state == MandateState.ACTIVE, MandateRow.currency.in_(currencies))
         .order_by(MandateRow.id)
-        .with_for_update(read=True)
+        .with_for_update(
+            key_share=True
+        )  # closes at once take turns: the second one sees what the first one's bids spent
     ).all()
     if not mandates:
         return

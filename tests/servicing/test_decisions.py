@@ -94,6 +94,12 @@ def test_an_entry_that_cannot_be_is_not_proposed(
         perform(propose_manual_entry, command, world.olga)
 
 
+def test_nobody_proposes_an_entry_for_an_owner_that_is_not_there(world: World) -> None:
+    command = ProposeManualEntry("GBP", "investor_cash", new_id(), "provider_lender", None, 1, WHY)
+    with pytest.raises(InvalidInput, match="no_such_account"):
+        perform(propose_manual_entry, command, world.olga)
+
+
 def test_client_money_is_guarded_from_hands_too(world: World) -> None:
     command = ProposeManualEntry("GBP", "investor_cash", world.id("bob"), "seller_advance", world.id("alice"), 1, WHY)
     with pytest.raises(RuleBroken, match="insufficient_cash"):

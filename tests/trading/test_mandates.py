@@ -1,25 +1,29 @@
 """Mandates bid at the close as everybody else, after everybody else; each note says what and why."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from flask import Flask
 from sqlalchemy import text
 
 from marketplace.db import db
 from marketplace.kernel.errors import InvalidInput, NotFound, NotPermitted, RuleBroken
 from marketplace.kernel.ids import new_id
-from marketplace.perform import perform
+from marketplace.perform import Tx, perform
 from marketplace.trading import mandate_queries, queries
 from marketplace.trading.actions import close_lot, place_bid
 from marketplace.trading.batches import close_lots
+from marketplace.trading.instructing import place_mandates
 from marketplace.trading.mandates import create_mandate, end_mandate, pause_mandate, resume_mandate
 from marketplace.trading.schemas import CloseLot, CloseLots, CreateMandate, NameMandate, PlaceBid
-from tests.support import SYSTEM
+from tests.support import SYSTEM, do
 from tests.trading.test_bidding import cash
-from tests.trading.world import World
+from tests.trading.world import World, libpq
 
 HOUR = timedelta(hours=1)
 
@@ -170,3 +174,31 @@ def test_the_database_lets_a_mandate_s_bid_in_at_the_close_and_never_before(worl
     assert sneak(mandated, "bob") == "bid_mandate_active"
     with world.superuser(resting=False) as connection, pytest.raises(psycopg.errors.RestrictViolation):
         connection.execute("UPDATE bid SET mandate_id = %s WHERE id = %s", (mandated, bid["bid_id"]))
+
+
+def test_two_closes_at_once_spend_one_budget_once(world: World, app: Flask) -> None:
+    """Over two connections: the second close waits for the mandate, and sees what the first one's bids spent."""
+    world.fund("bob", 90_000_000)
+    lots = [world.lot(), world.lot()]
+    once = mandate(world, "bob", budget_minor=2_000_000)
+    world.move_clock(HOUR)
+    db.session.rollback()
+
+    def close_one(lot: UUID) -> None:
+        def instruct(tx: Tx) -> None:
+            place_mandates(tx, queries.lock_due(tx.session, [lot]))
+            tx.record("lot", lot, after={})
+
+        with app.app_context():
+            do(instruct)
+
+    with psycopg.connect(libpq(world.postgres.url(world.database))) as holding, ThreadPoolExecutor(2) as pool:
+        holding.execute("SELECT FROM balance JOIN account ON account.id = account_id WHERE code = 'investor_cash' "
+                        "AND organisation_id = %s FOR UPDATE OF balance", (world.id("bob"),))  # fmt: skip
+        closing = [pool.submit(close_one, lot) for lot in lots]
+        world.somebody_waits()
+        time.sleep(0.5)
+        holding.rollback()
+        for one in closing:
+            one.result(30)
+    assert sorted(notes(once)) == [(False, ["budget_used"]), (True, [])]

@@ -36,6 +36,17 @@ def bids() -> list[tuple[int, int, int]]:
     return [tuple(row) for row in rows]  # type: ignore[misc]
 
 
+def test_a_key_that_no_page_wrote_is_refused_and_never_breaks(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    world.lot()
+    bob = visitor(app, world, "bob")
+    for once in ("a\x00b", "a\nb"):
+        page = send(bob, "cash,rate,lot\n10000,700,DB-26-0001\n", once)
+        assert page.status_code == 200
+        assert "0 of 1 bids are in." in page.text
+    assert bids() == []
+
+
 def test_sound_rows_are_in_and_each_refused_one_says_why(app: Flask, world: World) -> None:
     world.fund("bob", 3_000_000)
     world.lot()  # DB-26-0001
