@@ -29,14 +29,21 @@ def take_folder(folder: Path | None = None) -> int:
 
     A taken file moves to `done`, one that was refused to `refused` beside a text that says why. A file that was taken
     before and not moved, because the process died between the two, is only moved.
+
+    Raises: what the first file raised that could be neither taken nor refused, after the others were.
     """
     folder = folder or place()
     if not folder.is_dir():
         return 0
-    taken = 0
+    taken, failed = 0, []
     for path in sorted(folder.iterdir())[: FILES_MAX * 5]:
         if taken < FILES_MAX and _ripe(path):
-            taken += _take(path)
+            try:
+                taken += _take(path)
+            except Exception as error:  # it stays where it is; the others do not wait for it
+                failed.append(error)
+    if failed:
+        raise failed[0]
     return taken
 
 

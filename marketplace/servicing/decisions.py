@@ -31,6 +31,8 @@ from marketplace.servicing.states import DECISION, DecisionState
 from marketplace.servicing.tables import ClosedPeriodRow, MoneyDecisionRow
 
 Payload = Mapping[str, Any]
+# "PERIODS" in ASCII: every entry shares this lock while it is under way, and who closes a period waits for them all.
+PERIODS = int.from_bytes(b"PERIODS", "big")
 FOUR_EYES = N_("A second person has to agree.")
 
 
@@ -213,6 +215,7 @@ def _return_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
 
 def _close_period(tx: Tx, row: MoneyDecisionRow) -> None:
     through_on = date.fromisoformat(_text(row, "through_on"))
+    tx.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": PERIODS})
     balances = [vars(line) for line in ledger_queries.trial_balance(tx.session, through_on)]
     period = ClosedPeriodRow(through_on=through_on, decision_id=row.id, trial_balance=jsonable(balances))
     tx.session.add(period)

@@ -27,6 +27,7 @@ COLLECTION_MOVES = (
     "('settled','charged_back'), ('charged_back','settled')"
 )
 # code, pool, side, guarded, whether an organisation's own
+PERIODS = int.from_bytes(b"PERIODS", "big")  # the advisory lock between entries and the close of a period
 NEW_ACCOUNTS = "('platform_reserve', 'platform', -1, true, false), ('return_in_transit', 'borrower', -1, true, true)"
 
 
@@ -229,9 +230,10 @@ def _periods() -> None:
     append_only("closed_period")
     require_event("closed_period")
     grant("closed_period", web="SELECT, INSERT")
-    run("""
+    run(f"""
         CREATE FUNCTION period_is_open() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
+            PERFORM pg_advisory_xact_lock_shared({PERIODS});  -- whoever closes a period waits for entries under way
             IF EXISTS (SELECT FROM closed_period WHERE through_on >= NEW.business_on) THEN
                 RAISE EXCEPTION 'the period of % is closed', NEW.business_on
                     USING ERRCODE = 'check_violation', CONSTRAINT = 'period_is_open';

@@ -4,9 +4,14 @@ import os
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from flask import Flask
 
+from marketplace.banking import folder as taking
+from marketplace.banking.actions import TakeBankFile
 from marketplace.banking.folder import take_folder
+from marketplace.kernel.actors import Actor
+from marketplace.perform import Result, Verb
 from tests import lives
 from tests.banking.files import IBAN, balance, camt, entry
 from tests.banking.test_taking import held, rf
@@ -39,6 +44,28 @@ def test_files_in_the_folder_are_taken_once_and_moved(bank: World, tmp_path: Pat
     assert take_folder(folder) == 1
     assert (tmp_path / "bank" / "done" / "a.2.xml").exists()  # nothing is written over
     assert held("bank_borrower") == 400
+
+
+def test_a_file_that_fails_does_not_keep_the_others_waiting(
+    bank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.xml", "b.xml"):
+        (folder / name).write_bytes(camt(entry(name, "10.00"), message=name))
+        os.utime(folder / name, (1_000, 1_000))
+    perform = taking.perform
+
+    def fails(verb: Verb, command: TakeBankFile, actor: Actor) -> Result:
+        if command.name == "a.xml":
+            raise OSError("no room")
+        return perform(verb, command, actor)
+
+    monkeypatch.setattr(taking, "perform", fails)
+    with pytest.raises(OSError, match="no room"):
+        take_folder(folder)
+    assert [path.name for path in folder.iterdir()] == ["a.xml"]
+    assert held("suspense") == 1_000
 
 
 def test_the_page_takes_a_file_and_shows_what_became_of_it(bank: World, app: Flask) -> None:

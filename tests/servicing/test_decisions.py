@@ -1,10 +1,12 @@
 """What two people decide about money: entries by hand, suspense worked off, periods closed. Nobody does it alone."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
 import psycopg
 import pytest
+from flask import Flask
 
 from marketplace.audit.sequencer import sequence_events
 from marketplace.db import db
@@ -24,7 +26,7 @@ from marketplace.servicing.decision_schemas import (
 from marketplace.servicing.decisions import decide_money, propose_manual_entry, propose_period_close, propose_suspense
 from tests import lives
 from tests.jobs.test_invariants import broken
-from tests.trading.world import World
+from tests.trading.world import World, libpq
 
 WHY = "As the bank's letter of Monday says."
 FACE = 4_860_000
@@ -231,6 +233,31 @@ def test_a_closed_period_takes_no_entry_and_keeps_its_trial_balance(world: World
     with pytest.raises(Conflict, match="period_closed"):
         perform(propose_period_close, ProposePeriodClose(today, WHY), world.olga)
     world.fund("bob", 1)  # the days that are open take entries as ever
+
+
+def test_a_period_is_closed_after_the_entries_that_are_under_way(world: World, app: Flask) -> None:
+    """An entry of yesterday that is not committed when midnight has passed is in the balance, or is refused."""
+    with world.superuser() as owner:
+        row = owner.execute("SELECT market_now()::date").fetchone()
+    assert row is not None
+    world.move_clock(timedelta(days=2))
+    decision = proposed(propose_period_close, ProposePeriodClose(row[0], WHY), world.olga)
+    db.session.rollback()
+
+    def close() -> object:
+        with app.app_context():
+            return perform(decide_money, DecideMoney(decision, True), world.oscar)["state"]
+
+    with psycopg.connect(libpq(world.postgres.url(world.database))) as writing, ThreadPoolExecutor(1) as pool:
+        writing.execute(
+            "INSERT INTO entry (id, kind, subject_kind, subject_id, business_on) "
+            "VALUES (gen_random_uuid(), 'x', 'x', gen_random_uuid(), %s)", (row[0],),
+        )  # fmt: skip
+        closing = pool.submit(close)
+        world.somebody_waits()
+        assert not closing.done()
+        writing.rollback()
+        assert closing.result(20) == "done"
 
 
 def test_a_trial_balance_has_two_equal_sides_in_every_pool(world: World) -> None:
