@@ -28,7 +28,7 @@ class Case:
 
     name: str
     words: str
-    params: Mapping[str, str]
+    params: Mapping[str, date]
     pd_ppm: int | None
     grade: str | None
 
@@ -42,7 +42,7 @@ def cases(model: Model, filing: Filing, record: PaymentRecord, today: date, poli
                    for months in (policy.accounts_due_months, policy.filing_months_max))  # fmt: skip
     overdue = today > due
 
-    def rated(name: str, words: str, sight: Sight | None, late: bool = overdue, **params: str) -> Case:
+    def rated(name: str, words: str, sight: Sight | None, late: bool = overdue, **params: date) -> Case:
         if sight is None:
             return Case(name, words, params, None, None)
         of_accounts = pd_ppm(model, sight, policy.pd_prior_ppm, policy.pd_floor_ppm)
@@ -54,8 +54,8 @@ def cases(model: Model, filing: Filing, record: PaymentRecord, today: date, poli
         found.append(rated("on_time", N_("With accounts filed on time, and the same figures"), now, late=False))
     else:
         found.append(rated("filed_late", N_("If the next accounts are not filed by %(day)s"), now, late=True,
-                           day=due.isoformat()))  # fmt: skip
-    found.append(rated("not_filed", N_("If they are not filed by %(day)s either"), None, day=lapses.isoformat()))
+                           day=due))  # fmt: skip
+    found.append(rated("not_filed", N_("If they are not filed by %(day)s either"), None, day=lapses))
     if filing.prior is None or not _has(now, "growth"):
         found.append(rated("with_prior", N_("With last year's figures beside them, unchanged from this year's"),
                            look(replace(filing, prior=_year_before(filing.current)))))  # fmt: skip

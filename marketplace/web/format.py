@@ -302,12 +302,12 @@ def grouped(value: Any) -> str:
 
 
 def _spoken(name: str, value: Any) -> Any:
-    """Return a parameter that is itself marked words in the reader's language; any other as it is."""
+    """Return a date, or a parameter that is itself marked words, in the reader's language; any other as it is."""
     if name == "what" and isinstance(value, str):
         return gettext(value)
     if name == "fields" and isinstance(value, str):
         return ", ".join(gettext(word) for word in value.split(", "))
-    return value
+    return day(value) if isinstance(value, date) else value
 
 
 def install(app: Flask) -> None:

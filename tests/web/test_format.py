@@ -76,6 +76,11 @@ def test_dates_and_times_carry_their_zone() -> None:
     )
 
 
+def test_a_date_among_the_parameters_is_written_as_readers_write_dates() -> None:
+    words = "If they are not filed by %(day)s either"
+    assert formats.translated(words, {"day": date(2027, 10, 31)}) == "If they are not filed by 31 Oct 2027 either"
+
+
 @pytest.mark.usefixtures("in_chinese")
 def test_chinese_dates() -> None:
     assert formats.day(date(2026, 10, 2)) == "2026年10月2日"
