@@ -56,7 +56,10 @@ COUNTS = {
     "entitled_hold_units": "SELECT count(*) FROM due JOIN collection c USING (receivable_id) "
     "WHERE c.closed_at IS NULL AND due.step IN ('principal', 'discount', 'late_charge') "
     "AND due.due_minor > due.paid_minor AND NOT EXISTS (SELECT FROM holding h "
-    "WHERE h.receivable_id = due.receivable_id AND h.owner_id = due.party_id AND upper_inf(h.held_during))",
+    "WHERE h.receivable_id = due.receivable_id AND h.owner_id = due.party_id AND upper_inf(h.held_during)) "
+    # whoever sold his units and then gave back what he had been paid on them is owed that again
+    "AND NOT EXISTS (SELECT FROM reversal_share r JOIN due d ON d.id = r.due_id "
+    "WHERE d.receivable_id = due.receivable_id AND d.party_id = due.party_id)",
     "bought_back_whole": "SELECT count(*) FROM collection c WHERE state = 'bought_back' AND (NOT EXISTS "
     "(SELECT FROM buy_back b WHERE b.receivable_id = c.receivable_id AND b.state = 'paid' AND b.price_minor = "
     "(SELECT sum(minor) FROM buy_back_share WHERE buy_back_id = b.id)) OR EXISTS (SELECT FROM holding h WHERE "

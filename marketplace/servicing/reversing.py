@@ -92,7 +92,9 @@ def reverse_receipt(tx: Tx, command: ReverseReceipt) -> Result:
 
     A receipt that was shared out is taken back from everybody in proportion to what it gave him, as far as his free
     cash reaches; the reserve bears the rest and after it the platform, to which that part of the claim goes over, after
-    the investors and before the seller. The debtor owes the money again. Money that comes back is shared out anew.
+    the investors and before the seller. The debtor owes the money again, to those who gave it back: also to one who
+    has sold his units since, for what he had been paid on them did not go over.
+    Money that comes back is shared out anew.
 
     Raises: Conflict("chargeback_booked"); RuleBroken("not_shared_out_yet"), to be tried again.
     """

@@ -1,5 +1,6 @@
 """Money taken back after it was shared out: proportionally, then the reserve, then the platform; and given back."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
@@ -23,6 +24,7 @@ from marketplace.servicing.schemas import ReverseReceipt
 from marketplace.servicing.waterfall import Step
 from tests import lives
 from tests.jobs.test_invariants import broken
+from tests.servicing.test_offers import bought, offered
 from tests.support import SYSTEM, do
 from tests.trading.world import World
 
@@ -68,6 +70,26 @@ def test_a_part_is_taken_back_from_everybody_in_proportion_and_owed_again(world:
     assert carol - cash(world, "carol") == 500_000 - 242_072
     found = lives.collection(receivable_id)
     assert (found.state, found.outstanding_minor) == ("paid_in_part", FACE - 500_000)
+    sound()
+
+
+def test_who_was_paid_gives_back_and_is_owed_again_though_he_has_sold_since(world: World) -> None:
+    receivable_id = lives.funded(world)
+    world.fund("carol", 1_400_000)
+    payment = lives.received(world, receivable_id, 1_000_000)
+    lives.apply(payment)
+    world.move_clock(timedelta(minutes=1))
+    offer = offered(world, receivable_id, minor=1_400_000)
+    world.move_clock(timedelta(hours=5))
+    bought(world, offer, minor=1_400_000)
+    bob, carol = cash(world, "bob"), cash(world, "carol")
+    lives.taken_back(payment, 1_000_000)
+    assert bob - cash(world, "bob") == 484_144
+    assert carol - cash(world, "carol") == 515_856
+    sound()
+    lives.pays(world, receivable_id, FACE)
+    assert cash(world, "bob") == bob
+    assert lives.collection(receivable_id).state == "settled"
     sound()
 
 
