@@ -185,6 +185,9 @@ def _decisions() -> None:
                   "('proposed','done'), ('proposed','withdrawn')")  # fmt: skip
     keep_columns("money_decision", "id", "kind", "subject_id", "payload", "payload_hash", "reason", "proposed_by",
                  "proposed_at")  # fmt: skip
+    run("""
+        CREATE TRIGGER money_decision_is_proposed_first BEFORE INSERT ON money_decision
+        FOR EACH ROW WHEN (NEW.state <> 'proposed') EXECUTE FUNCTION refuse_change()""")
     no_delete("money_decision")
     require_event("money_decision")
     grant("money_decision", web="SELECT, INSERT, UPDATE")

@@ -127,6 +127,12 @@ def test_the_database_itself_asks_for_the_second_person(world: World) -> None:
             "WHERE id = %s",
             (decision,),
         )
+    with world.superuser(resting=False) as owner, pytest.raises(psycopg.errors.RestrictViolation):
+        owner.execute(
+            "INSERT INTO money_decision (id, kind, subject_id, payload, payload_hash, reason, proposed_by, state, "
+            "decided_by, decided_at) SELECT gen_random_uuid(), kind, gen_random_uuid(), payload, payload_hash, reason, "
+            "%s, 'done', proposed_by, market_now() FROM money_decision", (world.oscar.user_id,),
+        )  # fmt: skip
     for kind in ("manual_entry", "suspense_applied", "return_requested"):
         with world.superuser(resting=False) as owner, pytest.raises(psycopg.errors.CheckViolation, match="two people"):
             owner.execute("SET CONSTRAINTS ALL DEFERRED")
