@@ -20,6 +20,9 @@ from marketplace.payments.schemas import SettleEvent
 from marketplace.payments.settle import settle_event
 from marketplace.payments.tables import PAYING, DebtorPaymentRow
 from marketplace.perform import Tx, perform
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.notice import write_notice
+from marketplace.receivables.debtor.schemas import WriteNotice
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import age_receivable, apply_debtor_payment, write_off_receivable
 from marketplace.servicing.queries import Collection
@@ -57,6 +60,15 @@ def accepted(world: World, bids: Sequence[tuple[str, int, int]] = BIDS, **terms:
 def settle(lot: UUID) -> None:
     """Settle an accepted award."""
     perform(settle_award, SettleAward(lot), SYSTEM)
+    write_notices()
+
+
+def write_notices() -> None:
+    """Write the notices that wait, as the job does."""
+    waiting = debtor_queries.unwritten_notices(db.session())
+    db.session.rollback()
+    for one in waiting:
+        perform(write_notice, WriteNotice(one), SYSTEM)
 
 
 def funded(world: World, bids: Sequence[tuple[str, int, int]] = BIDS, **terms: object) -> UUID:

@@ -43,6 +43,8 @@ from marketplace.rating.watching import note_payments, note_watch
 from marketplace.receivables.bulk import work as bulk_work
 from marketplace.receivables.debtor import queries as debtor_queries
 from marketplace.receivables.debtor.answering import work_batch
+from marketplace.receivables.debtor.notice import write_notice
+from marketplace.receivables.debtor.schemas import WriteNotice
 from marketplace.receivables.ending import run_expiry
 from marketplace.receivables.relisting import renew_keys
 from marketplace.receivables.relisting_schemas import RenewKeys
@@ -146,6 +148,8 @@ JOBS = (
     Job("close_sessions", 1, lambda _: due_sessions(db.session()), each(close_session, CloseSession)),
     Job("expire_awards", 5, lambda most: trading.due_to_expire(db.session(), most), each(expire_award, ExpireAward)),
     Job("settle_awards", 1, lambda most: trading.accepted(db.session(), most), each(settle_award, SettleAward)),
+    Job("write_notices", 1, lambda most: debtor_queries.unwritten_notices(db.session(), most),
+        each(write_notice, WriteNotice)),
     Job("rate_parties", 10, lambda most: ratings.parties_to_rate(db.session(), most), each(rate_party, RateParty)),
     Job("rerate_parties", 3_600, _to_rerate, each(rate_party, RateParty), daily=True, most=A_NIGHT),
     Job("learn_payments", 3_600, _to_learn, _learn, daily=True),

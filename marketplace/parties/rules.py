@@ -54,6 +54,7 @@ MAY: dict[str, frozenset[Role]] = {
     "dispute_receivable": DEBTOR | OPERATOR,
     "resolve_dispute": OPERATOR,
     "acknowledge_notice": DEBTOR,
+    "write_notice": SYSTEM,
     "promise_payment": DEBTOR | OPERATOR,
     "set_debtor_contact": OPERATOR,
     "issue_debts_link": DESK,

@@ -15,7 +15,7 @@ from marketplace.receivables.debtor.contacting import (
     revoke_debtor_link,
     set_debtor_contact,
 )
-from marketplace.receivables.debtor.notice import acknowledge_notice, issue_notice, issue_reassignment
+from marketplace.receivables.debtor.notice import acknowledge_notice, issue_notice, issue_reassignment, write_notice
 from marketplace.receivables.drafting import draft_receivable, upload_document
 from marketplace.receivables.ending import expire_links, expire_receivable, run_expiry, withdraw_receivable
 from marketplace.receivables.life import lock_many, move, move_many
@@ -69,4 +69,5 @@ __all__ = [
     "upload_document",
     "withdraw_receivable",
     "work_batch",
+    "write_notice",
 ]

@@ -236,7 +236,10 @@ class PaymentPromiseRow(Base):
 
 
 class NoticeRow(Base):
-    """A notice of assignment, or of its end: issued, sent and acknowledged, each to the second."""
+    """A notice of assignment, or of its end: issued, written, sent and acknowledged, each to the second.
+
+    `facts` is what it states, canonical JSON with its SHA-256; those before 0024 were written as they were issued.
+    """
 
     __tablename__ = "notice_of_assignment"
     __table_args__ = (UniqueConstraint("receivable_id", "number"),)
@@ -245,7 +248,10 @@ class NoticeRow(Base):
     receivable_id: Mapped[ReceivableId]
     number: Mapped[int] = mapped_column(Integer)
     kind: Mapped[str] = mapped_column(Text, server_default=text("'assignment'"))
-    document_id: Mapped[DocumentId]
+    facts: Mapped[str | None] = mapped_column(Text, deferred=True)
+    facts_sha256: Mapped[str | None] = mapped_column(Text)
+    written_at: Mapped[Instant | None]
+    document_id: Mapped[UUID | None] = mapped_column(ForeignKey("document.id"))
     message_document_id: Mapped[UUID | None] = mapped_column(ForeignKey("document.id"))
     assignees: Mapped[Json]
     pay_to: Mapped[Json]

@@ -69,8 +69,8 @@ class Slip:
 
     @property
     def notice(self) -> Any:
-        """The latest notice of assignment, if there is one."""
-        return self.notices[-1] if self.notices else None
+        """The latest notice of assignment that is written, if there is one."""
+        return next((one for one in reversed(self.notices) if one.written_at is not None), None)
 
     @property
     def invoice_document(self) -> Document | None:

@@ -51,7 +51,8 @@ DEBTS = """
                    GROUP BY receivable_id) AS credited ON credited.receivable_id = r.id
         LEFT JOIN dispute AS disputed ON disputed.receivable_id = r.id AND disputed.state = 'open'
         LEFT JOIN LATERAL (SELECT number, acknowledged_at FROM notice_of_assignment
-                           WHERE receivable_id = r.id ORDER BY number DESC LIMIT 1) AS notice ON true
+                           WHERE receivable_id = r.id AND written_at IS NOT NULL
+                           ORDER BY number DESC LIMIT 1) AS notice ON true
         WHERE r.debtor_id = :debtor_id AND r.state <> 'drafted'),
     chosen AS (
         SELECT * FROM debt

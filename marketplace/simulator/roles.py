@@ -32,7 +32,7 @@ from marketplace.simulator.place import Place
 from marketplace.stack.installation import OWNER
 
 # Each is run by every tick or by some, as the dice say; `verify_invariants` has a process of its own here.
-OFTEN = ("run_outbox", "run_inbox", "apply_payments", "settle_awards", "reverse_receipts")
+OFTEN = ("run_outbox", "run_inbox", "apply_payments", "settle_awards", "write_notices", "reverse_receipts")
 SOMETIMES = ("close_lots", "expire_awards", "rate_receivables", "open_lots", "expire_offers", "sequence_events",
              "ask_after_silence", "demand_buy_backs", "age_receivables", "reconcile")  # fmt: skip
 

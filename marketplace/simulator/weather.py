@@ -18,8 +18,8 @@ WORKER_PLACES = (
     *((place, kind) for kind in ("transfer", "payout", "account", "customer", "reversal")
       for place in (At.BEFORE_SEND, At.ANSWERED, At.RECORDED)),
     *((place, verb) for verb in ("claim_call", "confirm_call", "fail_call", "settle_event", "apply_debtor_payment",
-                                 "settle_award", "reverse_receipt", "close_lot", "open_lot", "rate_receivable",
-                                 "reconcile", "age_receivable", "expire_award", "postpone_event")
+                                 "settle_award", "write_notice", "reverse_receipt", "close_lot", "open_lot",
+                                 "rate_receivable", "reconcile", "age_receivable", "expire_award", "postpone_event")
       for place in (At.BEFORE_COMMIT, At.AFTER_COMMIT)),
 )  # fmt: skip
 API_FAULTS = ("slow", "error_500", "conflict_409", "rate_429", "reset_before", "refuse", "error_500_after",

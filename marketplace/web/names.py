@@ -27,7 +27,7 @@ VERBS = (
     N_("run job"), N_("set bank account"), N_("set mandate"), N_("settle award"), N_("settle event"),
     N_("sign in"), N_("sign out"), N_("start debtor payment"), N_("start payout"), N_("stop mandate"),
     N_("suspend organisation"), N_("suspend user"), N_("tombstone title"), N_("upload document"),
-    N_("withdraw bid"), N_("withdraw cash"), N_("withdraw receivable"), N_("write call"),
+    N_("withdraw bid"), N_("withdraw cash"), N_("withdraw receivable"), N_("write call"), N_("write notice"),
     N_("write off receivable"), N_("record register answer"), N_("note register trouble"),
     N_("note register document"), N_("note register line"), N_("ask register again"),
 )  # fmt: skip

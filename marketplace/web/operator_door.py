@@ -70,6 +70,7 @@ JOB_WORDS = {
     "close_sessions": N_("Close sessions and clear their lots together"),
     "expire_awards": N_("Decide where the seller did not"),
     "settle_awards": N_("Settle awards"),
+    "write_notices": N_("Write notices of assignment and send them"),
     "run_outbox": N_("Call the payment provider"),
     "take_bank_folder": N_("Take the bank’s files from their folder"),
     "run_inbox": N_("Work on the provider’s messages"),

@@ -15,9 +15,11 @@ from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.clock import business_date
 from marketplace.perform import perform
 from marketplace.receivables import actions
+from marketplace.receivables.debtor.schemas import WriteNotice
 from marketplace.receivables.schemas import DraftReceivable, ListReceivable, Terms
 from tests.people import PersonOfTheTests, register
 from tests.receivables.invoices import Paper, paper, ubl
+from tests.support import do
 
 People = dict[str, PersonOfTheTests]
 
@@ -64,6 +66,12 @@ def listed(drafted: Callable[..., dict[str, Any]], people: People) -> Callable[.
         return perform(actions.list_receivable, command, people[who].actor)
 
     return make
+
+
+def told_of(receivable_id: UUID, *assignees: UUID) -> None:
+    """Issue and write the notice of an assignment."""
+    notice_id = do(lambda tx: actions.issue_notice(tx, receivable_id, assignees))
+    perform(actions.write_notice, WriteNotice(UUID(str(notice_id))), Actor.system("test"))
 
 
 def token_for(receivable_id: str | UUID, kind: str = "confirm") -> str:

@@ -20,6 +20,7 @@ from marketplace.receivables import actions, listing, queries
 from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.schemas import DraftReceivable, ListReceivable, WithdrawReceivable
 from tests.people import PersonOfTheTests
+from tests.receivables.conftest import told_of
 from tests.receivables.invoices import Paper, cii, ubl
 from tests.support import do
 
@@ -264,7 +265,7 @@ def test_the_web_role_alone_can_list_and_the_worker_role_alone_can_let_it_lapse(
         db.engine.dispose()
     with make_app(role="duebill_worker").app_context():
         receivable_id = UUID(made["receivable_id"])
-        do(lambda tx: actions.issue_notice(tx, receivable_id, [people["investor_bob"].organisation_id]))
+        told_of(receivable_id, people["investor_bob"].organisation_id)
         do(lambda tx: actions.move(tx, receivable_id, "expired", "test").state)
         assert actions.run_expiry() == 0
         db.engine.dispose()

@@ -17,7 +17,7 @@ from marketplace.receivables import actions, queries
 from marketplace.receivables.debtor import links
 from marketplace.receivables.schemas import DraftReceivable, ListReceivable
 from tests.people import PersonOfTheTests, register
-from tests.receivables.conftest import token_for
+from tests.receivables.conftest import token_for, told_of
 from tests.receivables.invoices import paper, ubl
 from tests.support import do
 
@@ -145,7 +145,7 @@ def funded(receivable_id: UUID, people: People) -> str:
     """Take a confirmed receivable to funded and return the token of its second letter."""
     for after in ("rated", "on_auction", "awarded", "funded"):
         do(lambda tx, after=after: actions.move(tx, receivable_id, after).state)
-    do(lambda tx: actions.issue_notice(tx, receivable_id, [people["investor_bob"].organisation_id]))
+    told_of(receivable_id, people["investor_bob"].organisation_id)
     return token_for(receivable_id, links.ACCOUNT)
 
 

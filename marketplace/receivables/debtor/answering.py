@@ -137,7 +137,7 @@ def _revoked_by_hand(tx: Tx, link: DebtorLinkRow) -> bool:
 
 
 def _latest(tx: Tx, row: ReceivableRow) -> int:
-    notices = queries.notices(tx.session, row.id)
+    notices = [one for one in queries.notices(tx.session, row.id) if one.written_at is not None]
     if not notices:
         raise RuleBroken("wrong_state", N_("There is no notice to acknowledge."))
     return int(notices[-1].number)

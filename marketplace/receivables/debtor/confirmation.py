@@ -72,7 +72,8 @@ def open_debtor_link(tx: Tx, command: OpenDebtorLink) -> Result:
     link.first_opened_at = link.first_opened_at or tx.clock()
     if link.purpose == links.ACCOUNT:
         for notice in queries.notices(tx.session, row.id):
-            notice.sent_at = notice.sent_at or link.first_opened_at
+            if notice.written_at is not None:
+                notice.sent_at = notice.sent_at or link.first_opened_at
     tx.session.flush()
     tx.record("receivable", row.id, after={"link_id": link.id, "first_opened_at": link.first_opened_at})
     return {"receivable_id": row.id}

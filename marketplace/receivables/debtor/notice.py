@@ -1,7 +1,8 @@
-"""The notice of assignment: issued when an award settles, delivered by link, acknowledged to the second.
+"""The notice of assignment: issued when an award settles, written after it, acknowledged to the second.
 
 Priority between assignees goes by notice. Source: Dearle v Hall (1828); UNIDROIT Model Law on Factoring 2023.
-Each notice is a PDF for people and an ISO 20022 message for systems; both go with the letter.
+What it states is kept and hashed in the settlement; drawing it takes as long as it has assignees, so that is done
+afterwards, by the job `write_notices`: a PDF for people and an ISO 20022 message for systems, both with the letter.
 """
 
 import hashlib
@@ -11,8 +12,9 @@ from uuid import UUID
 from flask import current_app
 from flask_babel import force_locale, gettext
 from sqlalchemy import select
+from sqlalchemy.orm import undefer
 
-from marketplace.kernel.errors import Conflict, NotFound, RuleBroken
+from marketplace.kernel.errors import Conflict, IntegrityBreach, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
@@ -22,18 +24,19 @@ from marketplace.perform import Result, Tx
 from marketplace.receivables import queries
 from marketplace.receivables.debtor import links, mail
 from marketplace.receivables.debtor import queries as debtor_queries
-from marketplace.receivables.debtor.assignment_message import Assignment, Party, assignment_message, letter_identifier
+from marketplace.receivables.debtor.assignment_message import Party, assignment_message
 from marketplace.receivables.debtor.confirmation import answering
+from marketplace.receivables.debtor.notice_facts import Statement, fingerprint
 from marketplace.receivables.debtor.notice_text import (
     ASSIGNMENT,
     REASSIGNMENT,
-    NoticeFacts,
     PayTo,
     Speech,
     creditor_reference,
     notice_pdf,
     phrase,
 )
+from marketplace.receivables.debtor.schemas import WriteNotice
 from marketplace.receivables.drafting import keep_document
 from marketplace.receivables.facts import InvoiceFacts
 from marketplace.receivables.schemas import AcknowledgeNotice
@@ -41,7 +44,7 @@ from marketplace.receivables.tables import DebtorLinkRow, NoticeRow, ReceivableD
 
 
 def issue_notice(tx: Tx, receivable_id: UUID, assignees: Sequence[UUID]) -> UUID:
-    """Issue the notice that the receivable was assigned, file it, and send it to the debtor with a link.
+    """Keep what the notice of an assignment states; `write_notice` draws and sends it afterwards.
 
     Called by the settlement of an award, in its transaction. Returns the notice's id.
 
@@ -52,7 +55,7 @@ def issue_notice(tx: Tx, receivable_id: UUID, assignees: Sequence[UUID]) -> UUID
 
 
 def issue_reassignment(tx: Tx, receivable_id: UUID) -> UUID:
-    """Issue the notice that an assignment has ended: the seller bought the receivable back and is paid again.
+    """Keep what the notice of an assignment's end states: the seller bought it back and is paid again.
 
     Called by the buy-back, in its transaction. Returns the notice's id.
 
@@ -73,65 +76,38 @@ def _issue(
 ) -> UUID:
     known = parties.organisations(tx.session, [row.seller_id, row.debtor_id, *assignees])
     owners = [known[one] for one in assignees]
-    language = debtor_queries.contact_for(tx.session, row.debtor_id, row.debtor_email).language
-    facts = _facts(tx, row, kind, known, owners, account, ends)
-    with force_locale(language):
-        content = notice_pdf(facts, Speech(language, gettext, mail.day))
-    message = assignment_message(_message(tx, row, facts, known, owners, content, language, ends))
-    stem = f"{row.ref}-notice-{facts.number}"
-    document_id = keep_document(tx, "notice", f"{stem}.pdf", content, row.seller_id)
-    message_id = keep_document(tx, "notice", f"{stem}-tsin.008.xml", message, row.seller_id)
-    tx.session.add(ReceivableDocumentRow(receivable_id=row.id, document_id=message_id, added_at=tx.now))
+    stated = _statement(tx, row, kind, known, owners, account, ends)
+    kept = stated.to_bytes().decode()
     notice = NoticeRow(
-        id=new_id(), receivable_id=row.id, number=facts.number, kind=kind, document_id=document_id,
-        message_document_id=message_id, assignees=[{"id": str(one.id), "name": one.legal_name} for one in owners],
-        pay_to=account.to_json(), phrase=facts.phrase, issued_at=tx.now,
+        id=new_id(), receivable_id=row.id, number=stated.number, kind=kind, facts=kept,
+        facts_sha256=fingerprint(kept), assignees=[{"id": str(one.id), "name": one.legal_name} for one in owners],
+        pay_to=account.to_json(), phrase=stated.phrase, issued_at=tx.now,
     )  # fmt: skip
     tx.session.add(notice)
     if kind == ASSIGNMENT:
         row.notice_issued_at = tx.now
     tx.session.flush()
     tx.record("receivable", row.id, verb="issue_notice",
-              after={"notice_id": notice.id, "number": notice.number, "kind": kind, "document_id": document_id,
-                     "document_sha256": hashlib.sha256(content).hexdigest(), "message_document_id": message_id,
-                     "message_sha256": hashlib.sha256(message).hexdigest(), "assignees": assignees,
-                     "issued_at": tx.now})  # fmt: skip
-    token = links.issue(tx, row.id, links.ACCOUNT)
-    mail.queue_link(tx, row, known[row.seller_id].legal_name, links.ACCOUNT, token, (document_id, message_id),
-                    ended=kind == REASSIGNMENT)  # fmt: skip
+              after={"notice_id": notice.id, "number": notice.number, "kind": kind, "assignees": assignees,
+                     "facts_sha256": notice.facts_sha256, "issued_at": tx.now})  # fmt: skip
     return notice.id
 
 
-def _facts(
+def _statement(
     tx: Tx, row: ReceivableRow, kind: str, known: dict[UUID, Organisation], owners: Sequence[Organisation],
     account: PayTo, ends: NoticeRow | None,
-) -> NoticeFacts:  # fmt: skip
-    seller, debtor = known[row.seller_id], known[row.debtor_id]
-    to = owners if kind == ASSIGNMENT else [seller]
-    return NoticeFacts(
-        number=len(queries.notices(tx.session, row.id)) + 1, ref=row.ref, invoice=row.number,
-        issued_on=row.issued_on, due_on=row.due_on, face_minor=row.face_minor, currency=row.currency,
-        seller=_named(seller), debtor=_named(debtor), assignees=tuple(_named(one) for one in to), pay_to=account,
-        phrase=phrase_of(row.seller_id, row.debtor_id), issued_at=tx.now, zone=tx.policy.zone, kind=kind,
-        ends=ends.number if ends else None,
-    )  # fmt: skip
-
-
-def _message(
-    tx: Tx, row: ReceivableRow, facts: NoticeFacts, known: dict[UUID, Organisation], owners: Sequence[Organisation],
-    content: bytes, language: str, ends: NoticeRow | None,
-) -> Assignment:  # fmt: skip
+) -> Statement:  # fmt: skip
     invoice = InvoiceFacts.from_json(row.facts)
     operators = parties.of_kind(tx.session, "operator")
-    earlier = (letter_identifier(row.ref, ends.number), ends.issued_at.date()) if ends else None
-    return Assignment(
-        identifier=letter_identifier(row.ref, facts.number), kind=facts.kind, issued_at=tx.now, ref=row.ref,
-        invoice=row.number, issued_on=row.issued_on, due_on=row.due_on, currency=row.currency,
-        face_minor=row.face_minor, total_minor=row.total_minor, net_minor=invoice.net_minor,
-        vat_minor=invoice.vat_minor, seller=_party(known[row.seller_id]), debtor=_party(known[row.debtor_id]),
-        agent=_party(operators[0]) if operators else Party("Duebill"), assignees=tuple(_party(one) for one in owners),
-        pay_to=facts.pay_to, phrase=facts.phrase, notice_sha256=hashlib.sha256(content).hexdigest(),
-        language=language, ends=earlier,
+    return Statement(
+        kind=kind, number=debtor_queries.last_notice(tx.session, row.id) + 1, ref=row.ref, invoice=row.number,
+        issued_on=row.issued_on, due_on=row.due_on, currency=row.currency, face_minor=row.face_minor,
+        total_minor=row.total_minor, net_minor=invoice.net_minor, vat_minor=invoice.vat_minor,
+        seller=_party(known[row.seller_id]), debtor=_party(known[row.debtor_id]),
+        agent=_party(operators[0]) if operators else Party("Duebill"), owners=tuple(_party(one) for one in owners),
+        pay_to=account, phrase=phrase_of(row.seller_id, row.debtor_id), issued_at=tx.now, zone=tx.policy.zone,
+        language=debtor_queries.contact_for(tx.session, row.debtor_id, row.debtor_email).language,
+        ends=(ends.number, ends.issued_at.date()) if ends else None,
     )  # fmt: skip
 
 
@@ -139,8 +115,50 @@ def _party(one: Organisation) -> Party:
     return Party(one.legal_name, one.legal_id, one.vat_id, one.country)
 
 
-def _named(one: Organisation) -> str:
-    return f"{one.legal_name} ({one.legal_id})" if one.legal_id else one.legal_name
+@verb("write_notice")
+def write_notice(tx: Tx, command: WriteNotice) -> Result:
+    """Draw an issued notice from what it states, file it, and send it to the debtor with a link.
+
+    It is drawn before any lock is taken. The letter is written with it, so that none goes out without its files.
+
+    Raises: NotFound; Conflict("notice_written"); IntegrityBreach when the facts are not those that were issued.
+    """
+    notice = tx.session.get(NoticeRow, command.notice_id, options=[undefer(NoticeRow.facts)])
+    if notice is None:
+        raise NotFound("not_found", N_("There is no such notice."))
+    if notice.written_at is not None or notice.facts is None:
+        raise Conflict("notice_written", N_("This notice was written already."))
+    if fingerprint(notice.facts) != notice.facts_sha256:
+        raise IntegrityBreach("notice_facts", "A notice does not state what was issued.")
+    stated = Statement.from_text(notice.facts)
+    with force_locale(stated.language):
+        content = notice_pdf(stated.for_people(), Speech(stated.language, gettext, mail.day))
+    digest = hashlib.sha256(content).hexdigest()
+    message = assignment_message(stated.for_systems(digest))
+    row = queries.lock_row(tx.session, notice.receivable_id)
+    tx.session.refresh(notice, ["written_at"], with_for_update=True)
+    if notice.written_at is not None:
+        raise Conflict("notice_written", N_("This notice was written already."))
+    return _file(tx, row, notice, content, message)
+
+
+def _file(tx: Tx, row: ReceivableRow, notice: NoticeRow, content: bytes, message: bytes) -> Result:
+    stem = f"{row.ref}-notice-{notice.number}"
+    document_id = keep_document(tx, "notice", f"{stem}.pdf", content, row.seller_id)
+    message_id = keep_document(tx, "notice", f"{stem}-tsin.008.xml", message, row.seller_id)
+    tx.session.add(ReceivableDocumentRow(receivable_id=row.id, document_id=message_id, added_at=tx.now))
+    notice.document_id, notice.message_document_id, notice.written_at = document_id, message_id, tx.now
+    tx.session.flush()
+    tx.record("receivable", row.id,
+              after={"notice_id": notice.id, "number": notice.number, "facts_sha256": notice.facts_sha256,
+                     "document_id": document_id, "document_sha256": hashlib.sha256(content).hexdigest(),
+                     "message_document_id": message_id, "message_sha256": hashlib.sha256(message).hexdigest(),
+                     "written_at": tx.now})  # fmt: skip
+    token = links.issue(tx, row.id, links.ACCOUNT)
+    seller = parties.organisation(tx.session, row.seller_id)
+    mail.queue_link(tx, row, seller.legal_name, links.ACCOUNT, token, (document_id, message_id),
+                    ended=notice.kind == REASSIGNMENT)  # fmt: skip
+    return {"notice_id": notice.id, "document_id": document_id, "message_document_id": message_id}
 
 
 def pay_to(tx: Tx, row: ReceivableRow) -> PayTo:
@@ -177,7 +195,8 @@ def take_acknowledgement(
     Raises: NotFound; Conflict("acknowledged").
     """
     notice = tx.session.execute(
-        select(NoticeRow).where(NoticeRow.receivable_id == row.id, NoticeRow.number == number)
+        select(NoticeRow).where(NoticeRow.receivable_id == row.id, NoticeRow.number == number,
+                                NoticeRow.written_at.is_not(None))
         .with_for_update()
     ).scalar_one_or_none()  # fmt: skip
     if notice is None:

@@ -17,6 +17,7 @@ from marketplace.receivables.tables import (
     DilutionRow,
     DocumentRow,
     LetterDocumentRow,
+    NoticeRow,
 )
 
 
@@ -190,3 +191,15 @@ def letter_documents(session: Session, letter_ids: Sequence[UUID]) -> dict[UUID,
     for letter_id, row in rows:
         found.setdefault(letter_id, []).append(queries.as_document(row))
     return found
+
+
+def last_notice(session: Session, receivable_id: UUID) -> int:
+    """Return the number of the latest notice, 0 when there is none."""
+    last = select(func.max(NoticeRow.number)).where(NoticeRow.receivable_id == receivable_id)
+    return session.execute(last).scalar_one() or 0
+
+
+def unwritten_notices(session: Session, limit: int = 100) -> list[UUID]:
+    """Return the notices that were issued and wait to be drawn and sent, the oldest first."""
+    waiting = select(NoticeRow.id).where(NoticeRow.written_at.is_(None))
+    return list(session.scalars(waiting.order_by(NoticeRow.issued_at, NoticeRow.id).limit(limit)))

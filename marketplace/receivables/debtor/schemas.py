@@ -16,6 +16,13 @@ ROWS_MAX = 10_000
 
 
 @dataclass(frozen=True)
+class WriteNotice:
+    """Draw and send a notice that was issued."""
+
+    notice_id: UUID
+
+
+@dataclass(frozen=True)
 class SetDebtorContact:
     """The address an operator has verified for a debtor's accounts payable, and the language it reads."""
 

@@ -30,7 +30,7 @@ from marketplace.receivables.schemas import (
 )
 from marketplace.receivables.states import DISPUTE, RECEIVABLE, REVIEW
 from tests.people import PersonOfTheTests
-from tests.receivables.conftest import debtor_of, token_for
+from tests.receivables.conftest import debtor_of, token_for, told_of
 from tests.receivables.invoices import Paper
 from tests.support import do
 
@@ -206,7 +206,7 @@ def funded(receivable_id: UUID, people: People) -> None:
     """Take a confirmed receivable to funded with its notice, as the later rooms do."""
     for state in ("rated", "on_auction", "awarded", "funded"):
         do(lambda tx, state=state: actions.move(tx, receivable_id, state).state)
-    do(lambda tx: actions.issue_notice(tx, receivable_id, [people["investor_bob"].organisation_id]))
+    told_of(receivable_id, people["investor_bob"].organisation_id)
 
 
 def test_a_notice_is_issued_delivered_and_acknowledged(waiting: UUID, today: date, people: People) -> None:
