@@ -296,6 +296,7 @@ class Story:
         seller = next(actor for actor in self._sellers.values() if actor.organisation_id == lot.seller_id)
         perform(accept_award, AcceptAward(lot_id, None), seller)
         run_job(job("settle_awards"))
+        run_job(job("write_notices"))
         self._outside.settle()
         self._acknowledge(lot.receivable_id)
         collection = servicing.collection(db.session(), lot.receivable_id)

@@ -92,6 +92,7 @@ def test_holders_are_paid_and_every_unit_is_the_sellers_again(world: World) -> N
     assert [(due.step, due.party) for due in found.dues if due.outstanding_minor] == [
         (Step.RESIDUAL, world.id("alice"))
     ]
+    lives.write_notices()
     letter = receivables.outgoing_mail(db.session(), receivable)[0]
     assert letter.kind == "reassignment"
     assert "is your creditor again" in letter.body

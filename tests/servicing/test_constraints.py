@@ -46,6 +46,42 @@ def test_the_dues_sum_to_the_face(world: World, receivable_id: UUID) -> None:
     assert refused(world, (another, (new_id(), receivable_id))) == "dues_sum_to_face"
 
 
+@pytest.mark.parametrize(
+    ("change", "wall"),
+    [
+        ("facts = facts || ' '", "notice_of_assignment_keep_columns"),
+        ("document_id = message_document_id", "notice_of_assignment_written_once"),
+        ("written_at = NULL, document_id = NULL, message_document_id = NULL", "notice_of_assignment_written_once"),
+    ],
+)
+def test_a_notice_states_one_thing_and_is_written_once(
+    world: World, receivable_id: UUID, change: str, wall: str
+) -> None:
+    update = f"UPDATE notice_of_assignment SET {change} WHERE receivable_id = %s"
+    assert refused(world, (update, (receivable_id,))) == wall
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "wall"),
+    [
+        ("facts, facts_sha256", "'{}', repeat('0', 64)", "ck_notice_of_assignment_facts"),
+        ("facts, facts_sha256", "NULL, NULL", "ck_notice_of_assignment_facts"),
+        ("facts, facts_sha256, acknowledged_at", "facts, facts_sha256, issued_at", "ck_notice_of_assignment_told"),
+        ("facts, facts_sha256, written_at", "facts, facts_sha256, issued_at", "ck_notice_of_assignment_written"),
+    ],
+)
+def test_a_notice_has_the_hash_of_its_facts_and_no_answer_before_it_is_written(
+    world: World, receivable_id: UUID, columns: str, values: str, wall: str
+) -> None:
+    insert = (
+        "INSERT INTO notice_of_assignment "
+        f"(id, receivable_id, number, assignees, pay_to, phrase, issued_at, {columns}) "
+        f"SELECT %s, receivable_id, 9, assignees, pay_to, phrase, issued_at, {values} FROM notice_of_assignment "
+        "WHERE receivable_id = %s"
+    )
+    assert refused(world, (insert, (new_id(), receivable_id))) == wall
+
+
 @pytest.mark.parametrize("paid", ["due_minor + 1", "-1"])
 def test_nobody_is_paid_more_than_his_due_nor_less_than_nothing(world: World, receivable_id: UUID, paid: str) -> None:
     assert refused(world, (f"UPDATE due SET paid_minor = {paid} WHERE receivable_id = %s", (receivable_id,))) == (

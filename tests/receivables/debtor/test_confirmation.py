@@ -1,5 +1,6 @@
 """The debtor's answers by signed link, the operators' second pair of eyes, and the notice of assignment."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -11,11 +12,15 @@ from flask import Flask
 from sqlalchemy import text
 
 from marketplace.db import db
+from marketplace.kernel.actors import Actor
 from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, RuleBroken
 from marketplace.perform import perform
 from marketplace.receivables import actions, queries
 from marketplace.receivables.debtor import links
+from marketplace.receivables.debtor import queries as debtor_queries
+from marketplace.receivables.debtor.notice_facts import Statement
 from marketplace.receivables.debtor.notice_text import creditor_reference, phrase
+from marketplace.receivables.debtor.schemas import WriteNotice
 from marketplace.receivables.schemas import (
     AcceptEvidence,
     AcknowledgeNotice,
@@ -223,6 +228,42 @@ def test_a_notice_is_issued_delivered_and_acknowledged(waiting: UUID, today: dat
     assert queries.receivable(db.session(), waiting).notice_acknowledged_at == notice.acknowledged_at
     with pytest.raises(Conflict, match="acknowledged"):
         perform(actions.acknowledge_notice, AcknowledgeNotice(token, 1), debtor_of(waiting))
+
+
+def test_a_notice_is_drawn_after_the_assignment_from_what_it_stated_then(
+    waiting: UUID, today: date, people: People
+) -> None:
+    perform(actions.confirm_receivable, yes(waiting, today), debtor_of(waiting))
+    bob = people["investor_bob"].organisation_id
+    issued = UUID(str(do(lambda tx: actions.issue_notice(tx, waiting, [bob]))))
+    assert debtor_queries.unwritten_notices(db.session()) == [issued]
+    (notice,) = queries.notices(db.session(), waiting)
+    assert (notice.document_id, notice.written_at) == (None, None)
+    kept = str(notice.facts)
+    assert Statement.from_text(kept).to_bytes() == kept.encode()
+    assert hashlib.sha256(kept.encode()).hexdigest() == notice.facts_sha256
+    with pytest.raises(AssertionError, match="no letter"):
+        token_for(waiting, links.ACCOUNT)
+    system = Actor.system("test")
+    perform(actions.write_notice, WriteNotice(issued), system)
+    with pytest.raises(Conflict, match="notice_written"):
+        perform(actions.write_notice, WriteNotice(issued), system)
+    db.session.rollback()
+    assert debtor_queries.unwritten_notices(db.session()) == []
+    (notice,) = queries.notices(db.session(), waiting)
+    assert (str(notice.facts), notice.phrase) == (kept, Statement.from_text(kept).phrase)
+    assert notice.document_id is not None
+    assert notice.message_document_id is not None
+    pdf = queries.content(db.session(), notice.document_id)
+    message = queries.content(db.session(), notice.message_document_id)
+    assert hashlib.sha256(pdf).hexdigest().encode() in message
+    events = db.session.execute(
+        text("SELECT verb, convert_from(body, 'UTF8')::jsonb #>> '{after,facts_sha256}' FROM event "
+             "WHERE verb IN ('issue_notice', 'write_notice') ORDER BY at, verb")
+    ).all()  # fmt: skip
+    assert [tuple(one) for one in events] == [
+        ("issue_notice", notice.facts_sha256), ("write_notice", notice.facts_sha256)
+    ]  # fmt: skip
 
 
 def test_a_new_letter_ends_the_account_link_before_it_though_it_was_used(
