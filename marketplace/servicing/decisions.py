@@ -116,9 +116,9 @@ def decide_money(tx: Tx, command: DecideMoney) -> Result:
     row = tx.session.scalars(
         select(MoneyDecisionRow).where(MoneyDecisionRow.id == command.decision_id).with_for_update()
     ).one_or_none()
-    if row is None or row.kind not in DEEDS:
+    if row is None or (command.agree and row.kind not in DEEDS):  # a write-off is done where it is proposed
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
-    return decide(tx, row, command.agree, DEEDS[row.kind])
+    return decide(tx, row, command.agree, DEEDS.get(row.kind, lambda *_: None))
 
 
 # -- shared with other verbs of two people ------------------------------------------------------------------------

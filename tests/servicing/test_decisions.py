@@ -17,6 +17,7 @@ from marketplace.ledger.queries import balance, trial_balance
 from marketplace.payments import queries as payments
 from marketplace.perform import Verb, perform
 from marketplace.servicing import suspense
+from marketplace.servicing.actions import write_off_receivable
 from marketplace.servicing.decision_schemas import (
     DecideMoney,
     ProposeManualEntry,
@@ -24,6 +25,7 @@ from marketplace.servicing.decision_schemas import (
     ProposeSuspense,
 )
 from marketplace.servicing.decisions import decide_money, propose_manual_entry, propose_period_close, propose_suspense
+from marketplace.servicing.schemas import WriteOffReceivable
 from tests import lives
 from tests.jobs.test_invariants import broken
 from tests.trading.world import World, libpq
@@ -152,6 +154,19 @@ def test_the_database_itself_refuses_a_write_off_of_one(world: World) -> None:
     with world.superuser(resting=False) as owner, pytest.raises(psycopg.errors.CheckViolation, match="two people"):
         owner.execute("UPDATE collection SET state = 'written_off', closed_at = market_now()")
         owner.execute("SET CONSTRAINTS write_off_decided_by_two IMMEDIATE")
+
+
+def test_a_write_off_that_one_proposed_can_be_withdrawn_and_is_then_proposed_anew(world: World) -> None:
+    receivable_id = lives.funded(world)
+    lives.on_day(world, receivable_id, 180)
+    lives.age(receivable_id)
+    command = WriteOffReceivable(receivable_id, WHY)
+    decision = UUID(str(perform(write_off_receivable, command, world.olga)["decision_id"]))
+    with pytest.raises(NotFound):
+        perform(decide_money, DecideMoney(decision, True), world.oscar)
+    perform(decide_money, DecideMoney(decision, False), world.oscar)
+    assert perform(write_off_receivable, command, world.oscar)["state"] == "defaulted"
+    assert perform(write_off_receivable, command, world.olga)["state"] == "written_off"
 
 
 # -- suspense -------------------------------------------------------------------------------------------------------
