@@ -21,8 +21,8 @@ from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.ids import new_id
 from marketplace.parties import sessions
-from marketplace.stack import gunicorn_settings
 from marketplace.stack.installation import free_port
+from marketplace.stack.supervisor import GUNICORN_SETTINGS
 
 PEOPLE = """
     INSERT INTO user_account (id, email, display_name, role, organisation_id)
@@ -71,7 +71,7 @@ def rates_over_http(served: Served) -> tuple[float, float]:
     port = free_port(0)
     cookies = [_signed_in(served, investor) for investor in served.made.investors[: served.clients]]
     environment = {**os.environ, "DUEBILL_BENCH_URL": served.url, "DUEBILL_BENCH_HOME": str(served.postgres.directory)}
-    command = [sys.executable, "-m", "gunicorn", "--config", gunicorn_settings.__file__, "--bind", f"127.0.0.1:{port}",
+    command = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_SETTINGS), "--bind", f"127.0.0.1:{port}",
                "--log-level", "error", "bench.bid_http:app()"]  # fmt: skip
     process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent.parent)
     try:

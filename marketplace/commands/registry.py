@@ -32,11 +32,11 @@ from marketplace.exchange.signing import secret_of
 from marketplace.kernel import policy
 from marketplace.kernel.actors import Actor
 from marketplace.perform import perform
-from marketplace.stack import gunicorn_settings
 from marketplace.stack.children import Child, Program
 from marketplace.stack.installation import DATABASE, OWNER, installation
 from marketplace.stack.migration import migrate, pending
 from marketplace.stack.preparing import Preparation
+from marketplace.stack.supervisor import GUNICORN_SETTINGS
 
 WORKER = "duebill_worker"
 INFO = b"duebill/registry/1"
@@ -152,7 +152,7 @@ def _serve(app: Flask, url: str, mode: str, bind: str, port: int, public_key: st
     port = port or _free_port(bind)
     told = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "EXCHANGE_"))}
     told |= {"DATABASE_URL": url, MODE: mode, "PYTHONPATH": os.environ.get("PYTHONPATH") or str(HOUSE)}
-    command_line = [sys.executable, "-m", "gunicorn", "--config", gunicorn_settings.__file__, "--threads", "16",
+    command_line = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_SETTINGS), "--threads", "16",
                     "--bind", f"{bind}:{port}", f"{__name__}:service()"]  # fmt: skip
     child = Child(Program("registry", command_line, told), folder / "registry.log", progress)
     stop = threading.Event()

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 LOCK = int.from_bytes(b"DUEBILLS", "big")
 BEAT_SECONDS = 3.0  # the real clock's, as is `seen_at`: the market's own may jump
 SILENT_SECONDS = 20  # after which whoever holds the lock is taken for stopped
+JUST_NOW_SECONDS = 2
 SIGNED = "duebill scheduler "
 
 
@@ -102,9 +103,11 @@ class Leadership:
                 "AND held.objsubid = 1 AND holds.datname = current_database() "
                 "AND (CAST(held.classid AS bigint) << 32) | CAST(held.objid AS bigint) = :lock "
                 "AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-                "AND job_leader.seen_at < clock_timestamp() - make_interval(secs => :silent)"
+                "AND job_leader.seen_at < clock_timestamp() - make_interval(secs => :silent) "
+                # who took the lock this moment has not said so yet, but its connection was used
+                "AND holds.state_change < clock_timestamp() - make_interval(secs => :just_now)"
             ),
-            {"lock": LOCK, "silent": self._silent_seconds, "signed": f"{SIGNED}%"},
+            {"lock": LOCK, "silent": self._silent_seconds, "just_now": JUST_NOW_SECONDS, "signed": f"{SIGNED}%"},
         )
 
     def resign(self) -> None:

@@ -8,9 +8,11 @@ import sys
 import tempfile
 from typing import Any
 
-# Where the workers keep their figures for one another; set before anything that counts is loaded.
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="duebill-figures-")
+# Where the workers keep their figures for one another; set before anything that counts is loaded. Nothing may import
+# this file, only gunicorn runs it: a folder that two servers share would go with the first of them.
+given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+figures = os.environ["PROMETHEUS_MULTIPROC_DIR"] = given or tempfile.mkdtemp(prefix="duebill-figures-")
+os.makedirs(figures, exist_ok=True)
 
 worker_class = "gthread"
 workers = int(os.environ.get("DUEBILL_WEB_WORKERS", "2"))
@@ -39,5 +41,6 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 
 def on_exit(_server: Any) -> None:
-    """The master takes the workers' figures along."""
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    """The master takes the workers' figures along, unless it was told where to keep them."""
+    if not given:
+        shutil.rmtree(figures, ignore_errors=True)

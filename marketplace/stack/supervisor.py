@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 from marketplace.embedded_postgres import EmbeddedPostgres, PostgresFailed
-from marketplace.stack import gunicorn_settings
 from marketplace.stack.children import Child, Program, Say
 from marketplace.stack.installation import Installation, StackFailed, free_port, listen, only_one
 from marketplace.stack.preparing import Preparation
 
+GUNICORN_SETTINGS = Path(__file__).with_name("gunicorn_settings.py")
 WEB_SECONDS_MAX = 60.0
 TICK_SECONDS = 0.2
 
@@ -28,7 +29,7 @@ class Stopped(BaseException):
 
 def web_command(bind: str) -> list[str]:
     """How the web server is started: `bind` is an address, or fd://N for a socket that is open already."""
-    return [sys.executable, "-m", "gunicorn", "--config", gunicorn_settings.__file__, "--bind", bind, "wsgi:app"]
+    return [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_SETTINGS), "--bind", bind, "wsgi:app"]
 
 
 def run_market(place: Installation, say: Say, opened: Callable[[Installation, bool], None]) -> None:

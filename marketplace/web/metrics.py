@@ -63,12 +63,19 @@ def metrics() -> Response:
 
 
 def _count(response: Response) -> Response:
+    try:
+        _keep(response)
+    except OSError as error:  # a full disk, a folder that is gone: an answer is worth more than its count
+        current_app.logger.warning("An answer was not counted: %s", error)
+    return response
+
+
+def _keep(response: Response) -> None:
     if request.endpoint not in ("static", "bootstrap.static"):
         rule = request.url_rule.rule if request.url_rule else "none"
         method = request.method if request.method in ("GET", "HEAD", "POST", "OPTIONS") else "other"
         ANSWERS.labels(method, rule, str(response.status_code)).inc()
         SECONDS.labels(method, rule).observe(time.perf_counter() - g.get("began", time.perf_counter()))
-    return response
 
 
 def install(app: Flask) -> None:

@@ -40,6 +40,11 @@ def _begin() -> None:
     structlog.contextvars.bind_contextvars(request_id=str(request_id()))
 
 
+def _end(_error: BaseException | None) -> None:
+    """What a thread says between two requests belongs to neither."""
+    structlog.contextvars.clear_contextvars()
+
+
 def _widen() -> None:
     """Let a signed-in person send more where many documents are taken."""
     wide = LARGE.get(request.endpoint or "")
@@ -114,6 +119,7 @@ def install(app: Flask) -> None:
     )
     log_lines.write_json(30 if app.testing else 20)
     app.before_request(_begin)
+    app.teardown_request(_end)
     app.before_request(note_https)
     app.before_request(_widen)
     csrf.init_app(app)

@@ -195,9 +195,12 @@ def test_drops_take_time_in_proportion_to_the_crowd(name):
     seconds = []
     for count in (2_000, 20_000):
         rest, cash, least = level(name, count)
-        began = time.process_time()
-        found = share_level(rest, cash, least, np.arange(count), np.arange(count))
-        seconds.append(time.process_time() - began)
+        tries = []
+        for _ in range(3):  # the quickest: what else the machine did is not measured
+            began = time.process_time()
+            found = share_level(rest, cash, least, np.arange(count), np.arange(count))
+            tries.append(time.process_time() - began)
+        seconds.append(min(tries))
         assert len(found.dropped) > count // 5
     assert seconds[1] < 40 * max(seconds[0], 0.005)
 

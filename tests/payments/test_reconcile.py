@@ -84,7 +84,7 @@ def test_fees_and_chargebacks_are_named(market: Market, bob: UUID) -> None:
         intent = connection.execute(text("SELECT intent_id FROM funding WHERE amount_minor = 10000")).scalar_one()
     market.sandbox.knob("dispute", intent=intent, minor=4_000)
     market.work()
-    assert breaks() == [("adjustment", -4_000), ("provider_fee", -100)]
+    assert breaks() == [("chargeback_not_booked", -4_000), ("provider_fee", -100)]
     assert "chargeback_open" in market.alerts()
 
 

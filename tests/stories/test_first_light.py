@@ -253,7 +253,7 @@ def operator_sees_it_all(page: Page) -> None:
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         look(page, f"operator-{place or 'today'}")
     page.goto("/operator/jobs")
-    expect(page.get_by_text("close lots")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="Close lots and clear their books")).to_be_visible()
 
 
 def regulator_proves_it(page: Page, folder: Path) -> None:
