@@ -47,6 +47,7 @@ BIDS = (("bob", 600, 2_000_000), ("carol", 700, 3_000_000))
 
 def accepted(world: World, bids: Sequence[tuple[str, int, int]] = BIDS, **terms: object) -> UUID:
     """Bring a lot to an accepted award: bids placed, book closed, the seller's yes. Return the lot."""
+    world.leave_the_evening()
     lot = world.lot(**terms)  # type: ignore[arg-type]
     for who, rate, minor in bids:
         world.fund(who, minor)

@@ -97,6 +97,12 @@ class World:
         with self.superuser() as db:
             db.execute("UPDATE clock_shift SET shift = shift + %s", (by,))
 
+    def leave_the_evening(self) -> None:
+        """Go on to the small hours where it is late: what takes an hour or two then falls on one business date."""
+        with self.superuser() as db:
+            db.execute("UPDATE clock_shift SET shift = shift + interval '4 hours' "
+                       "WHERE extract(hour FROM market_now() AT TIME ZONE 'Europe/London') >= 20")  # fmt: skip
+
     def fund(self, name: str, minor: int, currency: str = "GBP") -> None:
         """Put money into an investor's cash, in the ledger's own way."""
         do(
