@@ -207,6 +207,8 @@ def _name(value: object) -> str:
 
 
 def _minor(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():  # JSON knows one kind of number: 480.0 is 480
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MINOR_MAX:
         raise ValueError
     return value

@@ -95,6 +95,11 @@ def test_a_malformed_line_is_named_with_its_field(tmp_path: Path, line: object, 
     assert words in refused.said()
 
 
+def test_a_whole_number_may_be_written_as_a_fraction(tmp_path: Path) -> None:
+    report = json.loads(evaluate(tmp_path, [pair(total_minor=4_860_137.0)], "--json").output)
+    assert (report["pairs"], report["blocked"]) == (1, 1)
+
+
 def test_any_field_may_be_absent() -> None:
     rng = random.Random(5)
     for one in islice(pairs(9, 400, 400), 800):
