@@ -1,6 +1,6 @@
 """Many invoices at once: repeated, killed in the middle, sent again; each is listed exactly once.
 
-A thousand of them: `DUEBILL_BULK_ROWS=1000 pytest tests/receivables/bulk/test_thousand.py`.
+A thousand of them under `bin/test --long`, or by `DUEBILL_BULK_ROWS=1000`.
 """
 
 import os
@@ -30,7 +30,7 @@ from tests.receivables.bulk.bulks import counts, files_of, papers, rows, sealed,
 from tests.receivables.conftest import People
 from tests.receivables.invoices import ubl
 
-COUNT = int(os.environ.get("DUEBILL_BULK_ROWS", "300"))
+COUNT = int(os.environ.get("DUEBILL_BULK_ROWS", "1000" if os.environ.get("DUEBILL_LONG") else "150"))
 WORKER = """
 import sys
 from dataclasses import replace
