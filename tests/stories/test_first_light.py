@@ -147,8 +147,10 @@ def seller_lists(page: Page, spec: InvoiceSpec) -> str:
 
 def operator_finds_the_letter(page: Page, spec: InvoiceSpec, subject: str = "") -> str:
     page.goto("/operator/queue")
-    ref = page.get_by_text(re.compile(subject or f"Is invoice {re.escape(spec.number)} right")).first
-    ref.click()
+    letters = page.locator("details").filter(has_text=subject or f"Is invoice {spec.number} right")
+    letter = letters.filter(has_text=spec.number)
+    reload_until(page, letter)  # a notice is written a moment after the settlement
+    letter.first.locator("summary").click()
     look(page, f"operator-queue-{'notice' if subject else 'confirm'}")
     found = re.search(r"http://127\.0\.0\.1:\d+(/d/\S+)", page.locator("details[open]").first.inner_text())
     assert found, "the letter holds no link"
