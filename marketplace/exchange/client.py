@@ -7,9 +7,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
-from urllib.parse import urlsplit
 
 from marketplace.exchange import oprf
 from marketplace.exchange.rules import Answer, Operation
@@ -20,6 +18,7 @@ from marketplace.exchange.signing import (
     answer_signature,
     request_signature,
 )
+from marketplace.kernel.asking import NoReply, ReplyTooLarge, ask_once
 from marketplace.kernel.clock import utc_now
 from marketplace.kernel.errors import GatewayFailed, InvalidInput
 from marketplace.kernel.words import N_
@@ -113,24 +112,15 @@ class Registry:
 
     def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
         """Send once, follow nothing, and return code, signature and body."""
-        parts = urlsplit(self.url)
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+        url = self.url.rstrip("/") + path
         try:
-            connection.request(method, parts.path.rstrip("/") + path, body, headers)
-            return _received(connection.getresponse())
-        except (OSError, HTTPException) as error:
+            told = ask_once(url, headers, body or None, method, seconds=TIMEOUT_SECONDS, most=ANSWER_MAX)
+        except NoReply as error:
             raise RegistrySilent("unreachable", N_("The registry does not answer.")) from error
-        finally:
-            connection.close()
-
-
-def _received(response: HTTPResponse) -> tuple[int, str, bytes]:
-    body = response.read(ANSWER_MAX + 1)
-    if len(body) > ANSWER_MAX:
-        raise _nonsense()
-    signed = response.getheader(ANSWER_HEADER) or ""
-    return response.status, signed if signed.isascii() else "", body
+        except ReplyTooLarge:
+            raise _nonsense() from None
+        signed = told.headers.get(ANSWER_HEADER.lower(), "")
+        return told.code, signed if signed.isascii() else "", told.body
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+from marketplace.kernel.asking import NoReply, ReplyTooLarge, ask_once
 from marketplace.kernel.clock import utc_now
 from marketplace.kernel.errors import GatewayFailed
 from marketplace.kernel.words import N_
@@ -129,23 +129,13 @@ class CompaniesRegister:
 
 def _send(url: str, headers: dict[str, str], most: int) -> tuple[int, dict[str, str], bytes]:
     """Send once, follow nothing, and return code, headers and body."""
-    parts = urlsplit(url)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers=headers)
-        return _received(connection.getresponse(), most)
-    except (OSError, HTTPException) as error:
+        told = ask_once(url, headers, seconds=TIMEOUT_SECONDS, most=most)
+    except NoReply as error:
         raise RegisterSilent("unreachable", N_("The companies register does not answer.")) from error
-    finally:
-        connection.close()
-
-
-def _received(response: HTTPResponse, most: int) -> tuple[int, dict[str, str], bytes]:
-    body = response.read(most + 1)
-    if len(body) > most:
-        raise _nonsense()
-    return response.status, {name.lower(): value for name, value in response.getheaders()}, body
+    except ReplyTooLarge:
+        raise _nonsense() from None
+    return told.code, told.headers, told.body
 
 
 def _until(reset: str) -> int:

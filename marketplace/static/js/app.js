@@ -4,6 +4,7 @@ import { startCopy } from "./copy.js";
 import { startCountdowns } from "./countdown.js";
 import { startFileDrop } from "./file-drop.js";
 import { startFill } from "./fill.js";
+import { startNav } from "./nav.js";
 import { startTheme } from "./theme.js";
 
 startTheme();
@@ -12,3 +13,4 @@ startConfirm();
 startFileDrop();
 startCopy();
 startFill();
+startNav();
