@@ -66,6 +66,13 @@ class Child:
         self.send(*words)
         return self.answer()
 
+    def ended(self) -> bool:
+        """Say whether the process has ended, by whatever hand."""
+        if not self.dead and os.waitpid(self.pid, os.WNOHANG)[0]:
+            self.dead = True
+            self._pipe.close()
+        return self.dead
+
     def kill(self) -> bool:
         """Kill the process; return whether it still lived."""
         if self.dead:

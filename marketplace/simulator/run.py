@@ -186,8 +186,7 @@ class Simulation:
         if "webhooks" in self._faults and dice.random() < 0.2:
             sandbox.knob("settings", **weather.delivery(dice))
             if dice.random() < 0.3:
-                sandbox.knob("deliver", order="shuffled", seed=dice.getrandbits(16), copies=1,
-                             events=self._some_events())  # fmt: skip
+                self._deliver_again()
         if "database" in self._faults and dice.random() < 0.02:
             self._place.kill_database()
             self.tally.restarts += 1
@@ -212,6 +211,16 @@ class Simulation:
             made = sandbox.knob("dispute", intent=intent_id, minor=dice.choice((minor, minor // 2 + 1, 1)))
             self._disputes += [made["id"]] if made else []
             self.tally.provider_faults += bool(made)
+
+    def _deliver_again(self) -> None:
+        """Let known events come once more, in any order.
+
+        One by one: a web process that dies of the first would leave each of the others waiting until its time is out.
+        """
+        for event_id in self._some_events():
+            if self._children["web"].ended():
+                self._killed(self._children["web"])
+            self._place.sandbox.knob("deliver", events=[event_id])
 
     def _some_events(self) -> list[str]:
         known = self._looker.ask("rows", "SELECT event_id FROM incoming_event ORDER BY received_at, event_id LIMIT 500")
