@@ -161,6 +161,7 @@ def _own_database(home: Path) -> tuple[EmbeddedPostgres, str]:
 def _settings(place: Place, role: str) -> Settings:
     policy = dict(read_policy())
     policy["auction"] = {**policy["auction"], "open_minutes": OPEN_MINUTES, "group_cap_bps": 10_000}
+    policy["listing"] = {**policy["listing"], "debtor_share_bps_max": 10_000}  # few debtors, drawn by chance
     policy["rating"] = {**policy["rating"], "filing_months_max": 1_200}
     return Settings(
         home=place.home,

@@ -7,6 +7,8 @@ import pytest
 
 from tests.house.sources import HOUSE, imports, modules, named
 
+pytestmark = pytest.mark.xdist_group("house")  # one process reads the house
+
 # Rooms that read models may join: reports/ reads every table, the metadata collects them.
 MAY_SEE_TABLES = ("marketplace/reports/", "marketplace/app_tables.py", "migrations/")
 

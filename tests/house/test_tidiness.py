@@ -8,6 +8,8 @@ import pytest
 
 from tests.house.sources import HOUSE, files, modules, named, tree
 
+pytestmark = pytest.mark.xdist_group("house")  # one process reads the house
+
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 420, 60
 # The verifier is one file of the standard library on purpose: a regulator runs it alone.
 LONG_FILES = {"marketplace/audit/verify.py"}

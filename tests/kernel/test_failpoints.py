@@ -15,6 +15,7 @@ from config.settings import Settings, SettingsError
 from marketplace.app import create_app
 from marketplace.kernel import failpoints
 from marketplace.kernel.failpoints import VARIABLE, Place, read_plan
+from tests.house.sources import modules, tree
 
 HOUSE = Path(__file__).resolve().parents[2]
 CODE = """
@@ -62,11 +63,12 @@ def test_a_plan_that_cannot_be_read_stops_the_start(plan: str) -> None:
     assert run(plan).returncode == 1
 
 
+@pytest.mark.xdist_group("house")
 def test_no_other_code_names_the_plan() -> None:
     """Whatever comes in, nothing outside this module arms a place: the plan is read once, before anything else."""
     naming = []
-    for path in (HOUSE / "marketplace").rglob("*.py"):
-        names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    for path in modules("marketplace"):
+        names = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
         if names & {"PLAN", "armed", "_pass_by"} and path.name != "failpoints.py":
             naming.append(path.name)
     assert naming == []

@@ -13,6 +13,8 @@ from marketplace.kernel.errors import InvalidInput
 from marketplace.receivables.einvoice.neutral import ReadInvoice
 from marketplace.receivables.einvoice.reading import read_einvoice
 
+pytestmark = pytest.mark.xdist_group("published e-invoices")  # one process reads them all, once
+
 # "Called faulty by its source" is knowledge of where a file came from. Where a real ground exists we give that one;
 # the others are held for the reasons that remain.
 ORIGIN = "called_faulty_by_its_source"

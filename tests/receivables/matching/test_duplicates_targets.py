@@ -12,6 +12,8 @@ import pytest
 from tests.house.sources import HOUSE
 from tests.receivables.matching.pairs.judged_set import FRAUD, HONEST, REWRITE, bare_key, pairs, write
 
+pytestmark = pytest.mark.xdist_group("judged pairs")  # one process judges them, once
+
 SEED, FRAUDS, HONESTS = 3, 4_000, 12_000
 Report = dict[str, Any]
 

@@ -26,6 +26,8 @@ from marketplace.receivables.matching.fingerprint import (
     same_party,
 )
 
+pytestmark = pytest.mark.xdist_group("fingerprints")  # one process reads the files, once
+
 PEPPER = b"a pepper of the tests"
 
 
