@@ -28,25 +28,50 @@ def command() -> None:
     """Train and judge the model behind the grades."""
 
 
+def register_options(door: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take the companies register's bulk products in place of a file of firm-years."""
+    for option in (
+        click.option("--tolerance", type=click.IntRange(0, 36), default=6, show_default=True,
+                     help="So many months after a window's end a monthly file may still judge it."),
+        click.option("--horizon", type=click.IntRange(1, 36), default=12, show_default=True,
+                     help="A failure counts so many months after the time for filing."),
+        click.option("--lag", type=click.IntRange(0, 36), default=9, show_default=True,
+                     help="The months allowed for filing after the balance sheet date."),
+        click.option("--cases", multiple=True, type=FILE,
+                     help="Insolvency cases as the register's API answers, a company a line: exact days."),
+        click.option("--snapshot", "snapshots", multiple=True, type=FILE,
+                     help="A monthly file BasicCompanyDataAsOneFile-YYYY-MM-DD.zip; give several."),
+        click.option("--accounts", multiple=True, type=click.Path(exists=True, path_type=Path),
+                     help="The register's ZIPs of accounts, files or folders, in place of --data; give several."),
+    ):  # fmt: skip
+        door = option(door)
+    return door
+
+
 @command.command("train")
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path),
+@click.option("--data", type=click.Path(exists=True, path_type=Path),
               help=f"The file of firm-years, or a folder that holds one {DATA}.")  # fmt: skip
+@register_options
 @click.option("--out", default=HOME, type=FOLDER, help="Where the model goes (default: the model in use).")
 @click.option("--until", type=int, help="The last fiscal year to learn from: to judge a model on later ones.")
 @as_json_option
-def train(data: Path, out: Path, until: int | None, as_json: bool) -> None:
-    """Fit champion and challenger, calibrate, judge, and write model and card. The same data give the same files."""
-    from marketplace.rating.dataset import read_firm_years
+def train(data: Path | None, out: Path, until: int | None, as_json: bool, **bulk: Any) -> None:
+    """Fit champion and challenger, calibrate, judge, and write model and card. The same data give the same files.
+
+    Learns from a file of firm-years (--data), or from the companies register's bulk products: --accounts and
+    --snapshot. What becomes of a company is told by the first monthly file on or after the end of its window.
+    """
     from marketplace.rating.training import train as fit
 
-    card = fit(read_firm_years(_firm_years(data)), out, _timed(), until)
+    card = fit(_population(data, "us", bulk), out, _timed(), until)
     _tell_card(card, as_json)
     progress(f"model {card['version']} written to {out}")
 
 
 @command.command("evaluate")
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path),
+@click.option("--data", type=click.Path(exists=True, path_type=Path),
               help=f"A Parquet or CSV file of firm-years, or a folder that holds one {DATA}.")  # fmt: skip
+@register_options
 @click.option("--level", type=click.Choice(LEVELS), default="full", show_default=True, help="What filings would tell.")
 @click.option("--dataset", "layout", type=click.Choice(("us", "polish")), default="us", show_default=True,
               help="The file's layout: figures by company and year, or the Polish set's 64 ratios.")  # fmt: skip
@@ -55,14 +80,14 @@ def train(data: Path, out: Path, until: int | None, as_json: bool) -> None:
 @click.option("--model", "home", default=HOME, type=FOLDER, help="The model's folder (default: the model in use).")
 @as_json_option
 def evaluate(
-    data: Path, level: str, layout: str, from_year: int | None, to_year: int | None, home: Path, as_json: bool
-) -> None:
+    data: Path | None, level: str, layout: str, from_year: int | None, to_year: int | None, home: Path, as_json: bool,
+    **bulk: Any
+) -> None:  # fmt: skip
     """Judge the model on firm-years it may never have seen: AUC, KS, Brier, log loss, ECE, slope, table by grade."""
-    from marketplace.rating.dataset import read_data
     from marketplace.rating.evaluation import evaluate as judge
 
     bounds = policy.parse(read_policy()).rating.grade_bounds_ppm
-    population = read_data(_firm_years(data) if layout == "us" else data, layout)
+    population = _population(data, layout, bulk)
     found = judge(load_model(home), population, level, bounds, from_year, to_year)
     if left_out := len(population.outcome) - found["n"]:
         progress(f"{left_out} rows are not judged: other years, or no assets")
@@ -94,6 +119,27 @@ def choose(data: Path, as_json: bool) -> None:
 def card(home: Path, as_json: bool) -> None:
     """Show the model card: data, windows, measures, limits."""
     _tell_card(read_card(home), as_json)
+
+
+def _population(data: Path | None, layout: str, bulk: dict[str, Any]) -> Any:
+    """Read the firm-years of --data, or those of the register's bulk products.
+
+    Raises: UsageError unless it is one of the two.
+    """
+    from marketplace.rating.dataset import read_data
+    from marketplace.rating.register.outcomes import Window
+    from marketplace.rating.register.population import read_bulk
+
+    given = {name for name in ("accounts", "snapshots", "cases") if bulk[name]}
+    if data is not None and not given:
+        return read_data(_firm_years(data) if layout == "us" else data, layout)
+    if data is not None or not {"accounts", "snapshots"} <= given:
+        raise click.UsageError("Give either --data, or both --accounts and --snapshot.")
+    window = Window(bulk["lag"], bulk["horizon"], bulk["tolerance"])
+    found = read_bulk(bulk["accounts"], bulk["snapshots"], bulk["cases"], window, _timed())
+    progress(f"{len(found.outcome):,} firm-years, {int(found.outcome.sum()):,} failures; left out: "
+             + (", ".join(f"{why} {count:,}" for why, count in found.left_out.items()) or "none"))  # fmt: skip
+    return found
 
 
 def _firm_years(path: Path) -> Path:

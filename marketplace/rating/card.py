@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.kernel.words import N_
-from marketplace.rating.dataset import FirmYears
+from marketplace.rating.dataset import REGISTER, FirmYears
 from marketplace.rating.ratios import LEVELS, RATIOS, in_level
 
 CARD = "card.json"
@@ -35,9 +35,26 @@ LIMITS = (
     ),
     N_("Size, sector, age and country are not used."),
 )
+REGISTER_SOURCE = (
+    "Companies House: accounts data product and free company data product; failure = liquidation, administration, "
+    "receivership or voluntary arrangement between the balance sheet date and the end of the window. "
+    "Public sector information."
+)
+REGISTER_LIMITS = (
+    N_("The monthly files tell a liquidation that owners chose and could afford as any other: some failures are none."),
+    N_("Companies that left the register before a monthly file told a failure are not among the rows."),
+    N_("A failure counts until the first monthly file after the window: up to the tolerance later."),
+    N_("Scanned and otherwise unreadable accounts are not among the rows."),
+    LIMITS[3],
+    LIMITS[6],
+)
 METRICS_NOTE = N_(
     "Held back: the same recipe fitted and calibrated on years up to 2011 alone, judged on 2012 to 2014. "
     "The model in use learnt from those years too."
+)
+REGISTER_METRICS_NOTE = N_(
+    "Held back: the same recipe fitted and calibrated on the years before the newest three, judged on those. "
+    "The model in use learnt from them too."
 )
 BY_COMPANY_NOTE = (
     "All years; each company scored by a model that saw none of its years. Calibrated as the model in use."
@@ -63,6 +80,11 @@ def write_card(
     files: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write `card.json` and return it. The version is made of what the model is: other files, another version."""
+    source, limits, note = (
+        (REGISTER_SOURCE, REGISTER_LIMITS, REGISTER_METRICS_NOTE)
+        if data.origin == REGISTER
+        else (SOURCE, LIMITS, METRICS_NOTE)
+    )
     body: dict[str, Any] = {
         "name": "Duebill party rating",
         "champion": "mean of monotone gradient boosting on five masked copies and the scorecard, "
@@ -73,7 +95,8 @@ def write_card(
             "sha256": data.sha256,
             "rows": len(data.outcome),
             "failures": int(data.outcome.sum()),
-            "source": SOURCE,
+            "source": source,
+            **({"left_out": dict(data.left_out)} if data.left_out else {}),
         },
         "windows": dict(windows),
         "parameters": dict(parameters),
@@ -85,11 +108,11 @@ def write_card(
         "reference": dict(reference),
         "trees_weight": trees_weight,
         "metrics": dict(held_back or by_company),
-        "metrics_note": METRICS_NOTE if held_back else BY_COMPANY_NOTE,
+        "metrics_note": note if held_back else BY_COMPANY_NOTE,
         "by_company": dict(by_company),
         "by_company_note": BY_COMPANY_NOTE,
         "explanation": EXPLANATION,
-        "limits": list(LIMITS),
+        "limits": list(limits),
         "files": dict(files),
     }
     identity = json.dumps(

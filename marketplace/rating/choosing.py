@@ -54,8 +54,9 @@ def _windows(
     found: dict[float, list[list[float]]] = {weight: [] for weight in weights}
     for until, first, last in WINDOWS:
         fit, late = data.year <= until, data.between(first, last)
-        card = fit_scorecard({level: tables[level][fit] for level in LEVELS}, data.outcome[fit])
-        forest = Forest(boost(tables, data.outcome, fit, PARAMETERS | change))
+        card = fit_scorecard({level: tables[level][fit] for level in LEVELS},
+                             dict.fromkeys(LEVELS, data.outcome[fit]))  # fmt: skip
+        forest = Forest(boost(tables, data.outcome, dict.fromkeys(LEVELS, fit), PARAMETERS | change))
         trees = {level: forest.log_odds(tables[level][late]) for level in LEVELS}
         for weight, rows in found.items():
             rows.append([auc(data.outcome[late], blend(weight, trees[level], card, tables[level][late], level))

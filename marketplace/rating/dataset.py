@@ -9,7 +9,8 @@ Zięba, Tomczak, Tomczak 2016, Expert Systems with Applications 58, 93-101.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 from marketplace.rating.measures import Outcome
-from marketplace.rating.ratios import Array, Columns, from_ready_ratios, matrix
+from marketplace.rating.ratios import LEVELS, Array, Columns, from_ready_ratios, matrix, tells
 
 FIGURES_NEEDED = ("X1", "X5", "X6", "X7", "X9", "X10", "X12", "X14", "X15", "X17")
 NEEDED = ("company_name", "year", *FIGURES_NEEDED, "y")
 LAYOUTS = ("us", "polish")
+# Where firm-years come from: the layouts, and the companies register's bulk products.
+REGISTER = "register"
 READY = {
     "profit": "Attr1", "liabilities": "Attr2", "working_capital": "Attr3", "current_ratio": "Attr4",
     "retained": "Attr6", "operating_profit": "Attr7", "equity_to_debt": "Attr8", "turnover": "Attr9",
@@ -37,7 +40,8 @@ ROWS_NAMED_MAX = 3
 class FirmYears:
     """A population: ratios of full accounts (mask them for lesser levels), outcome, year, company; and its file.
 
-    `company` numbers the companies. `z` is Altman's Z″, NaN where a figure is missing.
+    `company` numbers the companies. `z` is Altman's Z″, NaN where a figure is missing. `filed` is the level of each
+    row's filing where they differ; None: every row is full. `left_out` counts what is no row, by reason.
     """
 
     ratios: Array
@@ -47,10 +51,21 @@ class FirmYears:
     z: Array
     filename: str
     sha256: str
+    origin: str = "us"
+    filed: NDArray[np.str_] | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def between(self, first: int, last: int) -> NDArray[np.bool_]:
         """Return which rows lie in these years, both included."""
         return (self.year >= first) & (self.year <= last)
+
+    def telling(self, rows: NDArray[np.bool_], level: str, failures_min: int) -> NDArray[np.bool_]:
+        """Return those of the rows whose filing tells all that a level knows; where too few failed, all the rows."""
+        if self.filed is None:
+            return rows
+        enough = [own for own in LEVELS if tells(own, level)]
+        found = np.asarray(rows & np.isin(self.filed, enough))
+        return found if self.outcome[found].sum() >= failures_min else rows
 
 
 def read_data(path: Path, layout: str = "us") -> FirmYears:
@@ -86,7 +101,7 @@ def firm_years(
     current = _figures({name: columns[name][order] for name in FIGURES_NEEDED})
     prior = _of_last_year(current, company, year)
     outcome = columns["y"][order].astype(np.int64)
-    return FirmYears(matrix(current, prior), outcome, year, company, _z_double_prime(current), filename, sha256)
+    return FirmYears(matrix(current, prior), outcome, year, company, z_double_prime(current), filename, sha256)
 
 
 def read_polish(path: Path) -> FirmYears:
@@ -223,8 +238,8 @@ def _of_last_year(current: Columns, company: NDArray[np.int64], year: NDArray[np
     return {name: np.where(follows, values[before], np.nan) for name, values in current.items()}
 
 
-def _z_double_prime(x: Columns) -> Array:
-    """Return Altman's Z″ of every row, NaN without assets; a company that owes nothing has the best."""
+def z_double_prime(x: Columns) -> Array:
+    """Return Altman's Z″ of every row of figures, NaN without assets; a company that owes nothing has the best."""
     total = np.where(x["total_assets"] > 0, x["total_assets"], np.nan)
     owed = np.maximum(total - x["equity"], 1e-9)
     weighed = (6.56 * (x["current_assets"] - x["current_liabilities"]) + 3.26 * x["retained"]

@@ -7,21 +7,18 @@ every ratio of it. No ratio knows the size of a company or its currency.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.kernel.words import N_
 from marketplace.rating.filing import Filing
-from marketplace.rating.sheet import Sheet, complete
+from marketplace.rating.sheet import FIGURES, FULL, MICRO, SMALL, Sheet, complete, figures_of, level_of
 
 Array = NDArray[np.float64]
 Columns = Mapping[str, Array]
 
 LEVELS = ("micro", "micro-prior", "small", "small-prior", "full")
-FIGURES = ("total_assets", "current_assets", "current_liabilities", "equity", "retained", "debtors", "stocks", "liquid",
-           "turnover", "operating_profit", "profit")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,6 @@ class Ratio:
     words_most: str = ""  # at the upper bound
 
 
-MICRO, SMALL, FULL = "micro", "small", "full"
 RATIOS = (
     Ratio("equity", -1, MICRO, False, -3, 1, N_("Equity is %(percent)s %% of assets."),
           N_("Liabilities exceed assets by %(percent)s %%.")),
@@ -102,6 +98,11 @@ def in_level(ratio: Ratio, level: str) -> bool:
         return True
     kind, _, prior = level.partition("-")
     return (ratio.sheet == MICRO or (ratio.sheet == SMALL and kind == SMALL)) and (not ratio.prior or prior == "prior")
+
+
+def tells(own: str, level: str) -> bool:
+    """Return whether a filing of one level tells all ratios that another level knows."""
+    return all(in_level(ratio, own) for ratio in RATIOS if in_level(ratio, level))
 
 
 def matrix(current: Columns, prior: Columns, level: str = "full") -> Array:
@@ -222,7 +223,7 @@ def look(filing: Filing) -> Sight | None:
         return None
     if then is not None and then.total_assets <= 0:
         then = None
-    level = _level(now, then)
+    level = level_of(now, then)
     table = matrix(_columns(now, filing.current.get("cash")),
                    _columns(then, filing.prior.get("cash") if filing.prior else None), level)  # fmt: skip
     ratios = {name: round(float(value), 9) for name, value in zip(NAMES, table[0], strict=True) if np.isfinite(value)}
@@ -244,18 +245,6 @@ def z_milli(sheet: Sheet) -> int | None:
     return int((z * 1000).quantize(Decimal(1), ROUND_HALF_EVEN))
 
 
-def _level(now: Sheet, then: Sheet | None) -> str:
-    if now.profit is not None and now.turnover is not None:
-        return "full"
-    kind = SMALL if now.retained is not None or now.debtors is not None else MICRO
-    return kind if then is None else f"{kind}-prior"
-
-
-def _columns(sheet: Sheet | None, cash: Any) -> dict[str, Array]:
-    known: dict[str, Any] = dict.fromkeys(FIGURES)
-    if sheet is not None:
-        known = {name: getattr(sheet, name, None) for name in FIGURES}
-        if cash is None and sheet.debtors is not None and sheet.stocks is not None:
-            cash = sheet.current_assets - sheet.debtors - sheet.stocks
-        known["liquid"] = cash
-    return {name: np.array([np.nan if known[name] is None else float(known[name])]) for name in FIGURES}
+def _columns(sheet: Sheet | None, cash: Decimal | None) -> dict[str, Array]:
+    known = dict.fromkeys(FIGURES) if sheet is None else figures_of(sheet, cash)
+    return {name: np.array([np.nan if value is None else float(value)]) for name, value in known.items()}

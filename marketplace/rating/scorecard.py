@@ -15,12 +15,17 @@ from marketplace.rating.trees import in_parts
 
 BINS = 8
 RIDGE = 10.0
+# A ratio that hardly any filing tells says more of who tells it than of what it is.
+KNOWN_MIN, KNOWN_SHARE = 20, 0.01
 DIGITS = 6
 
 
-def fit_scorecard(tables: Mapping[str, Array], outcome: Outcome) -> dict[str, Any]:
-    """Return the card of every level: intercept, and for each ratio its cuts and points (log-odds)."""
-    return {level: _fit_level(tables[level], outcome, level) for level in LEVELS}
+def fit_scorecard(tables: Mapping[str, Array], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Return the card of every level, fitted on its rows: intercept, and for each ratio its cuts and points (log-odds).
+
+    A ratio that fewer than KNOWN_MIN rows tell, or a hundredth of them, is left out.
+    """
+    return {level: _fit_level(tables[level], outcomes[level], level) for level in LEVELS}
 
 
 def score_card(card: Mapping[str, Any], table: Array, level: str) -> Array:
@@ -69,7 +74,8 @@ def _points(values: Array, cuts: Any, points: Any) -> Array:
 def _fit_level(table: Array, outcome: Outcome, level: str) -> dict[str, Any]:
     binned = {}
     for place, ratio in enumerate(RATIOS):
-        if in_level(ratio, level):
+        told = np.isfinite(table[:, place]).sum()
+        if in_level(ratio, level) and told >= max(KNOWN_MIN, KNOWN_SHARE * len(table)):
             binned[ratio.name] = _bins(table[:, place], outcome, ratio.direction)
     names = list(binned)
     while True:

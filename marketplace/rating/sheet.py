@@ -17,6 +17,10 @@ ZERO = Decimal(0)
 TOLERANCE = Decimal("0.001")
 TOLERANCE_LEAST = Decimal(2)
 THOUSAND, FIGURES_TELLING = 1_000, 6
+MICRO, SMALL, FULL = "micro", "small", "full"
+# What the ratios are made of.
+FIGURES = ("total_assets", "current_assets", "current_liabilities", "equity", "retained", "debtors", "stocks", "liquid",
+           "turnover", "operating_profit", "profit")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,21 @@ def complete(year: Year) -> Sheet | None:
         bare = _complete(year, subtotals=False)
         return bare if bare is not None and not bare.broken and believed.derived else believed
     return believed
+
+
+def figures_of(sheet: Sheet, cash: Decimal | None) -> dict[str, Decimal | None]:
+    """Return the FIGURES of a sheet, None where not known. Cash that is not told is what debtors and stocks leave."""
+    if cash is None and sheet.debtors is not None and sheet.stocks is not None:
+        cash = sheet.current_assets - sheet.debtors - sheet.stocks
+    return {name: cash if name == "liquid" else getattr(sheet, name) for name in FIGURES}
+
+
+def level_of(now: Sheet, then: Sheet | None) -> str:
+    """Return the level of a filing of these sheets: what it tells of the company."""
+    if now.profit is not None and now.turnover is not None:
+        return FULL
+    kind = SMALL if now.retained is not None or now.debtors is not None else MICRO
+    return kind if then is None else f"{kind}-prior"
 
 
 def _complete(year: Year, *, subtotals: bool) -> Sheet | None:

@@ -121,14 +121,17 @@ def _fit(data: FirmYears, tables: Tables, last: int, progress: Progress) -> Fitt
                 kept[rows] = score
     progress(f"until {last}: fitting {len(LEVELS)} copies of {int(fit.sum())} firm-years")
     booster, card = _both(data, tables, fit)
-    lines = [{level: _platt(data.outcome[newest], unseen[level][model][newest]) for level in LEVELS}
+    late = {level: data.telling(newest, level, FAILURES_MIN) for level in LEVELS}
+    lines = [{level: _platt(data.outcome[rows], unseen[level][model][rows]) for level, rows in late.items()}
              for model in (0, 1)]  # fmt: skip
     return Fitted(booster, card, lines[0], lines[1], fit, newest, unseen)
 
 
 def _both(data: FirmYears, tables: Tables, rows: Rows) -> tuple[Any, dict[str, Any]]:
-    card = fit_scorecard({level: tables[level][rows] for level in LEVELS}, data.outcome[rows])
-    return boost(tables, data.outcome, rows), card
+    by_level = {level: data.telling(rows, level, FAILURES_MIN) for level in LEVELS}
+    card = fit_scorecard({level: tables[level][one] for level, one in by_level.items()},
+                         {level: data.outcome[one] for level, one in by_level.items()})  # fmt: skip
+    return boost(tables, data.outcome, by_level), card
 
 
 def scores(booster: Any, card: Mapping[str, Any], table: Array, level: str) -> tuple[Array, Array]:
@@ -140,6 +143,8 @@ def scores(booster: Any, card: Mapping[str, Any], table: Array, level: str) -> t
 def _held_back(data: FirmYears, tables: Tables, last: int, progress: Progress) -> dict[str, Any]:
     """Judge the same recipe, ended three years earlier, on those three years: neither fit nor calibration saw them."""
     late = data.between(last - HELD_BACK_YEARS + 1, last)
+    if int(data.outcome[late].sum()) < FAILURES_MIN:
+        return {}
     try:
         earlier = _fit(data, tables, last - HELD_BACK_YEARS, progress)
     except InvalidInput:
@@ -150,12 +155,13 @@ def _held_back(data: FirmYears, tables: Tables, last: int, progress: Progress) -
 
 def _judge(data: FirmYears, rows: Rows, found: Mapping[str, tuple[Array, Array]], by: Fitted) -> dict[str, Any]:
     lines = {"champion": by.champion_lines, "challenger": by.challenger_lines}
+    by_level = {level: data.telling(rows, level, FAILURES_MIN) for level in LEVELS}
     return {
         level: {
-            name: measure(data.outcome[rows], _calibrated(lines[name][level], score[rows]))
+            name: measure(data.outcome[some], _calibrated(lines[name][level], score[some]))
             for name, score in zip(lines, found[level], strict=True)
         }
-        for level in LEVELS
+        for level, some in by_level.items()
     }
 
 
@@ -168,23 +174,28 @@ def _calibrated(line: list[float], score: Array) -> Array:
     return expit(line[0] + line[1] * score)
 
 
-def boost(tables: Tables, outcome: Outcome, rows: Rows, parameters: dict[str, Any] = PARAMETERS) -> Any:
-    """Return trees fitted on the rows of all levels' tables, one copy a level."""
+def boost(tables: Tables, outcome: Outcome, rows: Mapping[str, Rows], parameters: dict[str, Any] = PARAMETERS) -> Any:
+    """Return trees fitted on each level's rows of its table, one copy a level."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     bound: dict[str, Any] = {"monotonic_cst": [ratio.direction for ratio in RATIOS]}
     booster = HistGradientBoostingClassifier(**bound | parameters)
+    copies = np.vstack([tables[level][rows[level]] for level in LEVELS])
+    # A ratio that no row tells is a constant, which no tree can ask for; a column without a number cannot be cut.
+    copies[:, np.isnan(copies).all(axis=0)] = 0.0
     # One thread: sums in another order would differ in their last bit.
     with threadpool_limits(1):
-        booster.fit(np.vstack([tables[level][rows] for level in LEVELS]), np.tile(outcome[rows], len(LEVELS)))
+        booster.fit(copies, np.concatenate([outcome[rows[level]] for level in LEVELS]))
     return booster
 
 
 def _reference(data: FirmYears, fit: Any) -> dict[str, float]:
     """Return the median survivor: the company that explanations compare with."""
-    with np.errstate(all="ignore"):
-        medians = np.nanmedian(data.ratios[fit & (data.outcome == 0)], axis=0)
-    return {name: round(float(value), 6) for name, value in zip(NAMES, medians, strict=True)}
+    survivors = data.ratios[fit & (data.outcome == 0)]
+    known = np.isfinite(survivors).any(axis=0)
+    medians = np.nanmedian(survivors[:, known], axis=0)
+    names = [name for name, told in zip(NAMES, known, strict=True) if told]
+    return {name: round(float(value), 6) for name, value in zip(names, medians, strict=True)}
 
 
 def _packed(booster: Any) -> bytes:

@@ -13,6 +13,7 @@ from marketplace.rating.figures import normal_company_number, read_filing
 from marketplace.rating.filing import REPORTED, Filing, Year
 from marketplace.rating.ixbrl import BYTES_MAX
 from marketplace.rating.numbers import plain
+from marketplace.rating.sheet import Sheet, complete, figures_of, level_of
 
 # As the registry names the files of its bulk products: software, sequence, company number, balance sheet date.
 REGISTRY_NAME = re.compile(r"Prod[0-9]{3}_[0-9]{1,8}_([A-Z0-9]{8})_[0-9]{8}", re.IGNORECASE)
@@ -25,6 +26,27 @@ def record_of(label: str, content: bytes) -> dict[str, Any]:
         return _read(label, read_filing(content, label))
     except InvalidInput as refusal:
         return refused_record(label, refusal.problems)
+
+
+def sheets_of(label: str, content: bytes) -> dict[str, Any]:
+    """Read one document and return what a model learns from: level, and the completed sheets of both years.
+
+    `current` is None where the balance sheet cannot be completed or has no assets; a document that cannot be read is
+    the line of `record_of`.
+    """
+    try:
+        filing = read_filing(content, label)
+    except InvalidInput as refusal:
+        return refused_record(label, refusal.problems)
+    now, then = _with_assets(filing.current), _with_assets(filing.prior)
+    return {
+        "company_number": filing.company_number or number_in_name(label),
+        "period_end": filing.period_end.isoformat(),
+        "dormant": filing.dormant,
+        "level": level_of(now, then) if now else None,
+        "current": _numbers(now, filing.current),
+        "prior": _numbers(then, filing.prior),
+    }
 
 
 def refused_record(label: str, problems: Sequence[Problem]) -> dict[str, Any]:
@@ -97,6 +119,18 @@ def _read(label: str, filing: Filing) -> dict[str, Any]:
         "prior": _figures(filing.prior),
         "faults": [_fault(problem) for problem in faults],
     }
+
+
+def _with_assets(year: Year | None) -> Sheet | None:
+    sheet = complete(year) if year else None
+    return sheet if sheet is not None and sheet.total_assets > 0 else None
+
+
+def _numbers(sheet: Sheet | None, year: Year | None) -> dict[str, float | None] | None:
+    if sheet is None or year is None:
+        return None
+    known = figures_of(sheet, year.get("cash"))
+    return {name: None if value is None else float(value) for name, value in known.items()}
 
 
 def _figures(year: Year | None) -> dict[str, str | None]:

@@ -16,10 +16,12 @@ from typing import Any, BinaryIO
 
 from marketplace.kernel.errors import InvalidInput
 from marketplace.rating.ixbrl import ENCODINGS
-from marketplace.rating.reading.record import checked, record_of, refused_record, unpacked
+from marketplace.rating.reading.record import checked, record_of, refused_record, sheets_of, unpacked
 
 MEMORY_BYTES = 192 * 1024 * 1024
 CPU_SECONDS = 2.0
+# What may be asked for: the line of `bin/market filings read`, or what a model learns from.
+LINES, SHEETS = "lines", "sheets"
 LENGTH = struct.Struct("<I")
 
 
@@ -67,4 +69,4 @@ def _answer(order: dict[str, Any], content: bytes) -> dict[str, Any]:
             content = checked(content, order["size"], order["crc"])
     except InvalidInput as refusal:
         return refused_record(label, refusal.problems)
-    return record_of(label, content)
+    return sheets_of(label, content) if order.get("want") == SHEETS else record_of(label, content)

@@ -14,7 +14,7 @@ from typing import Any
 
 from marketplace.rating.reading.record import TOO_COSTLY, refused_record
 from marketplace.rating.reading.sources import Item
-from marketplace.rating.reading.worker import LENGTH
+from marketplace.rating.reading.worker import LENGTH, LINES
 
 ROOT = Path(__file__).resolve().parents[3]
 BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from marketplace.rating.reading.worker import serve; serve()"
@@ -31,7 +31,8 @@ class _Died(Exception):
 class Worker:
     """One limited process, started when it is first needed and again whenever a document ended it."""
 
-    def __init__(self) -> None:
+    def __init__(self, want: str = LINES) -> None:
+        self._want = want
         self._process: subprocess.Popen[bytes] | None = None
 
     def answers(self, items: Sequence[Item]) -> list[bytes]:
@@ -66,7 +67,7 @@ class Worker:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, start_new_session=True, close_fds=True,
             )  # fmt: skip
-        orders = json.dumps([item.order() for item in items]).encode()
+        orders = json.dumps([item.order() | {"want": self._want} for item in items]).encode()
         source = self._process.stdin
         assert source is not None
         try:
@@ -98,11 +99,11 @@ class Worker:
 
 
 class Readers:
-    """So many workers at once. A context manager: leaving it ends their processes."""
+    """So many workers at once, all asked for the same. A context manager: leaving it ends their processes."""
 
-    def __init__(self, count: int | None = None) -> None:
+    def __init__(self, count: int | None = None, want: str = LINES) -> None:
         self._count = count or len(os.sched_getaffinity(0))
-        self._all = [Worker() for _ in range(self._count)]
+        self._all = [Worker(want) for _ in range(self._count)]
         # The last one used comes first: a few small files start one process, not all.
         self._free: LifoQueue[Worker] = LifoQueue()
         for worker in self._all:
