@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from marketplace.audit.tables import Event
 from marketplace.db import market_now
 from marketplace.kernel.actors import Actor
-from marketplace.kernel.canonical import canonical_bytes, jsonable
+from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.ids import new_id
 
 
@@ -54,7 +54,7 @@ def write_events(
             "subject_kind": subject_kind,
             "subject_id": subject_id,
         }
-        told = {name: part for name, part in jsonable(changes).items() if part is not None}
+        told = {name: part for name, part in changes.items() if part is not None}
         rows.append(facts | {"body": canonical_bytes(facts | told | {"policy_version": policy_version, "format": 1})})
     if rows:
         session.execute(insert(Event), rows)

@@ -1,11 +1,12 @@
 """Canonical JSON: the bytes that are hashed and signed. Only texts, whole numbers, true, false and null."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-import rfc8785
+_EXACT_BELOW = 2**53
 
 
 def jsonable(value: Any) -> Any:
@@ -37,17 +38,33 @@ def jsonable(value: Any) -> Any:
 def canonical_bytes(value: Any) -> bytes:
     """Return the canonical JSON bytes of a value.
 
-    Whole numbers beyond 2⁵³ are written as texts, because other readers of JSON would round them.
+    Whole numbers beyond 2⁵³ are written as texts, because other readers of JSON would round them. Without fractions
+    what RFC 8785 asks is what the standard encoder writes, once the keys are in order.
     Source: RFC 8785.
+
+    Raises: TypeError for what has no exact form; ValueError for a text that is not Unicode.
     """
-    return rfc8785.dumps(_safe(jsonable(value)))
+    return json.dumps(_exact(value), separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _safe(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
+def _exact(value: Any) -> Any:
+    """Return what `jsonable` does, keys in order and whole numbers beyond 2⁵³ as texts, in one walk."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is UUID:
         return str(value)
-    if isinstance(value, dict):
-        return {key: _safe(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_safe(item) for item in value]
-    return value
+    if kind is int:
+        return value if -_EXACT_BELOW < value < _EXACT_BELOW else str(value)
+    if kind is list or kind is tuple:
+        return [_exact(item) for item in value]
+    if isinstance(value, Mapping):
+        told = {str(key): item for key, item in value.items()}
+        return {key: _exact(told[key]) for key in (sorted(told) if "".join(told).isascii() else _in_utf16(told))}
+    plain = jsonable(value)
+    return _exact(plain) if isinstance(plain, (int, list)) else plain
+
+
+def _in_utf16(keys: Iterable[str]) -> list[str]:
+    """Return keys as RFC 8785 §3.2.3 sorts them: by their UTF-16 units, which is not the order of code points."""
+    return sorted(keys, key=lambda key: key.encode("utf-16-be"))

@@ -7,6 +7,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from marketplace.db import array
 from marketplace.kernel.errors import IntegrityBreach, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -48,7 +49,7 @@ def accounts(tx: Tx, code: str, owners: Collection[UUID], currency: str) -> dict
     kind = chart().get(code)
     if kind is None or kind.owner != "organisation":
         raise IntegrityBreach("no_such_account", f"The chart of accounts has no {code} for this owner.")
-    wanted = sorted(set(owners))
+    wanted = sorted(set(owners), key=lambda owner: owner.int)
     known = _accounts_of(tx, code, wanted, currency)
     new = [owner for owner in wanted if owner not in known]
     if new:
@@ -59,7 +60,7 @@ def accounts(tx: Tx, code: str, owners: Collection[UUID], currency: str) -> dict
                 "FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS uuid[])) AS made (id, owner) ON CONFLICT DO NOTHING"
             ),
             {"code": code, "currency": currency, "pool": kind.pool, "side": kind.side, "guarded": kind.guarded,
-             "ids": [new_id() for _ in new], "owners": new},
+             "ids": array(new_id() for _ in new), "owners": array(new)},
         )  # fmt: skip
         known |= _accounts_of(tx, code, new, currency)
     return known
@@ -71,8 +72,8 @@ def _accounts_of(tx: Tx, code: str, owners: Sequence[UUID], currency: str) -> di
             "SELECT organisation_id, id FROM account WHERE code = :code AND currency = :currency "
             "AND organisation_id = ANY(CAST(:owners AS uuid[]))"
         ),
-        {"code": code, "currency": currency, "owners": list(owners)},
-    )
+        {"code": code, "currency": currency, "owners": array(owners)},
+    ).all()
     return {row.organisation_id: row.id for row in rows}
 
 
@@ -121,7 +122,7 @@ def post_entry(
 
 
 def _write_postings(tx: Tx, entry_id: UUID, legs: list[Leg]) -> list[dict[str, object]]:
-    ids, minors = [leg.account_id for leg in legs], [leg.minor for leg in legs]
+    ids, minors = array(leg.account_id for leg in legs), array(leg.minor for leg in legs)
     try:
         rows = tx.session.execute(
             text(
@@ -137,16 +138,15 @@ def _write_postings(tx: Tx, entry_id: UUID, legs: list[Leg]) -> list[dict[str, o
     if len(rows) != len(legs):
         raise IntegrityBreach("no_such_account", "A leg names an account that does not exist.")
     named = {
-        row.id: row
-        for row in tx.session.execute(
+        account_id: (code, owner)
+        for account_id, code, owner in tx.session.execute(
             text("SELECT id, code, organisation_id FROM account WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": ids}
-        )
+        ).all()
     }
     return [
-        {"account_id": row.account_id, "code": named[row.account_id].code,
-         "organisation_id": named[row.account_id].organisation_id,
-         "currency": row.currency, "pool": row.pool, "minor": row.minor}
-        for row in sorted(rows, key=lambda row: row.account_id)
+        {"account_id": account_id, "code": named[account_id][0], "organisation_id": named[account_id][1],
+         "currency": currency, "pool": pool, "minor": minor}
+        for account_id, currency, pool, minor in sorted(rows, key=lambda row: row[0].int)
     ]  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str, entry_id: UUID | 
                     "INSERT INTO hold_resolution (hold_id, outcome, entry_id) "
                     "SELECT hold, :outcome, CAST(:entry_id AS uuid) FROM unnest(CAST(:holds AS uuid[])) AS hold"
                 ),
-                {"holds": list(holds), "outcome": outcome, "entry_id": entry_id},
+                {"holds": array(holds), "outcome": outcome, "entry_id": entry_id},
             )
     except IntegrityError as error:
         raise IntegrityBreach("hold_resolved", "A hold ends only once.") from error
@@ -204,7 +204,7 @@ def void_holds(tx: Tx, together: Sequence[Sequence[UUID]]) -> None:
         with tx.session.begin_nested():
             tx.session.execute(
                 text("INSERT INTO hold_resolution (hold_id, outcome) SELECT unnest(CAST(:holds AS uuid[])), 'voided'"),
-                {"holds": [hold for holds in some for hold in holds]},
+                {"holds": array(hold for holds in some for hold in holds)},
             )
     except IntegrityError as error:
         raise IntegrityBreach("hold_resolved", "A hold ends only once.") from error

@@ -58,7 +58,11 @@ def netted(legs: Iterable[Leg]) -> list[Leg]:
     sums: dict[UUID, int] = defaultdict(int)
     for leg in legs:
         sums[leg.account_id] += leg.minor
-    return [Leg(account_id, minor) for account_id, minor in sorted(sums.items()) if minor]
+    return [Leg(account_id, minor) for account_id, minor in sorted(sums.items(), key=_by_account) if minor]
+
+
+def _by_account(sum_of: tuple[UUID, int]) -> int:
+    return sum_of[0].int
 
 
 @cache

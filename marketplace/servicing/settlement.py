@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, text
 
+from marketplace.db import array
 from marketplace.kernel.errors import IntegrityBreach
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import actions as ledger
@@ -98,8 +99,8 @@ def _open_collection(
             "CAST(:ids AS uuid[]), CAST(:steps AS text[]), CAST(:parties AS uuid[]), CAST(:minors AS bigint[])) "
             "WITH ORDINALITY AS made (id, step, party, minor, position)"
         ),
-        {"receivable_id": receivable.id, "ids": [new_id() for _ in dues], "steps": [str(due.step) for due in dues],
-         "parties": [due.party for due in dues], "minors": [due.due_minor for due in dues]},
+        {"receivable_id": receivable.id, "ids": array(new_id() for _ in dues), "steps": array(due.step for due in dues),
+         "parties": array(due.party or "null" for due in dues), "minors": array(due.due_minor for due in dues)},
     )  # fmt: skip
     tx.record(
         "collection", receivable.id, verb="open_collection",

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import func, insert, select, text, update
 
+from marketplace.db import array
 from marketplace.kernel.errors import Conflict, IntegrityBreach, NotFound
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -256,8 +257,8 @@ def _close(tx: Tx, holding_ids: Sequence[UUID], at: datetime) -> None:
 
 
 def _open(tx: Tx, pieces: Sequence[tuple[UUID, Piece]], at: datetime, cause: str) -> None:
-    def column(pick: Callable[[tuple[UUID, Piece]], object]) -> list[object]:
-        return [pick(piece) for piece in pieces]
+    def column(pick: Callable[[tuple[UUID, Piece]], object]) -> str:
+        return array(pick(piece) for piece in pieces)
 
     tx.session.execute(
         text(
@@ -267,7 +268,7 @@ def _open(tx: Tx, pieces: Sequence[tuple[UUID, Piece]], at: datetime, cause: str
             "CAST(:firsts AS bigint[]), CAST(:beyonds AS bigint[])) "
             "AS piece (id, receivable_id, owner_id, first, beyond)"
         ),
-        {"at": at, "cause": cause, "ids": [new_id() for _ in pieces], "receivables": column(lambda p: p[0]),
+        {"at": at, "cause": cause, "ids": array(new_id() for _ in pieces), "receivables": column(lambda p: p[0]),
          "owners": column(lambda p: p[1][0]), "firsts": column(lambda p: p[1][1]),
          "beyonds": column(lambda p: p[1][2])},
     )  # fmt: skip

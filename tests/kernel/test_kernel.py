@@ -4,10 +4,12 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import read_policy
+from marketplace.db import array
 from marketplace.kernel.calendars import (
     add_business_days,
     is_business_day,
@@ -22,6 +24,12 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.money import Money, allocate, exponent
 from marketplace.kernel.policy import parse
 from marketplace.kernel.states import Machine
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | WORDS,
+    lambda parts: st.lists(parts) | st.dictionaries(WORDS, parts),
+)
 
 
 @given(st.integers(0, 10**15), st.lists(st.integers(0, 10**9), min_size=1, max_size=30).filter(any))
@@ -97,6 +105,28 @@ def test_canonical_bytes_are_sorted_exact_and_in_utc() -> None:
     )
     with pytest.raises(TypeError):
         canonical_bytes({"rate": 0.1})
+
+
+@given(st.lists(st.uuids() | st.integers() | st.sampled_from(["principal", "late_charge"])))
+def test_an_array_in_plain_words_has_nothing_to_quote(values: list[object]) -> None:
+    assert array(values) == "{" + ",".join(str(value) for value in values) + "}"
+
+
+@pytest.mark.parametrize("word", ['a"b', "a b", "{}", "a\\", "", "NULL", "é"])
+def test_a_word_that_would_need_quotes_is_no_part_of_a_plain_array(word: str) -> None:
+    with pytest.raises(ValueError, match="plain words"):
+        array(["principal", word])
+
+
+@given(JSON)
+def test_canonical_bytes_are_those_of_rfc_8785(value: object) -> None:
+    assert canonical_bytes(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize("text", ["\ud800", {"\udfff": 1}, {"é\ud800": 1}])
+def test_what_is_not_unicode_has_no_canonical_bytes(text: object) -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        canonical_bytes(text)
 
 
 class Light(StrEnum):

@@ -46,6 +46,59 @@ def test_the_dues_sum_to_the_face(world: World, receivable_id: UUID) -> None:
     assert refused(world, (another, (new_id(), receivable_id))) == "dues_sum_to_face"
 
 
+MORE = "UPDATE due SET due_minor = due_minor + 1 WHERE receivable_id = %s AND step = 'residual'"
+LESS = "UPDATE due SET due_minor = due_minor - 1 WHERE receivable_id = %s AND step = 'residual'"
+ENDED = (
+    "UPDATE holding SET held_during = tstzrange(lower(held_during), market_now()) "
+    "WHERE receivable_id = %s AND upper_inf(held_during)"
+)
+EARLY, LATE = ("SET CONSTRAINTS ALL IMMEDIATE", ()), ("SET CONSTRAINTS ALL DEFERRED", ())
+EVENT = (
+    (
+        "INSERT INTO event (id, verb, actor_role, request_id, subject_kind, subject_id, body) "
+        "VALUES (gen_random_uuid(), 'x', 'x', gen_random_uuid(), 'x', gen_random_uuid(), 'x')"
+    ),
+    (),
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "wall"),
+    [
+        ([EVENT, MORE, LESS], ""),
+        ([EVENT, MORE, LESS, MORE], "dues_sum_to_face"),
+        ([EVENT, MORE, MORE, LESS], "dues_sum_to_face"),
+        ([EVENT, MORE, LESS, EARLY, LATE, MORE], "dues_sum_to_face"),
+        ([EVENT, MORE, LESS, EARLY, MORE, LESS], "dues_sum_to_face"),
+        ([EVENT, MORE, "SAVEPOINT s", LESS, "ROLLBACK TO s"], "dues_sum_to_face"),
+        ([EVENT, "SAVEPOINT s", MORE, "ROLLBACK TO s", LESS, MORE], ""),
+        ([MORE, LESS], "dues_with_event"),
+        ([EVENT, MORE, LESS, ENDED], "title_is_whole"),
+        ([EVENT, EARLY, LATE, ENDED, MORE, LESS], "title_is_whole"),
+    ],
+)
+def test_what_is_whole_at_commit_is_judged_after_the_last_of_several_statements(
+    world: World, receivable_id: UUID, statements: list[str | tuple[str, tuple[object, ...]]], wall: str
+) -> None:
+    told = [(one, (receivable_id,) if "%s" in one else ()) if isinstance(one, str) else one for one in statements]
+    assert refused(world, *told) == wall
+
+
+@pytest.mark.parametrize("role", ["duebill_web", "duebill_worker", "duebill_reader", "duebill_signer"])
+@pytest.mark.parametrize("statement", ["DELETE FROM commit_check", "TRUNCATE commit_check",
+                                       "INSERT INTO commit_check VALUES ('x', gen_random_uuid())"])  # fmt: skip
+def test_nobody_takes_a_note_away_before_it_is_judged(world: World, role: str, statement: str) -> None:
+    db.session.rollback()
+    with world.superuser(resting=False) as owner, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        owner.execute(f"SET ROLE {role}")
+        owner.execute(statement)
+
+
+def test_no_note_outlives_its_transaction(world: World, receivable_id: UUID) -> None:
+    with world.superuser(resting=False) as owner:
+        assert owner.execute("SELECT count(*) FROM commit_check").fetchone() == (0,)
+
+
 @pytest.mark.parametrize(
     ("change", "wall"),
     [
