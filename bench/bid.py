@@ -1,8 +1,11 @@
 """P1, P2, P4: what a bid costs beside the barest row, whether one hot lot slows bids down, and what HTTP adds.
 
 Eight clients, each a process with a connection of its own, place bids through the market's own verb for a while, then
-insert rows of five columns that nothing watches, a transaction each; then all on one lot. Over HTTP eight clients with
-connections that stay open post bids as signed-in investors to gunicorn, then ask the same server for a bare row.
+all on one lot, then insert rows of five columns that nothing watches, a transaction each: over the same pool and
+driver as the bids, which P1 is measured by, and once more in one message on a bare connection, which is told beside it
+(`bare_per_second`, `ratio_to_bare`). All kinds take turns in every run; the ratio is that run's own. Over HTTP eight
+clients with connections that stay open post bids as signed-in investors to gunicorn, then ask the same server for a
+bare row; both are asked for a few times before they are counted.
 Commits flush for one millisecond, as a disk does, with group commit.
 
 P3 (striped wallets) is not measured: an investor's purse is one row of the ledger.
@@ -18,11 +21,13 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from sqlalchemy import text
 
 from bench.bid_http import Served, rates_over_http
 from bench.figures import Figure, Say, middle
 from bench.lots import STEP, Made, make
 from bench.server import FLUSHING, application, database, server
+from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.ids import new_id
@@ -30,9 +35,10 @@ from marketplace.kernel.ids import new_id
 CLIENTS, LOTS, SECONDS = 8, 64, 4.0
 PLACE_LEAST, HOT_LEAST, HTTP_LEAST = 0.75, 0.9, 0.60
 PATIENCE = 300
-KINDS = ("spread", "hot", "raw")
+KINDS = ("spread", "hot", "raw", "bare")
 RAW = "CREATE TABLE raw (id uuid PRIMARY KEY, lot_id uuid, investor_id uuid, cash_minor bigint, rate_bps integer)"
 ROW = "INSERT INTO raw VALUES (%s, %s, %s, 10000, 700)"
+SAME = text("INSERT INTO raw VALUES (:id, :lot, :investor, 10000, 700)")
 
 
 def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
@@ -94,7 +100,8 @@ def client(
         work: dict[str, Callable[[int], Any]] = {
             "spread": lambda turn: _bid(actor, lots[(place + turn * CLIENTS) % len(lots)]),
             "hot": lambda _: _bid(actor, lots[0]),
-            "raw": lambda _: connection.execute(ROW, (new_id(), lots[0], investor)),
+            "raw": lambda _: _insert(lots[0], investor),
+            "bare": lambda _: connection.execute(ROW, (new_id(), lots[0], investor)),
         }
         for _ in range(runs):
             for kind in KINDS:
@@ -111,6 +118,11 @@ def _bid(actor: Actor, lot_id: UUID) -> None:
     perform(place_bid, PlaceBid(lot_id, 700, STEP), actor)
 
 
+def _insert(lot_id: UUID, investor: UUID) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(SAME, {"id": new_id(), "lot": lot_id, "investor": investor})
+
+
 def _rate(work: Callable[[int], Any], seconds: float) -> float:
     began, turn = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
@@ -122,6 +134,7 @@ def _rate(work: Callable[[int], Any], seconds: float) -> float:
 def _figures(told: dict[str, list[float]], seconds: float, runs: int) -> Iterator[Figure]:
     rates = {f"{kind}_per_second": middle(found) for kind, found in told.items()}
     parts = {"clients": CLIENTS, "seconds_each": seconds, "flush_ms": 1, **rates}
+    parts["ratio_to_bare"] = middle([bid / bare for bid, bare in zip(told["spread"], told["bare"], strict=True)])
     placed = middle([bid / raw for bid, raw in zip(told["spread"], told["raw"], strict=True)])
     yield Figure("P1", placed, PLACE_LEAST, placed >= PLACE_LEAST, runs, parts)
     hot = middle([one / many for one, many in zip(told["hot"], told["spread"], strict=True)])

@@ -32,6 +32,7 @@ SESSION = """
     VALUES (%(session)s, %(id)s, %(hash)s, clock_timestamp() + interval '1 day')"""
 BARE = text("INSERT INTO raw VALUES (:id, :id, :id, 10000, 700)")
 START_SECONDS = 60.0
+WARMING, PATIENCE = 5, 120
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,19 @@ def _asker(connection: http.client.HTTPConnection, _turn: int) -> int:
 def _all(served: Served, port: int, asks: list[Ask]) -> float:
     """Let all clients ask for a while; return answers a second. Raises: RuntimeError at a refusal."""
     counts, wrong = [0] * len(asks), set()
-    began = time.perf_counter()
+    began = 0.0
+
+    def begin() -> None:
+        nonlocal began
+        began = time.perf_counter()
+
+    gate = threading.Barrier(len(asks), action=begin)
 
     def run(place: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        for turn in range(WARMING):  # what a worker loads with its first answers is not what is measured
+            asks[place](connection, turn)
+        gate.wait(PATIENCE)
         while time.perf_counter() - began < served.seconds:
             status = asks[place](connection, counts[place])
             if status not in (200, 303):

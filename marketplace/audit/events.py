@@ -1,6 +1,7 @@
 """Writing events: the canonical bytes are made once, here, and never serialised again."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,20 @@ from marketplace.db import market_now
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.ids import new_id
+
+# Events as a part of one statement with what they tell of. `{rows}` yields a `seq` that the database drew in it: it is
+# put between head and tail of those bodies that leave room for it.
+EVENTS_WITH = """
+    INSERT INTO event (id, at, verb, actor_role, actor_user_id, actor_organisation_id, on_behalf_of, request_id,
+        subject_kind, subject_id, body)
+    SELECT one.id, :at, one.verb, :actor_role, CAST(:actor_user_id AS uuid), CAST(:actor_organisation_id AS uuid),
+        CAST(:on_behalf_of AS text), :request_id, one.subject_kind, one.subject_id,
+        one.head || coalesce(convert_to((CASE WHEN one.numbered THEN rows.seq END)::text, 'UTF8') || one.tail, '')
+    FROM {rows} AS rows, unnest(CAST(:event_ids AS uuid[]), CAST(:verbs AS text[]), CAST(:subject_kinds AS text[]),
+        CAST(:subject_ids AS uuid[]), CAST(:heads AS bytea[]), CAST(:tails AS bytea[]), CAST(:numbered AS boolean[]))
+        WITH ORDINALITY AS one (id, verb, subject_kind, subject_id, head, tail, numbered, place) ORDER BY one.place"""
+ACTING = ("at", "actor_role", "actor_user_id", "actor_organisation_id", "on_behalf_of", "request_id")
+SEQ_LATER = b'"seq":0'  # in canonical JSON this stands nowhere but after a key of that name
 
 
 def write_event(
@@ -40,22 +55,43 @@ def write_events(
 ) -> list[UUID]:
     """Insert one event a subject, all of one verb and instant, and return their ids."""
     at = market_now(session)
-    rows = []
-    for subject_id, changes in subjects:
-        facts: dict[str, Any] = {
-            "id": new_id(),
-            "at": at,
-            "verb": verb,
-            "actor_role": str(actor.role),
-            "actor_user_id": actor.user_id,
-            "actor_organisation_id": actor.organisation_id,
-            "on_behalf_of": actor.on_behalf_of,
-            "request_id": actor.request_id,
-            "subject_kind": subject_kind,
-            "subject_id": subject_id,
-        }
-        told = {name: part for name, part in changes.items() if part is not None}
-        rows.append(facts | {"body": canonical_bytes(facts | told | {"policy_version": policy_version, "format": 1})})
+    rows = [event_row(at, verb=verb, actor=actor, subject_kind=subject_kind, subject_id=subject_id, changes=changes,
+                      policy_version=policy_version) for subject_id, changes in subjects]  # fmt: skip
     if rows:
         session.execute(insert(Event), rows)
     return [row["id"] for row in rows]
+
+
+def event_row(
+    at: datetime, *, verb: str, actor: Actor, subject_kind: str, subject_id: UUID, changes: Mapping[str, Any],
+    policy_version: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Return an event as its row: the facts that find it and the canonical bytes that are hashed."""
+    facts: dict[str, Any] = {
+        "id": new_id(),
+        "at": at,
+        "verb": verb,
+        "actor_role": str(actor.role),
+        "actor_user_id": actor.user_id,
+        "actor_organisation_id": actor.organisation_id,
+        "on_behalf_of": actor.on_behalf_of,
+        "request_id": actor.request_id,
+        "subject_kind": subject_kind,
+        "subject_id": subject_id,
+    }
+    told = {name: part for name, part in changes.items() if part is not None}
+    return facts | {"body": canonical_bytes(facts | told | {"policy_version": policy_version, "format": 1})}
+
+
+def given_with(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what EVENTS_WITH is given for events of one actor and instant; a body whose `seq` is 0 leaves room."""
+    halves = [row["body"].partition(SEQ_LATER) for row in rows]
+    return {name: rows[0][name] for name in ACTING} | {
+        "event_ids": [row["id"] for row in rows],
+        "verbs": [row["verb"] for row in rows],
+        "subject_kinds": [row["subject_kind"] for row in rows],
+        "subject_ids": [row["subject_id"] for row in rows],
+        "heads": [head + mark[:-1] for head, mark, _ in halves],
+        "tails": [tail for _, _, tail in halves],
+        "numbered": [bool(mark) for _, mark, _ in halves],
+    }

@@ -15,6 +15,12 @@ from marketplace.ledger.rules import Leg, chart, netted
 from marketplace.ledger.tables import Account, Entry, Hold, Posting
 from marketplace.perform import Tx
 
+# A hold as a part of one statement with what it stands behind; the caller records it and heeds `refused_or`.
+HOLDING = (
+    "INSERT INTO hold (id, account_id, minor, subject_kind, subject_id) "
+    "VALUES (:hold_id, :account_id, :minor, :subject_kind, :subject_id)"
+)
+
 
 def account(tx: Tx, code: str, organisation_id: UUID | None, currency: str) -> UUID:
     """Return the account's id, opening it if it is new. `organisation_id` is None for the platform's own.

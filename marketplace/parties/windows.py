@@ -1,7 +1,8 @@
 """Counting attempts in PostgreSQL, so that several web workers share one limit.
 
 A count must stand though the request it counts is refused and rolled back, so it has a statement of its own,
-outside `perform`. It is no change of the market and leaves no event.
+outside `perform`. It is no change of the market and leaves no event. Nobody waits for the disk either: a machine that
+loses its power forgets the attempts of its last half second.
 """
 
 import hashlib
@@ -11,8 +12,9 @@ from sqlalchemy.engine import Engine
 
 HIT = text("""
     INSERT INTO rate_window (key, window_start, hits)
-    VALUES (:key, date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00'),
-            :weight)
+    SELECT :key, date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00'),
+        :weight
+    FROM set_config('synchronous_commit', 'off', true)
     ON CONFLICT (key, window_start) DO UPDATE SET hits = rate_window.hits + :weight
     RETURNING hits, ceil(extract(epoch FROM window_start + make_interval(secs => :seconds) - clock_timestamp()))::int
 """)

@@ -14,7 +14,6 @@ from marketplace.exchange import queries as exchange
 from marketplace.kernel.actors import Role
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import IntegrityBreach, NotPermitted, Problem, RuleBroken
-from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
 from marketplace.parties import queries as parties
@@ -24,8 +23,9 @@ from marketplace.rating import queries as ratings
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
 from marketplace.receivables.walls.rechecking import Against
-from marketplace.trading import engine, queries, rules, steps, title_check
+from marketplace.trading import engine, placing, queries, rules, steps, title_check
 from marketplace.trading.instructing import place_mandates
+from marketplace.trading.placing import Seen
 from marketplace.trading.rules import BID, BidState, LotState
 from marketplace.trading.schemas import (
     AcceptAward,
@@ -94,58 +94,25 @@ def place_bid(tx: Tx, command: PlaceBid) -> Result:
     """
     if tx.actor.organisation_id is None or tx.actor.user_id is None:
         raise NotPermitted("not_permitted", N_("Only an investor’s own people may bid."))
-    lot = queries.lock_lot(tx.session, command.lot_id, share=True)
-    _in_time(tx, lot)
-    investor = parties.organisation(tx.session, tx.actor.organisation_id)
+    seen = placing.look(tx, command.lot_id, tx.actor.organisation_id)
+    if seen.state != LotState.OPEN or seen.now >= seen.closes_at:
+        raise _closed(seen)
     problems = rules.bid_problems(
-        lot,
+        seen,
         rate_bps=command.rate_bps,
         cash_minor=command.cash_minor,
         min_fill_minor=command.min_fill_minor,
-        related=investor.group in lot.related_groups,
-        good_standing=investor.good_standing,
+        related=seen.group_id in seen.related_groups,
+        good_standing=bool(seen.good_standing),
     )
     if problems:
         raise RuleBroken("bid_refused", N_("The bid was not placed."), problems=problems)
     if command.replaces_bid_id is not None:
-        _take_back(tx, command.replaces_bid_id, lot)
-    bid_id = new_id()
-    account = ledger.account(tx, "investor_cash", investor.id, lot.currency)
+        _take_back(tx, command.replaces_bid_id, seen)
     try:
-        hold_id = ledger.place_hold(tx, account, command.cash_minor, "bid", bid_id)
-    except RuleBroken as refusal:
-        words = N_("You have less free cash than this: add some, or bid less.")
-        raise RuleBroken(
-            refusal.code, refusal.words, problems=[Problem("cash_minor", refusal.code, words)]
-        ) from refusal
-    seq = _insert_bid(tx, lot, command, bid_id, hold_id, investor.group)
-    plain = {name: getattr(command, name) for name in ("lot_id", "cash_minor", "min_fill_minor", "rate_bps")}
-    facts = {"seq": seq, "investor_id": investor.id, "group_id": investor.group, "hold_id": hold_id}
-    tx.record("bid", bid_id, after=plain | facts | {"replaces_id": command.replaces_bid_id, "state": BidState.PLACED})
-    return {"bid_id": bid_id, "seq": seq, "hold_id": hold_id}
-
-
-def _insert_bid(tx: Tx, lot: LotRow, command: PlaceBid, bid_id: UUID, hold_id: UUID, group_id: UUID) -> int:
-    try:
-        seq: int = tx.session.execute(
-            insert(BidRow)
-            .values(
-                id=bid_id,
-                lot_id=lot.id,
-                investor_id=tx.actor.organisation_id,
-                group_id=group_id,
-                cash_minor=command.cash_minor,
-                min_fill_minor=command.min_fill_minor,
-                rate_bps=command.rate_bps,
-                hold_id=hold_id,
-                replaces_id=command.replaces_bid_id,
-                placed_by=tx.actor.user_id,
-            )
-            .returning(BidRow.seq)
-        ).scalar_one()
+        return placing.write(tx, seen, command)
     except DBAPIError as error:
-        raise _late_or(error, lot) from error
-    return seq
+        raise _late_or(error, seen) from error
 
 
 @verb("withdraw_bid")
@@ -159,7 +126,7 @@ def withdraw_bid(tx: Tx, command: WithdrawBid) -> Result:
     return {"bid_id": command.bid_id, "state": BidState.WITHDRAWN}
 
 
-def _take_back(tx: Tx, bid_id: UUID, lot: LotRow) -> None:
+def _take_back(tx: Tx, bid_id: UUID, lot: LotRow | Seen) -> None:
     bid = queries.lock_bid(tx.session, bid_id, tx.actor.organisation_id)
     if bid.lot_id != lot.id:
         raise queries.missing()
@@ -179,7 +146,7 @@ def _take_back(tx: Tx, bid_id: UUID, lot: LotRow) -> None:
     tx.record("bid", bid.id, verb="withdraw_bid", before={"state": bid.state}, after={"state": BidState.WITHDRAWN})
 
 
-def _in_time(tx: Tx, lot: LotRow) -> None:
+def _in_time(tx: Tx, lot: LotRow | Seen) -> None:
     """Let a bid pass while the lot takes bids, by the database's clock read after the lock.
 
     Raises: RuleBroken("lot_closed").
@@ -188,18 +155,22 @@ def _in_time(tx: Tx, lot: LotRow) -> None:
         raise _closed(lot)
 
 
-def _closed(lot: LotRow) -> RuleBroken:
+def _closed(lot: LotRow | Seen) -> RuleBroken:
     return RuleBroken("lot_closed", LATE, {"closes_at": lot.closes_at.strftime("%Y-%m-%d %H:%M:%S UTC")})
 
 
-def _late_or(error: DBAPIError, lot: LotRow) -> Exception:
+def _late_or(error: DBAPIError, lot: LotRow | Seen) -> Exception:
     """Return the market's word for the database's own refusal, or the error itself."""
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     if constraint == "bid_in_time":
         return _closed(lot)
     if constraint == "bid_fits_lot":
         return IntegrityBreach("bid_fits_lot", "A bid passed the rules and not the database.")
-    return error
+    found = ledger.refused_or(error)
+    if isinstance(found, RuleBroken):
+        words = N_("You have less free cash than this: add some, or bid less.")
+        return RuleBroken(found.code, found.words, problems=[Problem("cash_minor", found.code, words)])
+    return found
 
 
 @verb("cancel_lot")

@@ -1,0 +1,88 @@
+"""The two statements of a bid: one that locks the lot and looks, one that writes bid, hold and both events.
+
+Between them the pure rules decide. Fewer statements are what makes many bids a second: each is a way there and back,
+and the lot's row is held meanwhile. Both are the same for every bid, so that nobody hears from the time a refusal
+takes, or from what is asked before it, what rivals have bid.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from marketplace.audit.events import EVENTS_WITH, given_with
+from marketplace.kernel.ids import new_id
+from marketplace.ledger import actions as ledger
+from marketplace.perform import Tx
+from marketplace.trading import queries
+from marketplace.trading.rules import BidState
+from marketplace.trading.schemas import PlaceBid
+
+# The clock is read outside, after the inner query holds the lot's row.
+LOOK = text("""
+    SELECT locked.*, market_now() AS now FROM (
+        SELECT lot.id, lot.state, lot.closes_at, lot.currency, lot.reserve_bps, lot.minimum_minor, lot.lot_size_minor,
+            lot.related_groups, lot.session_id, house.good_standing, coalesce(house.group_id, house.id) AS group_id,
+            account.id AS account_id
+        FROM lot LEFT JOIN organisation AS house ON house.id = :investor
+            LEFT JOIN account ON account.organisation_id = house.id AND account.code = 'investor_cash'
+                AND account.currency = lot.currency
+        WHERE lot.id = :lot FOR SHARE OF lot) AS locked""")
+WRITE = text(f"""
+    WITH held AS ({ledger.HOLDING}),
+    placed AS (
+        INSERT INTO bid (id, lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, hold_id, replaces_id,
+            placed_by)
+        VALUES (:subject_id, :lot_id, :investor_id, :group_id, :cash_minor, :min_fill_minor, :rate_bps, :hold_id,
+            :replaces_id, :placed_by) RETURNING seq),
+    told AS ({EVENTS_WITH.format(rows="placed")})
+    SELECT seq FROM placed""")  # noqa: S608 (parts of statements, nothing that anybody sent)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A lot under the bidder's lock, and the bidder's house, at one instant of the market's clock."""
+
+    id: UUID
+    state: str
+    closes_at: datetime
+    currency: str
+    reserve_bps: int
+    minimum_minor: int
+    lot_size_minor: int
+    related_groups: list[UUID]
+    session_id: UUID | None
+    good_standing: bool | None
+    group_id: UUID | None
+    account_id: UUID | None
+    now: datetime
+
+
+def look(tx: Tx, lot_id: UUID, investor_id: UUID) -> Seen:
+    """Lock the lot's row, shared, and return what a bid is judged by.
+
+    Raises: NotFound("not_found").
+    """
+    row = tx.session.execute(LOOK, {"lot": lot_id, "investor": investor_id}).one_or_none()
+    if row is None or row.group_id is None:
+        raise queries.missing()
+    return Seen(*row)
+
+
+def write(tx: Tx, seen: Seen, command: PlaceBid) -> dict[str, Any]:
+    """Write a bid with its hold and what is told of both; return the ids and the number it takes in the row.
+
+    Raises: DBAPIError with the constraint's name when the database refuses it.
+    """
+    account = seen.account_id or ledger.account(tx, "investor_cash", tx.actor.organisation_id, seen.currency)
+    bid_id, hold_id = new_id(), new_id()
+    plain = {name: getattr(command, name) for name in ("lot_id", "cash_minor", "min_fill_minor", "rate_bps")}
+    owner = {"investor_id": tx.actor.organisation_id, "group_id": seen.group_id, "hold_id": hold_id}
+    hold = {"account_id": account, "minor": command.cash_minor, "subject_kind": "bid", "subject_id": bid_id}
+    after = {**plain, **owner, "seq": 0, "replaces_id": command.replaces_bid_id, "state": BidState.PLACED}
+    events = [tx.told(seen.now, "hold", hold_id, "place_hold", hold), tx.told(seen.now, "bid", bid_id, tx.verb, after)]
+    given = {**plain, **owner, **hold, "replaces_id": command.replaces_bid_id, "placed_by": tx.actor.user_id}
+    seq: int = tx.session.execute(WRITE, given | given_with(events)).scalar_one()
+    return {"bid_id": bid_id, "seq": seq, "hold_id": hold_id}
