@@ -45,7 +45,9 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
                 perform(settle_award, SettleAward(lot), SYSTEM)
                 ours.append(time.perf_counter() - began)
                 copies.append(copied(postgres, name, 5 * fills))
-                orms.append(_orm(postgres, name, min(fills, ORM_ROWS_MOST)) * 5 * fills / min(fills, ORM_ROWS_MOST))
+                orms.append(
+                    row_by_row(postgres, name, min(fills, ORM_ROWS_MOST)) * 5 * fills / min(fills, ORM_ROWS_MOST)
+                )
                 db.engine.dispose()
             postgres.drop_database(name)
             say(f"run {run + 1}: {fills:,} fills in {ours[-1]:.2f} s, COPY {copies[-1]:.2f} s, ORM {orms[-1]:.1f} s")
@@ -118,7 +120,7 @@ def copied(postgres: EmbeddedPostgres, name: str, rows: int) -> float:
         return time.perf_counter() - began
 
 
-def _orm(postgres: EmbeddedPostgres, name: str, rows: int) -> float:
+def row_by_row(postgres: EmbeddedPostgres, name: str, rows: int) -> float:
     """Return the seconds that a statement a row takes for so many, in one transaction."""
     with postgres.connect(name) as connection, connection.transaction():
         began = time.perf_counter()

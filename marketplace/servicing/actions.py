@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, text
 
+from marketplace.db import array
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import Conflict, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
@@ -64,7 +65,7 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     _pay_seller(tx, row, given, distribution_id)
     payments.mark_applied(tx, payment.id, distribution_id)
     void_offers(tx, row.receivable_id, "payment_received")
-    left = sum(due.outstanding_minor for due in known_dues(tx, row))
+    left = sum(due.outstanding_minor for due in dues) - (payment.amount_minor - given.excess_minor)
     _move_after_payment(tx, row, left)
     return {"distribution_id": distribution_id, "excess_minor": given.excess_minor,
             "outstanding_minor": max(0, left - demanded)}  # fmt: skip
@@ -132,9 +133,9 @@ def _keep(tx: Tx, row: CollectionRow, payment_id: UUID, received: int, given: Di
             received_minor=received, excess_minor=given.excess_minor, recovery=recovery,
         )
     )  # fmt: skip
-    ids = {(due.step, due.party_id): due.id for due in queries.due_rows(tx.session, row.receivable_id)}
-    given_to = {"dues": [ids[share.step, share.party] for share in given.shares],
-                "minors": [share.minor for share in given.shares]}  # fmt: skip
+    ids = queries.due_ids(tx.session, row.receivable_id)
+    given_to = {"dues": array(ids[share.step, share.party] for share in given.shares),
+                "minors": array(share.minor for share in given.shares)}  # fmt: skip
     tx.session.execute(text(KEEP_SHARES), {**given_to, "distribution_id": distribution_id})
     tx.session.execute(text(PAY_DUES), given_to)
     tx.record(

@@ -3,15 +3,27 @@
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import insert, update
+from sqlalchemy import text
 
+from marketplace.db import array
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.policy import Policy
 from marketplace.perform import Tx
 from marketplace.servicing import queries
 from marketplace.servicing.states import CLOSED, COLLECTION, CollectionState
-from marketplace.servicing.tables import CollectionRow, DueRow
+from marketplace.servicing.tables import CollectionRow
 from marketplace.servicing.waterfall import Due, accrue_late
+
+NEW_DUES = (
+    "INSERT INTO due (id, receivable_id, step, party_id, position, due_minor) "
+    "SELECT made.id, :receivable_id, made.step, made.party, made.position, made.minor "
+    "FROM unnest(CAST(:ids AS uuid[]), CAST(:steps AS text[]), CAST(:parties AS uuid[]), "
+    "CAST(:positions AS integer[]), CAST(:minors AS bigint[])) AS made (id, step, party, position, minor)"
+)
+CHANGED_DUES = (
+    "UPDATE due SET due_minor = made.minor "
+    "FROM unnest(CAST(:ids AS uuid[]), CAST(:minors AS bigint[])) AS made (id, minor) WHERE due.id = made.id"
+)
 
 
 def known_dues(tx: Tx, row: CollectionRow) -> list[Due]:
@@ -36,21 +48,23 @@ def late_to(policy: Policy, row: CollectionRow | queries.Collection, dues: Seque
 
 def write_dues(tx: Tx, row: CollectionRow, before: Sequence[Due], after: Sequence[Due]) -> None:
     """Write the dues that changed; who is new comes behind the others. What was paid never changes here."""
-    known = {(due.step, due.party): due for due in before}
-    for position, due in enumerate(after):
-        earlier = known.get((due.step, due.party))
-        if earlier is None:
-            tx.session.execute(
-                insert(DueRow).values(id=new_id(), receivable_id=row.receivable_id, step=due.step,
-                                      party_id=due.party, position=position, due_minor=due.due_minor)
-            )  # fmt: skip
-        elif earlier.due_minor != due.due_minor:
-            tx.session.execute(
-                update(DueRow)
-                .where(DueRow.receivable_id == row.receivable_id, DueRow.step == due.step)
-                .where(DueRow.party_id.is_not_distinct_from(due.party))
-                .values(due_minor=due.due_minor)
-            )
+    known = {(due.step, due.party): due.due_minor for due in before}
+    new = [(position, due) for position, due in enumerate(after) if (due.step, due.party) not in known]
+    changed = [due for due in after if known.get((due.step, due.party), due.due_minor) != due.due_minor]
+    if new:
+        tx.session.execute(
+            text(NEW_DUES),
+            {"receivable_id": row.receivable_id, "ids": array(new_id() for _ in new),
+             "steps": array(due.step for _, due in new), "parties": array(due.party or "null" for _, due in new),
+             "positions": array(position for position, _ in new), "minors": array(due.due_minor for _, due in new)},
+        )  # fmt: skip
+    if changed:
+        ids = queries.due_ids(tx.session, row.receivable_id)
+        tx.session.execute(
+            text(CHANGED_DUES),
+            {"ids": array(ids[due.step, due.party] for due in changed),
+             "minors": array(due.due_minor for due in changed)},
+        )  # fmt: skip
 
 
 def move(tx: Tx, row: CollectionRow, after: CollectionState, reason: str | None = None) -> None:

@@ -183,10 +183,12 @@ def lock_collection(session: Session, receivable_id: UUID) -> CollectionRow:
     return row
 
 
-def due_rows(session: Session, receivable_id: UUID) -> list[DueRow]:
-    """Return the dues as rows, in their order."""
-    wanted = select(DueRow).where(DueRow.receivable_id == receivable_id).order_by(DueRow.position, DueRow.id)
-    return list(session.scalars(wanted))
+def due_ids(session: Session, receivable_id: UUID) -> dict[tuple[str, UUID | None], UUID]:
+    """Return the ids of the dues by step and party."""
+    rows = session.execute(
+        select(DueRow.step, DueRow.party_id, DueRow.id).where(DueRow.receivable_id == receivable_id)
+    ).all()
+    return {(step, party): due_id for step, party, due_id in rows}
 
 
 def receipts(session: Session, receivable_id: UUID) -> list[Receipt]:
@@ -359,13 +361,14 @@ def _offer(row: HoldingOfferRow) -> Offer:
 
 def _dues(session: Session, receivable_ids: Sequence[UUID]) -> dict[UUID, list[Due]]:
     found: dict[UUID, list[Due]] = {}
-    for row in session.scalars(
-        select(DueRow)
+    steps = {str(step): step for step in Step}
+    rows = session.execute(  # a receivable may have a hundred thousand of them: columns, no row objects
+        select(DueRow.receivable_id, DueRow.step, DueRow.party_id, DueRow.due_minor, DueRow.paid_minor)
         .where(DueRow.receivable_id.in_(receivable_ids))
         .order_by(DueRow.position, DueRow.id)
-        .execution_options(populate_existing=True)
-    ):
-        found.setdefault(row.receivable_id, []).append(Due(Step(row.step), row.party_id, row.due_minor, row.paid_minor))
+    ).all()
+    for receivable_id, step, party, due_minor, paid_minor in rows:
+        found.setdefault(receivable_id, []).append(Due(steps[step], party, due_minor, paid_minor))
     return found
 
 

@@ -31,6 +31,14 @@ def test_look_ups_are_measured_and_use_the_index_alone() -> None:
     assert done.exit_code == (0 if told["ok"] else 1)
 
 
+def test_a_receipt_over_many_holdings_is_measured() -> None:
+    (figure,) = importlib.import_module("bench.waterfall").measure(40, 1, lambda _: None)
+    assert set(figure.record()) == FIELDS
+    assert (figure.name, figure.target, figure.runs) == ("P9", 15.0, 1)
+    assert figure.parts["rows"] == 120
+    assert figure.value
+
+
 def test_closing_is_measured_to_the_last_lot() -> None:
     figures = list(importlib.import_module("bench.close").measure(12, 1, lambda _: None))
     assert [one.name for one in figures] == ["P11 seconds", "P11 ratio"]
