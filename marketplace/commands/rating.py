@@ -85,12 +85,17 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Judge the model on firm-years it may never have seen: AUC, KS, Brier, log loss, ECE, slope, table by grade."""
     from marketplace.rating.evaluation import evaluate as judge
+    from marketplace.rating.evaluation import inversions
 
     bounds = policy.parse(read_policy()).rating.grade_bounds_ppm
     population = _population(data, layout, bulk)
     found = judge(load_model(home), population, level, bounds, from_year, to_year)
     if left_out := len(population.outcome) - found["n"]:
         progress(f"{left_out} rows are not judged: other years, or no assets")
+    for one in inversions(found["grades"]):
+        verdict = "ALARM" if one["alarm"] else "no alarm"
+        progress(f"{verdict}: {one['better']} failed more often ({one['rates'][0]:.3%}) than {one['worse']} "
+                 f"({one['rates'][1]:.3%}); by chance alone in {one['p']:.1%} of such cases")  # fmt: skip
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return

@@ -1,6 +1,7 @@
 """Judge the model in use on any file of firm-years: no fitting, no shift, at one level of filing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 from marketplace.rating.dataset import FirmYears
+from marketplace.rating.drift import P_WATCH
 from marketplace.rating.measures import Outcome, auc, auc_interval, by_grade, measure
 from marketplace.rating.model import Model
 from marketplace.rating.ratios import NAMES, Array, masked
@@ -47,6 +49,24 @@ def evaluate(
         "challenger": _judged(outcome, model.challenger_pd(table, level), bounds_ppm),
         "z_double_prime_auc": round(z_auc, 4) if np.isfinite(z_auc) else None,
     }
+
+
+def inversions(grades: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return every grade of the table that defaulted more often than the next worse one that has rows.
+
+    `p` is the chance of that much or more were both of one rate (Fisher's exact test, one-sided): an `alarm` where it
+    is below P_WATCH, else no more than a few failures' luck.
+    """
+    from scipy.stats import hypergeom
+
+    found = []
+    for better, worse in pairwise(row for row in grades if row["n"]):
+        if better["defaults"] * worse["n"] > worse["defaults"] * better["n"]:
+            both, failed = better["n"] + worse["n"], better["defaults"] + worse["defaults"]
+            p = float(hypergeom.sf(better["defaults"] - 1, both, failed, better["n"]))
+            found.append({"better": better["grade"], "worse": worse["grade"], "rates": [better["rate"], worse["rate"]],
+                          "p": round(p, 4), "alarm": p < P_WATCH})  # fmt: skip
+    return found
 
 
 def _judged(outcome: Outcome, pd: Array, bounds_ppm: Sequence[int]) -> dict[str, Any]:

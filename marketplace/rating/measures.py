@@ -95,16 +95,19 @@ def fit_line(outcome: Outcome, score: Array) -> tuple[float, float]:
 
 def fit_logistic(outcome: Outcome, features: Array, ridge: float) -> Array:
     """Return intercept and weights of a logistic regression; the ridge spares the intercept."""
-    design = np.column_stack([np.ones(len(outcome)), features])
-    penalty = np.full(design.shape[1], ridge)
+    # A row a feature: products of long rows, and one buffer for all steps.
+    design = np.vstack([np.ones(len(outcome)), features.T])
+    weighed = np.empty_like(design)
+    penalty = np.full(len(design), ridge)
     penalty[0] = 0.0
     rate = (outcome.sum() + 0.5) / (len(outcome) + 1)
-    weights = np.zeros(design.shape[1])
+    weights = np.zeros(len(design))
     weights[0] = float(logit(rate))
     for _ in range(100):
-        p = expit(design @ weights)
-        slope = design.T @ (outcome - p) - penalty * weights
-        curve = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty + 1e-9)
+        p = expit(weights @ design)
+        slope = design @ (outcome - p) - penalty * weights
+        np.multiply(design, np.sqrt(p * (1 - p)), out=weighed)
+        curve = weighed @ weighed.T + np.diag(penalty + 1e-9)
         step = np.linalg.solve(curve, slope)
         # A long first step overshoots where failures are rare.
         weights = weights + step * min(1.0, 4.0 / max(1e-12, float(np.abs(step).max())))

@@ -17,6 +17,7 @@ from marketplace.kernel.errors import IntegrityBreach
 from marketplace.rating.card import CARD
 from marketplace.rating.grades import MILLION, floored
 from marketplace.rating.measures import expit, logit
+from marketplace.rating.parts import in_parts
 from marketplace.rating.ratios import NAMES, Array, Sight, masked
 from marketplace.rating.scorecard import card_log_odds, score_card
 from marketplace.rating.trees import Forest
@@ -47,11 +48,15 @@ class Model:
     def log_odds(self, rows: Array, level: str) -> Array:
         """Return the calibrated log-odds of failure of every row, at the failure rate of the calibration window."""
         intercept, slope = self.calibration[level]
-        return np.asarray(intercept + slope * self.raw(masked(rows, level), level))
+        return in_parts(lambda part: np.asarray(intercept + slope * self.raw(masked(part, level), level)), rows)
 
     def raw(self, table: Array, level: str) -> Array:
         """Return the uncalibrated log-odds of masked rows: the weighed mean of trees and scorecard."""
-        return blend(self.trees_weight, self.forest.log_odds(table[:, self.columns]), self.challenger, table, level)
+        return blend(self.trees_weight, self.forest.log_odds(self._known(table)), self.challenger, table, level)
+
+    def _known(self, table: Array) -> Array:
+        """Return the columns that the trees know: all of them, unless the model is a past one."""
+        return table if self.columns == tuple(range(table.shape[1])) else table[:, self.columns]
 
     def pd(self, rows: Array, level: str, prior: float | None = None) -> Array:
         """Return the twelve-month PD of every row, moved to a population whose yearly rate is `prior`."""

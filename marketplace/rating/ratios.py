@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from marketplace.kernel.words import N_
 from marketplace.rating.filing import Filing
+from marketplace.rating.parts import fill
 from marketplace.rating.sheet import FIGURES, FULL, MICRO, SMALL, Sheet, complete, figures_of, level_of
 
 Array = NDArray[np.float64]
@@ -110,6 +111,15 @@ def matrix(current: Columns, prior: Columns, level: str = "full") -> Array:
 
     `current` and `prior` hold the columns of `FIGURES`; a row without a prior year has NaN there.
     """
+
+    def part(rows: slice) -> Array:
+        now, then = ({name: column[rows] for name, column in year.items()} for year in (current, prior))
+        return _matrix(now, then, level)
+
+    return fill(np.empty((len(current["total_assets"]), len(RATIOS))), part)
+
+
+def _matrix(current: Columns, prior: Columns, level: str) -> Array:
     with np.errstate(all="ignore"):
         now, then = _shares(current), _shares(prior)
         base = then["total"]
@@ -139,8 +149,10 @@ def matrix(current: Columns, prior: Columns, level: str = "full") -> Array:
             "loss_borne": _borne(current["equity"], prior["equity"] - current["equity"]),
             "profit_before": prior["profit"] / base,
         }
-        table = np.column_stack([np.clip(values[ratio.name], ratio.least, ratio.most) for ratio in RATIOS])
-    return masked(table, level)
+        columns = np.stack([np.clip(values[ratio.name], ratio.least, ratio.most) for ratio in RATIOS])
+    columns[~np.isfinite(columns)] = np.nan
+    columns[[not in_level(ratio, level) for ratio in RATIOS]] = np.nan
+    return columns.T
 
 
 def from_ready_ratios(ready: Columns) -> Array:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from marketplace.rating.measures import Outcome, expit, fit_logistic
+from marketplace.rating.parts import in_parts
 from marketplace.rating.ratios import LEVELS, NAMES, RATIOS, Array, in_level
-from marketplace.rating.trees import in_parts
 
 BINS = 8
 RIDGE = 10.0
@@ -78,9 +78,9 @@ def _fit_level(table: Array, outcome: Outcome, level: str) -> dict[str, Any]:
         if in_level(ratio, level) and told >= max(KNOWN_MIN, KNOWN_SHARE * len(table)):
             binned[ratio.name] = _bins(table[:, place], outcome, ratio.direction)
     names = list(binned)
+    evidence = {name: _points(table[:, NAMES.index(name)], *binned[name]) for name in names}
     while True:
-        evidence = np.column_stack([_points(table[:, NAMES.index(name)], *binned[name]) for name in names])
-        weights = fit_logistic(outcome, evidence, RIDGE)
+        weights = fit_logistic(outcome, np.column_stack([evidence[name] for name in names]), RIDGE)
         wrong = [name for name, weight in zip(names, weights[1:], strict=True) if weight <= 0]
         if not wrong:
             break

@@ -69,8 +69,9 @@ def train(
     """
     last = int(data.year.max()) if until is None else until
     tables = {level: masked(data.ratios, level) for level in LEVELS}
-    held_back = _held_back(data, tables, last, progress)
-    fitted = _fit(data, tables, last, progress)
+    with _one_thread():
+        held_back = _held_back(data, tables, last, progress)
+        fitted = _fit(data, tables, last, progress)
     by_company = _judge(data, fitted.fit, fitted.unseen, fitted)
     challenger = {level: fitted.scorecard[level] | {"calibration": fitted.challenger_lines[level]} for level in LEVELS}
     out.mkdir(parents=True, exist_ok=True)
@@ -183,10 +184,14 @@ def boost(tables: Tables, outcome: Outcome, rows: Mapping[str, Rows], parameters
     copies = np.vstack([tables[level][rows[level]] for level in LEVELS])
     # A ratio that no row tells is a constant, which no tree can ask for; a column without a number cannot be cut.
     copies[:, np.isnan(copies).all(axis=0)] = 0.0
-    # One thread: sums in another order would differ in their last bit.
-    with threadpool_limits(1):
+    with _one_thread():
         booster.fit(copies, np.concatenate([outcome[rows[level]] for level in LEVELS]))
     return booster
+
+
+def _one_thread() -> threadpool_limits:
+    """Bind the libraries to one thread: sums in another order would differ in their last bit, and waits cost more."""
+    return threadpool_limits(1)
 
 
 def _reference(data: FirmYears, fit: Any) -> dict[str, float]:

@@ -2,14 +2,11 @@
 
 Walking each row down each tree costs a mispredicted branch a node. Here every node is one comparison over a column:
 a row that turns right at a node cannot reach the leaves on its left, whose bits are set; the first leaf without a bit
-is the row's. Trees of at most eight leaves fit a byte. NumPy lets several threads do so at the same time.
+is the row's. Trees of at most eight leaves fit a byte.
 
 Source: Lucchese et al. 2015, QuickScorer: a fast algorithm to rank documents with additive ensembles (SIGIR).
 """
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.kernel.errors import IntegrityBreach
+from marketplace.rating.parts import in_parts
 from marketplace.rating.ratios import Array
 
 LEAVES_MAX = 8
-# Rows at a time: their columns stay in a core's cache.
-ROWS = 8_192
-THREADS_FROM = 50_000
 
 
 @dataclass(frozen=True)
@@ -74,15 +69,6 @@ class Forest:
                 np.bitwise_or(dropped, bits, out=dropped)
             total += tree.values[dropped]
         return total
-
-
-def in_parts(score: Callable[[Array], Array], rows: Array) -> Array:
-    """Return the scores of all rows, worked out part by part; of many rows by as many threads as there are cores."""
-    parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
-    if len(rows) < THREADS_FROM:
-        return np.concatenate([score(part) for part in parts]) if parts else np.empty(0)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(score, parts)))
 
 
 def _tree(nodes: NDArray[Any]) -> Tree:

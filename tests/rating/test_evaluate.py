@@ -18,6 +18,7 @@ from marketplace.cli import main
 from marketplace.commands.rating import command
 from marketplace.kernel.errors import InvalidInput
 from marketplace.rating.dataset import NEEDED, READY, read_firm_years, read_polish
+from marketplace.rating.evaluation import inversions
 from marketplace.rating.grades import GRADES, grade_of
 from marketplace.rating.measures import auc_interval, by_grade, grade_places, jeffreys_p
 from marketplace.rating.model import load_model
@@ -218,3 +219,14 @@ def test_grades_of_many_are_grades_of_each() -> None:
     ]
     rows = by_grade(np.array([0, 1]), np.array([0.0005, 0.5]), BOUNDS)
     assert [(row["n"], row["defaults"]) for row in rows if row["n"]] == [(1, 0), (1, 1)]
+
+
+def test_a_grade_that_fails_more_often_than_a_worse_one_is_told_and_luck_is_no_alarm() -> None:
+    def table(*pairs: tuple[int, int]) -> list[dict[str, Any]]:
+        return [{"grade": grade, "n": n, "defaults": d, "rate": d / n if n else None}
+                for grade, (n, d) in zip(GRADES, pairs, strict=False)]  # fmt: skip
+
+    assert inversions(table((100, 1), (100, 1), (0, 0), (50, 2))) == []
+    luck, alarm = inversions(table((100, 1), (100, 0), (0, 0), (1000, 80), (1000, 20)))
+    assert (luck["better"], luck["worse"], luck["p"], luck["alarm"]) == ("A+", "A", 0.5, False)
+    assert (alarm["better"], alarm["worse"], alarm["alarm"]) == ("B+", "B", True)
