@@ -1,5 +1,6 @@
 """A PostgreSQL to throw away, in memory where there is room, with migrated databases and an application beside it."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -60,7 +61,10 @@ def database(postgres: EmbeddedPostgres, name: str) -> str:
 
 
 def application(url: str, home: Path) -> Flask:
-    """Return an application on a database of the benchmark."""
-    return create_app(Settings(home=home, database_url=url, secret_key="of a benchmark", pepper=b"of a benchmark",
+    """Return an application on a database of the benchmark, as the market's own processes keep it."""
+    made = create_app(Settings(home=home, database_url=url, secret_key="of a benchmark", pepper=b"of a benchmark",
                                policy_table=read_policy(), stripe_webhook_secret="whsec_of_a_benchmark",
                                testing=True))  # fmt: skip
+    gc.collect()
+    gc.freeze()
+    return made

@@ -1,5 +1,6 @@
 """`bin/market scheduler`: the one process that keeps time."""
 
+import gc
 import logging
 import os
 
@@ -16,6 +17,7 @@ def command(as_json: bool) -> None:
     from marketplace.jobs.schedule import run_scheduler
 
     app = create_app()
+    gc.freeze()  # what was loaded once stays: nobody walks over it for garbage in the midst of a settlement
     log_lines.capture_standard_library(logging.INFO)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     if not run_scheduler(app):

@@ -1,6 +1,7 @@
 """How gunicorn serves the market. What differs between installations comes from the command line."""
 
 import ctypes
+import gc
 import os
 import shutil
 import signal
@@ -25,6 +26,12 @@ control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a heartbeat, not a secret)
 max_requests = 20_000
 max_requests_jitter = 2_000
+
+
+def when_ready(_server: Any) -> None:
+    """What was loaded once stays: nobody walks over it for garbage while a settlement makes a million small things."""
+    gc.collect()
+    gc.freeze()
 
 
 def post_fork(_server: Any, _worker: Any) -> None:
