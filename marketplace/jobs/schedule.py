@@ -67,8 +67,8 @@ from marketplace.servicing.settlement import settle_award
 from marketplace.trading import queries as trading
 from marketplace.trading.actions import close_lot, expire_award, open_lot
 from marketplace.trading.batches import TOGETHER_MAX, close_lots
-from marketplace.trading.schemas import CloseLot, CloseLots, CloseSession, ExpireAward, OpenLot
-from marketplace.trading.sessions import close_session, due_sessions
+from marketplace.trading.schemas import CloseLot, CloseLots, ExpireAward, OpenLot
+from marketplace.trading.sessions import clear_and_close, due_sessions
 
 log = logging.getLogger(__name__)
 CALLS = 20  # of the outside world in one tick: a stop need not wait for more
@@ -113,6 +113,11 @@ def _close_together(lot_ids: list[UUID]) -> object:
     return perform(close_lots, CloseLots(tuple(lot_ids)), Actor.system("close_lots"))
 
 
+def _close_session(session_id: UUID | None) -> object:
+    assert session_id is not None
+    return clear_and_close(session_id, Actor.system("close_session"))
+
+
 def _late_days() -> int:
     return int(current_app.extensions["duebill"].policy.collection.par_days)
 
@@ -145,7 +150,7 @@ def _watch() -> int:
 JOBS = (
     Job("close_lots", 1, lambda most: trading.due_to_close(db.session(), most), each(close_lot, CloseLot),
         together=_close_together, together_max=TOGETHER_MAX, most=DUE_AT_ONCE),
-    Job("close_sessions", 1, lambda _: due_sessions(db.session()), each(close_session, CloseSession)),
+    Job("close_sessions", 1, lambda _: due_sessions(db.session()), _close_session),
     Job("expire_awards", 5, lambda most: trading.due_to_expire(db.session(), most), each(expire_award, ExpireAward)),
     Job("settle_awards", 1, lambda most: trading.accepted(db.session(), most), each(settle_award, SettleAward)),
     Job("write_notices", 1, lambda most: debtor_queries.unwritten_notices(db.session(), most),

@@ -109,6 +109,7 @@ MAY: dict[str, frozenset[Role]] = {
     "close_lots": SYSTEM,
     "open_session": DESK,
     "set_session_caps": INVESTOR,
+    "seal_session": SYSTEM,
     "close_session": SYSTEM,
     "create_mandate": INVESTOR,
     "pause_mandate": INVESTOR,

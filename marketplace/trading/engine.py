@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -10,9 +9,9 @@ from auction.book import Bid, Book
 from auction.errors import AuctionError
 from auction.explaining import Explained as Explained
 from auction.explaining import explain
-from auction.joint import JointLot, LotAward, clear_jointly
+from auction.joint import JointLot, LotAward
 from auction.joint import Session as JointSession
-from auction.joint_replay import run_jointly, session_of
+from auction.joint_replay import run_jointly
 from auction.mandates import Instruction as Instruction
 from auction.mandates import Mandate, Offered
 from auction.mandates import Reason as Reason
@@ -24,6 +23,7 @@ from marketplace.kernel.errors import IntegrityBreach
 from marketplace.rating.grades import GRADES
 from marketplace.trading.tables import LotRow
 
+Books = JointSession  # what clears together, as callers name it
 SECONDS_MAX = 60  # a solver is given so long; what has then been found is taken, and says how far off it may be
 
 
@@ -157,34 +157,49 @@ class SessionLot:
 
 @dataclass(frozen=True)
 class ClearedSession:
-    """A session cleared, ready to be written down."""
+    """A session cleared, ready to be written down, with what was cleared and why each bid got what it got."""
 
+    books: JointSession
     lots: dict[UUID, Cleared]
+    reasons: tuple[Explained, ...]
     transcript: bytes
     sha256: str
     path: str
     gap_ppm: int
 
 
-def clear_session(
-    session_id: UUID, lots: Sequence[SessionLot], budgets: dict[UUID, int], debtors: dict[tuple[UUID, UUID], int]
-) -> ClearedSession:
-    """Clear lots together under each investor's budget and limits by debtor.
+def session_books(
+    lots: Sequence[SessionLot], budgets: dict[UUID, int], debtors: dict[tuple[UUID, UUID], int]
+) -> JointSession:
+    """Return what clears: every lot's book, and each investor's budget and limits by debtor.
 
     Raises: IntegrityBreach when the engine refuses a book.
     """
     try:
         parsed = tuple(JointLot(Book.parse(book_of(one.lot, one.bids)), str(one.lot.debtor_id), str(one.lot.seller_id))
                        for one in lots)  # fmt: skip
-        caps = {str(who): minor for who, minor in budgets.items()}
-        limits = {(str(who), str(debtor)): minor for (who, debtor), minor in debtors.items()}
-        outcome = run_jointly(str(session_id), JointSession(parsed, caps, limits, {}), SECONDS_MAX)
+    except AuctionError as error:
+        raise IntegrityBreach("book_invalid", f"The books of a session are not sound: {error}") from error
+    caps = {str(who): minor for who, minor in budgets.items()}
+    limits = {(str(who), str(debtor)): minor for (who, debtor), minor in debtors.items()}
+    return JointSession(parsed, caps, limits, {})
+
+
+def clear_session(session_id: UUID, books: JointSession) -> ClearedSession:
+    """Clear lots together. It may take SECONDS_MAX: nobody holds a lock meanwhile.
+
+    Raises: IntegrityBreach when the engine refuses a book.
+    """
+    try:
+        outcome = run_jointly(str(session_id), books, SECONDS_MAX)
     except AuctionError as error:
         raise IntegrityBreach("book_invalid", f"The books of a session are not sound: {error}") from error
     lots_cleared = {UUID(award.lot.book.lot): _cleared_jointly(award, outcome.lots[award.lot.book.lot])
                     for award in outcome.clearing.awards}  # fmt: skip
-    return ClearedSession(lots_cleared, canonical(outcome.transcript), sha256(outcome.transcript),
-                          outcome.clearing.path, outcome.clearing.gap_ppm)  # fmt: skip
+    return ClearedSession(
+        books, lots_cleared, tuple(explain(books, outcome.clearing)), canonical(outcome.transcript),
+        sha256(outcome.transcript), outcome.clearing.path, outcome.clearing.gap_ppm,
+    )  # fmt: skip
 
 
 def _cleared_jointly(award: LotAward, transcript: dict[str, object]) -> Cleared:
@@ -198,13 +213,6 @@ def _cleared_jointly(award: LotAward, transcript: dict[str, object]) -> Cleared:
         rule=str(transcript["rule"]), rule_version=str(transcript["rule_version"]),
         transcript=canonical(transcript), sha256=sha256(transcript),
     )  # fmt: skip
-
-
-@lru_cache(maxsize=8)
-def explain_session(transcript: bytes) -> tuple[Explained, ...]:
-    """Say of every bid of a stored session why it was filled, cut or passed over, by bid id."""
-    _, whole = session_of(read(transcript)["session"])
-    return tuple(explain(whole, clear_jointly(whole, SECONDS_MAX)))
 
 
 def recompute(transcript: bytes) -> Verdict:

@@ -88,7 +88,10 @@ class Uses:
 
 
 def place_mandates(tx: Tx, lots: Sequence[LotRow]) -> None:
-    """Place the bids of all active mandates in locked lots whose time has come, and note what each did."""
+    """Place the bids of all active mandates in locked lots whose time has come, and note what each did.
+
+    A mandate is asked once a lot: what it was noted for it does not do again.
+    """
     currencies = sorted({lot.currency for lot in lots})
     mandates = tx.session.scalars(
         select(MandateRow)
@@ -100,12 +103,15 @@ def place_mandates(tx: Tx, lots: Sequence[LotRow]) -> None:
     ).all()
     if not mandates:
         return
+    noted = select(MandateNoteRow.mandate_id, MandateNoteRow.lot_id)
+    noted = noted.where(MandateNoteRow.lot_id.in_([lot.id for lot in lots]))
+    asked = {(row.mandate_id, row.lot_id) for row in tx.session.execute(noted)}
     houses = parties.organisations(tx.session, {row.investor_id for row in mandates})
     uses, notes = Uses.of(tx, mandates), []
     for lot in sorted(lots, key=lambda lot: (lot.closes_at, lot.id)):
         for mandate in mandates:
             house = houses[mandate.investor_id]
-            if mandate.currency != lot.currency or not house.good_standing:
+            if mandate.currency != lot.currency or not house.good_standing or (mandate.id, lot.id) in asked:
                 continue
             wanted = engine.instruct(mandate, lot, related=house.group in lot.related_groups,
                                      used=uses.now(mandate, lot))  # fmt: skip

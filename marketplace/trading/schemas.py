@@ -7,6 +7,7 @@ from uuid import UUID
 from marshmallow import Schema, fields, post_load, validate
 
 from marketplace.rating.grades import GRADES
+from marketplace.trading.engine import ClearedSession
 
 MONEY = validate.Range(min=1, max=10**15)
 
@@ -69,10 +70,18 @@ class SetSessionCaps:
 
 
 @dataclass(frozen=True)
-class CloseSession:
-    """Close a session whose time has come."""
+class SealSession:
+    """Seal the books of a session whose time has come: what stands in them then is what clears."""
 
     session_id: UUID
+
+
+@dataclass(frozen=True)
+class CloseSession:
+    """Close a session whose books have cleared."""
+
+    session_id: UUID
+    cleared: ClearedSession
 
 
 @dataclass(frozen=True)

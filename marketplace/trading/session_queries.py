@@ -7,10 +7,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, undefer
 
-from marketplace.trading import engine
-from marketplace.trading.engine import Explained
 from marketplace.trading.queries import Lot, _as, missing
-from marketplace.trading.tables import CallSessionRow, LotRow, SessionCapRow
+from marketplace.trading.tables import BidRow, CallSessionRow, LotRow, SessionCapRow, SessionReasonRow
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,26 @@ class CallSession:
     path: str | None
     gap_ppm: int | None
     lots: int = 0
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason: a code, and numbers in minor units or basis points."""
+
+    code: str
+    numbers: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What became of one bid: asked and got in minor units, and every reason why it did not get all its cash."""
+
+    lot_id: UUID
+    asked_minor: int
+    rate_bps: int
+    state: str
+    cash_minor: int
+    why: tuple[Reason, ...]
 
 
 def sessions(session: Session, limit: int = 50) -> list[CallSession]:
@@ -84,9 +102,16 @@ def transcript(session: Session, session_id: UUID) -> bytes:
     return row.transcript
 
 
-def explained(session: Session, session_id: UUID) -> tuple[Explained, ...]:
-    """Say of every bid of a closed session why it was filled, cut or passed over.
-
-    Raises: NotFound("not_found").
-    """
-    return engine.explain_session(transcript(session, session_id))
+def explained(session: Session, session_id: UUID, investor_id: UUID) -> list[Explained]:
+    """Say of an investor's own bids in a closed session why each was filled, cut or passed over, by bid id."""
+    rows = session.execute(
+        select(SessionReasonRow, BidRow.lot_id, BidRow.cash_minor, BidRow.rate_bps)
+        .join(BidRow, BidRow.id == SessionReasonRow.bid_id)
+        .where(SessionReasonRow.session_id == session_id, SessionReasonRow.investor_id == investor_id)
+        .order_by(SessionReasonRow.bid_id)
+    )
+    return [
+        Explained(lot_id, asked, rate, row.state, row.cash_minor,
+                  tuple(Reason(one["code"], one["numbers"]) for one in row.reasons))
+        for row, lot_id, asked, rate in rows
+    ]  # fmt: skip

@@ -1,28 +1,34 @@
 """The verbs of a call session: gather lots, cap what one spends in all of them, clear them together.
 
-Locks come session, lots by id, receivables by id, accounts by id.
+Locks come session, lots by id, receivables by id, accounts by id. Clearing may take a minute, so it holds none: the
+books are sealed, then read and cleared, then locked again and compared with what cleared.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
+from marketplace.db import db
+from marketplace.kernel.actors import Actor
 from marketplace.kernel.errors import Conflict, InvalidInput, NotPermitted, Problem, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
-from marketplace.perform import Result, Tx
+from marketplace.perform import Result, Tx, perform
 from marketplace.trading import engine, queries
 from marketplace.trading.batches import without_called_off, write_closed
 from marketplace.trading.instructing import place_mandates
 from marketplace.trading.rules import SESSION, LotState, SessionState
-from marketplace.trading.schemas import CloseSession, OpenSession, SetSessionCaps
-from marketplace.trading.tables import CallSessionRow, LotRow, SessionCapRow
+from marketplace.trading.schemas import CloseSession, OpenSession, SealSession, SetSessionCaps
+from marketplace.trading.tables import CallSessionRow, LotRow, SessionCapRow, SessionReasonRow
 
 MINUTES_LEAST, MINUTES_MOST = 10, 20_160
+TRIES = 3  # to close a session whose books changed while it cleared; the next tick tries again
 
 
 @verb("open_session")
@@ -90,27 +96,32 @@ def set_session_caps(tx: Tx, command: SetSessionCaps) -> Result:
     return {"session_id": row.id, **told}
 
 
-@verb("close_session")
-def close_session(tx: Tx, command: CloseSession) -> Result:
-    """Clear all lots of a session whose time has come, together; write awards, free what lost, keep the transcript.
+@verb("seal_session")
+def seal_session(tx: Tx, command: SealSession) -> Result:
+    """Seal the books of a session whose time has come: lots that may not be sold are called off, mandates bid.
+
+    Nothing comes into its books afterwards, for people's bids are late by now and each mandate is asked once a lot.
 
     Raises: NotFound, RuleBroken("wrong_state", "not_due").
     """
-    row = tx.session.execute(
-        select(CallSessionRow).where(CallSessionRow.id == command.session_id).with_for_update()
-    ).scalar_one_or_none()
-    if row is None:
-        raise queries.missing()
-    SESSION.check(row.state, SessionState.CLOSED)
-    now = tx.clock()
-    if now < row.closes_at:
-        raise RuleBroken("not_due", N_("The session is still taking bids."))
-    lots = without_called_off(tx, queries.lock_due(tx.session, _members(tx, row.id)))
+    _lock_due(tx, command.session_id)
+    lots = without_called_off(tx, queries.lock_due(tx.session, _members(tx, command.session_id)))
     place_mandates(tx, lots)
-    books = queries.standing_books(tx.session, [lot.id for lot in lots])
-    budgets, debtors = _caps(tx, row.id)
-    sealed = [engine.SessionLot(lot, books.get(lot.id, [])) for lot in lots]
-    cleared = engine.clear_session(row.id, sealed, budgets, debtors)
+    tx.record("call_session", command.session_id, after={"lots": len(lots)})
+    return {"session_id": command.session_id, "lots": len(lots)}
+
+
+@verb("close_session")
+def close_session(tx: Tx, command: CloseSession) -> Result:
+    """Write down how a session cleared, if it is still what cleared: awards, reasons, transcript; free what lost.
+
+    Raises: NotFound, RuleBroken("wrong_state", "not_due"), Conflict("books_changed").
+    """
+    cleared = command.cleared
+    now = _lock_due(tx, command.session_id)
+    lots = without_called_off(tx, queries.lock_due(tx.session, _members(tx, command.session_id)))
+    if _books(tx.session, command.session_id, lots) != cleared.books:
+        raise Conflict("books_changed", N_("A lot of the session was called off while it cleared."))
     write_closed(tx, lots, cleared.lots, now)
     kept: dict[str, Any] = {"sha256": cleared.sha256, "path": cleared.path, "gap_ppm": cleared.gap_ppm}
     tx.session.execute(
@@ -119,19 +130,73 @@ def close_session(tx: Tx, command: CloseSession) -> Result:
         .values(state=SessionState.CLOSED, closed_at=now, transcript=cleared.transcript, **kept)
         .execution_options(synchronize_session=False)
     )
+    _write_reasons(tx, command.session_id, cleared)
     told = {"state": SessionState.CLOSED, "closed_at": now, "lots": len(lots), **kept}
     tx.record("call_session", command.session_id, before={"state": SessionState.OPEN}, after=told)
     return {"session_id": command.session_id, "lots": len(lots), **kept}
 
 
+def clear_and_close(session_id: UUID, actor: Actor) -> Result:
+    """Seal a session, clear it while nobody waits for a lock, and close it; a few times when its books change.
+
+    Raises: what `seal_session` and `close_session` raise.
+    """
+    for attempt in range(1, TRIES + 1):
+        perform(seal_session, SealSession(session_id), actor)
+        with Session(db.engine) as session, session.begin():
+            lots = session.scalars(_open_lots(session_id).order_by(LotRow.id)).all()
+            books = _books(session, session_id, lots)
+        try:
+            return perform(close_session, CloseSession(session_id, engine.clear_session(session_id, books)), actor)
+        except Conflict:
+            if attempt == TRIES:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _lock_due(tx: Tx, session_id: UUID) -> datetime:
+    """Lock an open session whose time has come; return the clock's instant under the lock."""
+    row = tx.session.execute(
+        select(CallSessionRow).where(CallSessionRow.id == session_id).with_for_update()
+    ).scalar_one_or_none()
+    if row is None:
+        raise queries.missing()
+    SESSION.check(row.state, SessionState.CLOSED)
+    now = tx.clock()
+    if now < row.closes_at:
+        raise RuleBroken("not_due", N_("The session is still taking bids."))
+    return now
+
+
+def _books(session: Session, session_id: UUID, lots: Sequence[LotRow]) -> engine.Books:
+    """Return the books of lots as they stand, with every cap; equal when nothing has changed."""
+    books = queries.standing_books(session, [lot.id for lot in lots])
+    sealed = [engine.SessionLot(lot, books.get(lot.id, [])) for lot in sorted(lots, key=lambda lot: lot.id)]
+    return engine.session_books(sealed, *_caps(session, session_id))
+
+
+def _write_reasons(tx: Tx, session_id: UUID, cleared: engine.ClearedSession) -> None:
+    rows = [
+        {"bid_id": UUID(one.bid.id), "session_id": session_id, "investor_id": UUID(one.bid.investor),
+         "state": one.state, "cash_minor": one.cash_minor,
+         "reasons": [{"code": why.code, "numbers": dict(why.numbers)} for why in one.why]}
+        for one in cleared.reasons
+    ]  # fmt: skip
+    if rows:
+        tx.session.execute(insert(SessionReasonRow), rows)
+
+
+def _open_lots(session_id: UUID) -> Select[LotRow]:
+    return select(LotRow).where(LotRow.session_id == session_id, LotRow.state == LotState.OPEN)
+
+
 def _members(tx: Tx, session_id: UUID) -> list[UUID]:
-    open_lots = select(LotRow.id).where(LotRow.session_id == session_id, LotRow.state == LotState.OPEN)
-    return list(tx.session.scalars(open_lots))
+    return list(tx.session.scalars(_open_lots(session_id).with_only_columns(LotRow.id)))
 
 
-def _caps(tx: Tx, session_id: UUID) -> tuple[dict[UUID, int], dict[tuple[UUID, UUID], int]]:
+def _caps(session: Session, session_id: UUID) -> tuple[dict[UUID, int], dict[tuple[UUID, UUID], int]]:
     """Return what each investor spends at most: in all, and on each debtor."""
-    rows = tx.session.execute(
+    rows = session.execute(
         select(SessionCapRow.investor_id, SessionCapRow.debtor_id, SessionCapRow.minor).where(
             SessionCapRow.session_id == session_id
         )

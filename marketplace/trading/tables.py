@@ -241,3 +241,17 @@ class SessionCapRow(Base):
     debtor_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisation.id"))
     minor: Mapped[Minor]
     set_at: Mapped[Created]
+
+
+class SessionReasonRow(Base):
+    """What became of one bid of a session that has closed, and every reason why, as the close told it."""
+
+    __tablename__ = "session_reason"
+    __table_args__ = (Index(None, "session_id", "investor_id"),)
+
+    bid_id: Mapped[UUID] = mapped_column(ForeignKey("bid.id"), primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("call_session.id"))
+    investor_id: Mapped[OrganisationId]
+    state: Mapped[Words]
+    cash_minor: Mapped[Minor]
+    reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)

@@ -102,8 +102,7 @@ def _page(session_id: UUID, refusal: MarketplaceError | None = None) -> str:
     names = parties.organisations(database, {lot.debtor_id for lot in lots})
     refs = {one.id: one.ref for one in receivables.receivables(database, [lot.receivable_id for lot in lots]).values()}
     budget, debtors = queries.caps_of(database, session_id, investor.id)
-    told = queries.explained(database, session_id) if found.state == "closed" else ()
-    mine = [one for one in told if one.bid.investor == str(investor.id)]
+    mine = queries.explained(database, session_id, investor.id) if found.state == "closed" else []
     bids: dict[UUID, list[Any]] = {
         lot.id: [bid for bid in trading.bids_of(database, lot.id, investor.id) if bid.state == "placed"] for lot in lots
     }
@@ -111,6 +110,6 @@ def _page(session_id: UUID, refusal: MarketplaceError | None = None) -> str:
         "investor/session.html", found=found, lots=lots, names={one: org.legal_name for one, org in names.items()},
         refs=refs, budget=budget, debtors=debtors, told=mine, bids=bids, why=WHY, refusal=refusal,
         problems=reasons(refusal) if refusal else (), typed=request.form if refusal else {},
-        awards={lot.id: trading.award(database, lot.id) for lot in lots} if told or found.state == "closed" else {},
-        lot_of={str(lot.id): lot for lot in lots},
+        awards={lot.id: trading.award(database, lot.id) for lot in lots} if found.state == "closed" else {},
+        lot_of={lot.id: lot for lot in lots},
     )  # fmt: skip

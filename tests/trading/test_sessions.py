@@ -13,16 +13,19 @@ from marketplace.jobs.schedule import job
 from marketplace.kernel.errors import Conflict, InvalidInput, NotPermitted, RuleBroken
 from marketplace.perform import perform
 from marketplace.trading import engine, queries, session_queries
-from marketplace.trading.actions import accept_award, close_lot, place_bid
+from marketplace.trading.actions import accept_award, cancel_lot, close_lot, place_bid
 from marketplace.trading.schemas import (
     AcceptAward,
+    CancelLot,
     CloseLot,
     CloseSession,
     OpenSession,
     PlaceBid,
+    SealSession,
     SetSessionCaps,
 )
-from marketplace.trading.sessions import close_session, open_session, set_session_caps
+from marketplace.trading.sessions import clear_and_close, close_session, open_session, seal_session, set_session_caps
+from marketplace.trading.tables import LotRow
 from tests.support import SYSTEM
 from tests.trading.test_bidding import cash
 from tests.trading.world import World
@@ -48,7 +51,7 @@ def bid(world: World, who: str, lot: UUID, rate: int, minor: int) -> UUID:
 
 def close(world: World, session_id: UUID) -> None:
     world.move_clock(HOUR)
-    perform(close_session, CloseSession(session_id), SYSTEM)
+    clear_and_close(session_id, SYSTEM)
     db.session.rollback()
 
 
@@ -69,11 +72,10 @@ def test_a_budget_is_spent_where_it_is_worth_most(world: World) -> None:
     assert (filled(one, world.id("bob")), filled(two, world.id("bob"))) == (0, 4_131_000)
     assert (filled(one, world.id("carol")), filled(two, world.id("carol"))) == (4_131_000, 0)
     assert cash(world, "bob") == (90_000_000, 4_140_000)  # the winning bid's hold, until the award settles
-    why = {one.lot: [reason.code for reason in one.why] for one in session_queries.explained(db.session, session_id)
-           if one.bid.investor == str(world.id("bob"))}  # fmt: skip
-    assert why == {
-        str(one): ["group_cap", "budget_used"],
-        str(two): ["group_cap"],
+    told = session_queries.explained(db.session, session_id, world.id("bob"))
+    assert {one.lot_id: [reason.code for reason in one.why] for one in told} == {
+        one: ["group_cap", "budget_used"],
+        two: ["group_cap"],
     }
 
 
@@ -114,6 +116,65 @@ def test_the_job_closes_it_and_no_lot_of_it_closes_alone(world: World) -> None:
     assert session_queries.session_of(db.session, session_id).state == "closed"
 
 
+def cleared(session_id: UUID, lots: list[UUID]) -> engine.ClearedSession:
+    """Clear lots as they stand, without caps, and write nothing."""
+    books = queries.standing_books(db.session, lots)
+    rows = [db.session.get_one(LotRow, lot, populate_existing=True) for lot in sorted(lots)]
+    sealed = [engine.SessionLot(row, books.get(row.id, [])) for row in rows]
+    return engine.clear_session(session_id, engine.session_books(sealed, {}, {}))
+
+
+def test_nobody_waits_for_a_lock_while_a_session_clears(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.fund("bob", 90_000_000)
+    session_id, lots = gathered(world)
+    bid(world, "bob", lots[0], 600, 4_140_000)
+    clear, looked = engine.clear_session, []
+
+    def slow(*given: object) -> engine.ClearedSession:
+        with world.superuser(resting=False) as connection:
+            for table in ("call_session", "lot", "receivable", "bid", "balance", "mandate"):
+                looked.append(connection.execute(f"SELECT FROM {table} FOR UPDATE NOWAIT").rowcount)
+        return clear(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "clear_session", slow)
+    close(world, session_id)
+    assert len(looked) == 6
+    assert looked[1] == len(lots)
+    assert session_queries.session_of(db.session, session_id).state == "closed"
+
+
+def test_what_cleared_is_written_only_while_the_books_are_the_same(world: World) -> None:
+    world.fund("bob", 90_000_000)
+    session_id, lots = gathered(world)
+    for lot in lots:
+        bid(world, "bob", lot, 600, 4_140_000)
+    world.move_clock(HOUR)
+    perform(seal_session, SealSession(session_id), SYSTEM)
+    found = cleared(session_id, lots)
+    perform(cancel_lot, CancelLot(lots[1], "Called off meanwhile."), world.olga)
+    with pytest.raises(Conflict, match="books_changed"):
+        perform(close_session, CloseSession(session_id, found), SYSTEM)
+    db.session.rollback()
+    assert (queries.lot(db.session, lots[0]).state, queries.award(db.session, lots[0])) == ("open", None)
+    clear_and_close(session_id, SYSTEM)
+    db.session.rollback()
+    assert filled(lots[0], world.id("bob")) == 4_131_000
+    assert [one.lot_id for one in session_queries.explained(db.session, session_id, world.id("bob"))] == [lots[0]]
+
+
+def test_reasons_are_kept_and_stay_and_are_their_investor_s_alone(world: World) -> None:
+    for who in ("bob", "carol"):
+        world.fund(who, 90_000_000)
+    session_id, (lot, _) = gathered(world)
+    bid(world, "bob", lot, 600, 4_140_000)
+    bid(world, "carol", lot, 700, 4_140_000)
+    close(world, session_id)
+    told = [session_queries.explained(db.session, session_id, world.id(who)) for who in ("bob", "carol", "dave")]
+    assert [[one.rate_bps for one in of] for of in told] == [[600], [700], []]
+    with world.superuser(resting=False) as connection, pytest.raises(psycopg.errors.RestrictViolation):
+        connection.execute("UPDATE session_reason SET state = 'filled'")
+
+
 def test_only_a_whole_award_of_a_session_can_be_accepted(world: World) -> None:
     world.fund("bob", 90_000_000)
     session_id, (lot, _) = gathered(world)
@@ -137,7 +198,9 @@ def test_who_may_and_what_a_session_s_fields_must_be(world: World) -> None:
     with pytest.raises(InvalidInput):
         perform(set_session_caps, SetSessionCaps(session_id, None, ((world.id("carol"), 5),)), world.bob)
     with pytest.raises(RuleBroken, match="not_due"):
-        perform(close_session, CloseSession(session_id), SYSTEM)
+        perform(seal_session, SealSession(session_id), SYSTEM)
+    with pytest.raises(RuleBroken, match="not_due"):
+        perform(close_session, CloseSession(session_id, cleared(session_id, [])), SYSTEM)
 
 
 def test_a_cap_that_comes_late_is_refused_by_verb_and_database(world: World) -> None:

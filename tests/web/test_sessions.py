@@ -11,8 +11,8 @@ from auction.replay import replay
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.perform import perform
 from marketplace.trading.actions import place_bid
-from marketplace.trading.schemas import CloseSession, PlaceBid
-from marketplace.trading.sessions import close_session
+from marketplace.trading.schemas import PlaceBid
+from marketplace.trading.sessions import clear_and_close
 from tests.support import SYSTEM
 from tests.trading.test_sessions import gathered
 from tests.trading.world import World
@@ -51,7 +51,7 @@ def test_an_investor_caps_himself_and_reads_why(app: Flask, world: World) -> Non
     assert "41,300.00" not in carol.get(place).text.split("<aside")[1]  # nobody sees another's caps before the close
     assert bob.get(f"{place}/transcript.json").status_code == 404
     world.move_clock(timedelta(hours=1))
-    perform(close_session, CloseSession(UUID(str(session_id))), SYSTEM)
+    clear_and_close(UUID(str(session_id)), SYSTEM)
     page = bob.get(place).text
     assert "your budget went where it is worth more" in page
     assert "filled in full" in page
