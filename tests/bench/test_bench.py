@@ -39,6 +39,14 @@ def test_a_receipt_over_many_holdings_is_measured() -> None:
     assert figure.value
 
 
+def test_webhooks_of_a_bad_day_end_as_on_a_calm_one() -> None:
+    slowest, differ = importlib.import_module("bench.webhooks").measure(20, 1, lambda _: None)
+    assert all(set(one.record()) == FIELDS for one in (slowest, differ))
+    assert slowest.parts["answers"] == {"200": 200, "400": 2}
+    assert slowest.value
+    assert (differ.value, differ.ok) == (0, True)
+
+
 def test_closing_is_measured_to_the_last_lot() -> None:
     figures = list(importlib.import_module("bench.close").measure(12, 1, lambda _: None))
     assert [one.name for one in figures] == ["P11 seconds", "P11 ratio"]
