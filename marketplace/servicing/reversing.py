@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 
+from marketplace.db import array
 from marketplace.kernel.errors import NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -32,6 +33,12 @@ from marketplace.servicing.tables import (
     ShareRow,
 )
 from marketplace.servicing.waterfall import TO_INVESTORS, Step
+
+OWED_AGAIN = (
+    "UPDATE due SET paid_minor = paid_minor - made.part, due_minor = due_minor - made.gone FROM unnest("
+    "CAST(:dues AS uuid[]), CAST(:parts AS bigint[]), CAST(:gone AS bigint[])) AS made (due_id, part, gone) "
+    "WHERE due.id = made.due_id"
+)
 
 
 @dataclass
@@ -93,7 +100,8 @@ def reverse_receipt(tx: Tx, command: ReverseReceipt) -> Result:
     A receipt that was shared out is taken back from everybody in proportion to what it gave him, as far as his free
     cash reaches; the reserve bears the rest and after it the platform, to which that part of the claim goes over, after
     the investors and before the seller. The debtor owes the money again, to those who gave it back: also to one who
-    has sold his units since, for what he had been paid on them did not go over.
+    has sold his units since, for what he had been paid on them did not go over. After a buy-back the seller stands in
+    the investors' place: the claim is the seller's, and what it gives is owed to it.
     Money that comes back is shared out anew.
 
     Raises: Conflict("chargeback_booked"); RuleBroken("not_shared_out_yet"), to be tried again.
@@ -233,9 +241,9 @@ def _given(tx: Tx, distribution: DistributionRow) -> tuple[list[Given], int]:
 
 def _take_share(taking: Taking, row: CollectionRow, one: Given, part: int) -> int:
     """Take one party's part; return what the platform has to bear of it."""
-    if one.step in TO_INVESTORS:
+    if one.step in TO_INVESTORS and row.state != CollectionState.BOUGHT_BACK:
         return taking.take(part, "provider_lender", ("investor_cash", one.party))
-    if one.step == Step.RESIDUAL:
+    if one.step in (*TO_INVESTORS, Step.RESIDUAL):
         return taking.take(
             part, "provider_borrower", ("seller_residual", row.seller_id), ("seller_cash", row.seller_id)
         )
@@ -273,22 +281,38 @@ def _keep(
 
 
 def _owed_again(tx: Tx, row: CollectionRow, shares: list[tuple[Given, int, int]]) -> None:
-    """Let the debtor owe again what was taken; what the platform bore is due to the platform, not to who kept it."""
-    for one, part, gone in shares:
-        tx.session.execute(
-            update(DueRow).where(DueRow.id == one.due_id)
-            .values(paid_minor=DueRow.paid_minor - part, due_minor=DueRow.due_minor - gone)
-        )  # fmt: skip
+    """Let the debtor owe again what was taken; what the platform bore is due to the platform, not to who kept it.
+
+    What the seller gave in the investors' place, after a buy-back, is due to the seller.
+    """
     borne = sum(gone for _, _, gone in shares)
-    if not borne:
+    sellers = 0
+    lowered = []
+    for one, part, gone in shares:
+        given_for = part - gone if row.state == CollectionState.BOUGHT_BACK and one.step in TO_INVESTORS else 0
+        sellers += given_for
+        lowered.append((one.due_id, part, gone + given_for))
+    tx.session.execute(
+        text(OWED_AGAIN),
+        {"dues": array(due for due, _, _ in lowered), "parts": array(part for _, part, _ in lowered),
+         "gone": array(gone for _, _, gone in lowered)},
+    )  # fmt: skip
+    _grow(tx, row, Step.PLATFORM_FEE, None, borne)
+    _grow(tx, row, Step.RESIDUAL, row.seller_id, sellers)
+
+
+def _grow(tx: Tx, row: CollectionRow, step: Step, party: UUID | None, minor: int) -> None:
+    """Let a party be due so much more at a step; who was due nothing there comes behind the others."""
+    if not minor:
         return
-    mine = (DueRow.receivable_id == row.receivable_id) & (DueRow.step == Step.PLATFORM_FEE)
+    known = (DueRow.receivable_id == row.receivable_id) & (DueRow.step == step)
     grown = tx.session.execute(
-        update(DueRow).where(mine).values(due_minor=DueRow.due_minor + borne).returning(DueRow.id)
-    )
+        update(DueRow).where(known, DueRow.party_id.is_not_distinct_from(party))
+        .values(due_minor=DueRow.due_minor + minor).returning(DueRow.id)
+    )  # fmt: skip
     if grown.first() is None:
         last = tx.session.scalar(select(func.max(DueRow.position)).where(DueRow.receivable_id == row.receivable_id))
         tx.session.execute(
-            insert(DueRow).values(id=new_id(), receivable_id=row.receivable_id, step=Step.PLATFORM_FEE, party_id=None,
-                                  position=(last or 0) + 1, due_minor=borne)
+            insert(DueRow).values(id=new_id(), receivable_id=row.receivable_id, step=step, party_id=party,
+                                  position=(last or 0) + 1, due_minor=minor)
         )  # fmt: skip

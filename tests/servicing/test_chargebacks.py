@@ -21,9 +21,10 @@ from marketplace.perform import Tx, perform
 from marketplace.servicing.reversal import Given, take_back
 from marketplace.servicing.reversing import reverse_receipt
 from marketplace.servicing.schemas import ReverseReceipt
-from marketplace.servicing.waterfall import Step
+from marketplace.servicing.waterfall import TO_INVESTORS, Step
 from tests import lives
 from tests.jobs.test_invariants import broken
+from tests.servicing.test_buy_back import buy, price, put_in
 from tests.servicing.test_offers import bought, offered
 from tests.support import SYSTEM, do
 from tests.trading.world import World
@@ -118,6 +119,52 @@ def test_the_reserve_bears_first_and_then_the_platform_which_is_owed_it_after_th
     lives.pays(world, receivable_id, FACE)
     assert lives.collection(receivable_id).state == "settled"
     assert platform("platform_fees") - before == fee.due_minor
+    sound()
+
+
+@pytest.mark.parametrize("put_in_minor", [0, 400_000, 1_200_000])
+def test_after_a_buy_back_the_seller_gives_in_the_investors_place(world: World, put_in_minor: int) -> None:
+    receivable_id = lives.funded(world)
+    payment = lives.received(world, receivable_id, 1_000_000)
+    lives.apply(payment)
+    put_in(world, price(world, receivable_id))
+    buy(world, receivable_id)
+    if put_in_minor:
+        put_in(world, put_in_minor)
+    investors = cash(world, "bob"), cash(world, "carol")
+    given = min(put_in_minor, 1_000_000)
+    told = lives.taken_back(payment, 1_000_000)
+    assert (told["taken_minor"], told["borne_minor"]) == (given, 1_000_000 - given)
+    assert (cash(world, "bob"), cash(world, "carol")) == investors
+    assert cash(world, "alice", "seller_cash") == put_in_minor - given
+    assert platform("platform_loss") == 1_000_000 - given
+    found = lives.collection(receivable_id)
+    assert (found.state, found.outstanding_minor) == ("bought_back", FACE)
+    assert all(due.outstanding_minor == 0 for due in found.dues if due.step in TO_INVESTORS)
+    sound()
+    fees, residual = platform("platform_fees"), cash(world, "alice", "residual_in_transit")
+    lives.pays(world, receivable_id, FACE)
+    assert platform("platform_fees") - fees == 1_000_000 - given
+    assert cash(world, "alice", "residual_in_transit") - residual == FACE - 1_000_000 + given
+    assert (cash(world, "bob"), cash(world, "carol")) == investors
+    sound()
+
+
+def test_money_given_back_after_a_buy_back_goes_to_who_gave_it(world: World) -> None:
+    receivable_id = lives.funded(world)
+    payment = lives.received(world, receivable_id, 1_000_000)
+    lives.apply(payment)
+    put_in(world, price(world, receivable_id))
+    buy(world, receivable_id)
+    put_in(world, 400_000)
+    lives.taken_back(payment, 1_000_000)
+    fees = platform("platform_fees")
+    lives.taken_back(payment, 1_000_000, state="won")
+    (again,) = payments.received_unapplied(db.session())
+    db.session.rollback()
+    lives.apply(again.id)
+    assert platform("platform_fees") - fees == 600_000
+    assert cash(world, "alice", "residual_in_transit") == 400_000
     sound()
 
 
