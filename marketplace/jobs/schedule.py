@@ -133,8 +133,8 @@ def _learn(debtor_id: UUID | None) -> object:
 
 
 def _to_rerate(most: int) -> list[UUID]:
-    version = current_app.extensions["duebill"].policy.version
-    return ratings.parties_to_rerate(db.session(), read_card()["version"], version, most)
+    policy = current_app.extensions["duebill"].policy
+    return ratings.parties_to_rerate(db.session(), read_card()["version"], policy, most)
 
 
 def _watch() -> int:

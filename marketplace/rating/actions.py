@@ -180,7 +180,9 @@ def rate_anew(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str
         return None, obstacle
     model, policy = load_model(), tx.policy.rating
     record = queries.newest_record(tx.session, organisation_id)
-    overdue = rules.is_stale(filed.period_end, tx.today, policy.accounts_due_months)
+    overdue = rules.is_stale(filed.period_end, tx.today, policy.accounts_due_months) or register.says_overdue(
+        tx.session, organisation_id, filed.period_end
+    )
     kept = queries.rating_of(tx.session, filed.id, record.id if record else None, overdue,
                              (model.version, tx.policy.version))  # fmt: skip
     if kept is not None:

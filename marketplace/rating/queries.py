@@ -6,11 +6,12 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, undefer
 
 from marketplace.kernel.errors import NotFound, Problem
+from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
 from marketplace.rating.behaviour import PaymentRecord
 from marketplace.rating.explain import Reason
@@ -263,18 +264,32 @@ def as_record(row: PaymentRecordRow | None) -> PaymentRecord:
     return PaymentRecord(*(getattr(row, one.name) for one in fields(PaymentRecord))) if row else PaymentRecord()
 
 
-def parties_to_rerate(session: Session, model_version: str, policy_version: str, limit: int = 200) -> list[UUID]:
-    """Return rated parties whose newest rating is of another model or policy, the oldest rating first."""
-    newest = (
-        select(PartyRatingRow.organisation_id, PartyRatingRow.model_version, PartyRatingRow.policy_version,
-               PartyRatingRow.rated_at)
-        .ext(distinct_on(PartyRatingRow.organisation_id))
-        .order_by(PartyRatingRow.organisation_id, PartyRatingRow.rated_at.desc(), PartyRatingRow.id.desc())
-    ).subquery()  # fmt: skip
-    query = select(newest.c.organisation_id).where(
-        (newest.c.model_version != model_version) | (newest.c.policy_version != policy_version)
-    )
-    return list(session.scalars(query.order_by(newest.c.rated_at).limit(limit)))
+def parties_to_rerate(session: Session, model_version: str, policy: Policy, limit: int = 200) -> list[UUID]:
+    """Return solvent rated parties whose newest rating is of another model or policy, or was made when their accounts
+    were not overdue and are now, or the other way round; the oldest rating first. Too old accounts rate nobody.
+    """
+    rows = session.execute(
+        text("""
+            SELECT newest.organisation_id
+            FROM (SELECT DISTINCT ON (organisation_id) * FROM party_rating
+                  ORDER BY organisation_id, rated_at DESC, id DESC) AS newest
+            JOIN filing ON filing.id = newest.filing_id
+            LEFT JOIN (SELECT DISTINCT ON (organisation_id) organisation_id, accounts_overdue, accounts_made_up_to,
+                              insolvent
+                       FROM register_answer ORDER BY organisation_id, asked_at DESC, id DESC) AS said
+              ON said.organisation_id = newest.organisation_id
+            CROSS JOIN (SELECT (market_now() AT TIME ZONE :zone)::date AS today) AS clock
+            WHERE NOT coalesce(said.insolvent, false)
+              AND clock.today <= filing.period_end + make_interval(months => :most)
+              AND (newest.model_version <> :model OR newest.policy_version <> :policy
+                   OR newest.overdue <> (clock.today > filing.period_end + make_interval(months => :due)
+                                         OR coalesce(said.accounts_overdue, false)
+                                            AND filing.period_end <= coalesce(said.accounts_made_up_to, 'infinity')))
+            ORDER BY newest.rated_at, newest.organisation_id LIMIT :limit"""),
+        {"zone": policy.zone, "most": policy.rating.filing_months_max, "due": policy.rating.accounts_due_months,
+         "model": model_version, "policy": policy.version, "limit": limit},
+    )  # fmt: skip
+    return list(rows.scalars())
 
 
 def _obstacles(session: Session, ids: Sequence[UUID]) -> dict[UUID, RatingObstacleRow]:

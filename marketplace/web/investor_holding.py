@@ -21,6 +21,7 @@ from marketplace.perform import perform
 from marketplace.rating.grades import GRADES
 from marketplace.receivables import queries as receivables
 from marketplace.reports import secondary as report
+from marketplace.reports.rating_watch import falls
 from marketplace.schemas import load
 from marketplace.servicing import offer_rules as rules
 from marketplace.servicing import queries as servicing
@@ -145,6 +146,7 @@ def _page(receivable_id: UUID, refusal: MarketplaceError | None = None) -> str:
         owed=owed, to_come_minor=to_come, steps=Step, flows=flows, kinds=KINDS, mine=mine, ends=ENDS,
         net_minor=sum(flow.minor for flow in flows), paid_minor=-sum(f.minor for f in flows if f.minor < 0),
         came_minor=sum(f.minor for f in flows if f.minor > 0), days=days, today=_today(),
+        fall=next(iter(falls(session, policy().rating.fall_notches, [receivable_id])), None) if units else None,
         flags=[(flag, FLAGS[flag]) for flag in _flags(found)], recourse=RECOURSE[lot.recourse],
         problems=list(reasons(refusal)) if refusal else [], refusal=refusal,
         entry=_entry(found, investor.id, units, free, days), policy=policy().secondary, once=str(new_id()),

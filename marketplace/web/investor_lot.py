@@ -20,6 +20,7 @@ from marketplace.perform import perform
 from marketplace.rating import queries as ratings
 from marketplace.receivables import queries as receivables
 from marketplace.reports import market as report
+from marketplace.reports.rating_watch import falls
 from marketplace.schemas import load
 from marketplace.trading import actions, engine, queries, rules
 from marketplace.trading.calls import calls_of
@@ -182,6 +183,7 @@ def _page(lot_id: UUID, refusal: MarketplaceError | None = None) -> str:
         calls=calls_of(session, policy(), server_now(), investor.id, [lot_id]),
         timeline_items=parts.timeline_of(found, receivable),
         book=book,
+        fall=next(iter(falls(session, policy().rating.fall_notches, [found.receivable_id])), None),
         verdict=_verdict(lot_id) if award and request.args.get("recompute") else None,
         refusal=refusal, problems=_beside_fields(refusal),
         once=str(new_id()), symbol=SYMBOLS.get(found.currency, found.currency), digits=exponent(found.currency),

@@ -27,11 +27,12 @@ from marketplace.payments import queries as payment_queries
 from marketplace.payments.schemas import FundAccount, WithdrawCash
 from marketplace.perform import perform
 from marketplace.reports import portfolio as report
+from marketplace.reports import rating_watch
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.format import day_short, money
 from marketplace.web.forms import day_of, minor_of, reasons, say, status_of
 from marketplace.web.frame import server_now
-from marketplace.web.investor_door import blueprint, house
+from marketplace.web.investor_door import blueprint, house, policy
 from marketplace.web.paying import lead_on, page_of
 from marketplace.web.session import require_actor, signed_in
 
@@ -88,7 +89,9 @@ def portfolio() -> ResponseReturnValue:
             (one for one in found.holdings if not one.in_recovery), key=lambda one: (one.expected_on, one.ref)
         ),
         ended=request.args.get("show") == "ended",
-    )
+        falls={one.receivable_id: one for one in rating_watch.falls(
+            db.session(), policy().rating.fall_notches, [one.receivable_id for one in found.holdings if not one.sold])},
+    )  # fmt: skip
 
 
 def _chart(weeks: list[report.Week], currency: str) -> dict[str, Any] | None:

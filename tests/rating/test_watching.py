@@ -30,6 +30,9 @@ from marketplace.rating.behaviour import (
 from marketplace.rating.drift import Bucket, against, calibration, drift, inversions, psi
 from marketplace.rating.grades import GRADES, grade_of
 from marketplace.rating.overriding import decide_override, nearest_pd_ppm, notches, propose_override
+from marketplace.rating.register.actions import record_register_answer
+from marketplace.rating.register.answers import Charges, CompanyAnswer, Profile
+from marketplace.rating.register.schemas import RecordRegisterAnswer
 from marketplace.rating.schemas import (
     DecideOverride,
     FileAccounts,
@@ -284,3 +287,22 @@ def test_records_that_contradict_themselves_are_refused(rated: UUID) -> None:
     with pytest.raises(DBAPIError) as caught:
         perform(note_payments, NotePayments(rated, PaymentRecord(paid=1, late_days_sum=50)), SYSTEM)
     assert "ck_payment_record_moments" in str(caught.value)
+
+
+def test_what_the_register_calls_overdue_raises_the_pd_once(rated: UUID, today: date) -> None:
+    before = grade(rated)
+    assert before.model_pd_ppm is not None
+    assert before.filing is not None
+    assert not before.overdue
+    made_up_to = before.filing.period_end
+    for known, raised in ((made_up_to - timedelta(days=366), False), (made_up_to, True)):
+        profile = Profile("07100001", "ALICE", "active", None, None, None, today, True, known, None, has_charges=True,
+                          has_insolvency_history=False)  # fmt: skip
+        answer = CompanyAnswer("07100001", profile, None, Charges(9, 9))
+        perform(record_register_answer, RecordRegisterAnswer(rated, answer), SYSTEM)
+        perform(rate_party, RateParty(rated), SYSTEM)
+        after = grade(rated)
+        assert (after.overdue, after.id == before.id) == (raised, not raised)
+        # Nine charges are shown, and change nothing.
+        factor = POLICY.accounts_overdue_ppm if raised else 1_000_000
+        assert after.pd_ppm == -(-before.model_pd_ppm * factor // 1_000_000)

@@ -1,31 +1,40 @@
 """The model at work: records of payments, outcomes against PDs, falls since listing, and the jobs that keep them."""
 
 import json
+from dataclasses import replace
+from datetime import date, timedelta
 from uuid import UUID
 
+from flask import Flask
 from sqlalchemy import text
 
+from config.settings import read_policy
 from marketplace.db import db
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
+from marketplace.kernel import policy as policies
 from marketplace.kernel.ids import new_id
+from marketplace.rating import queries
 from marketplace.rating.behaviour import PaymentRecord
 from marketplace.rating.model import load_model, read_card
+from marketplace.rating.register import queries as register
 from marketplace.reports import rating_watch
 from tests import lives
 from tests.rating.test_watching import POLICY
 from tests.trading.world import World
+from tests.web.test_operator import visitor
 
 FACE = 4_860_000
 
 
-def today() -> object:
-    return db.session.execute(text("SELECT market_now()::date")).scalar_one()
+def today() -> date:
+    found: date = db.session.execute(text("SELECT market_now()::date")).scalar_one()
+    return found
 
 
 def records() -> dict[UUID, PaymentRecord]:
     db.session.rollback()
-    return rating_watch.payment_records(db.session(), today(), 30)  # type: ignore[arg-type]
+    return rating_watch.payment_records(db.session(), today(), 30)
 
 
 def rerated(world: World, grade: str) -> None:
@@ -63,7 +72,7 @@ def test_the_night_notes_what_changed_once(world: World) -> None:
     run_job(job("learn_payments"))
     db.session.rollback()
     assert rating_watch.kept_records(db.session()) == records()
-    assert rating_watch.changed_records(db.session(), today(), 30) == {}  # type: ignore[arg-type]
+    assert rating_watch.changed_records(db.session(), today(), 30) == {}
     run_job(job("learn_payments"))
     db.session.rollback()
     assert db.session.execute(text("SELECT count(*) FROM payment_record")).scalar_one() == 1
@@ -109,10 +118,66 @@ def test_the_day_s_measures_are_taken_and_kept(world: World) -> None:
     assert {row.model_version for row in kept} == {read_card()["version"]}
 
 
-def test_the_night_rates_anew_what_another_model_rated(world: World) -> None:
+def test_the_night_rates_anew_what_another_model_rated_and_whose_accounts_became_overdue(world: World) -> None:
     world.rate(world.receivable())
     db.session.rollback()
-    from marketplace.rating import queries
+    policy = replace(policies.parse(read_policy()), version="test")
+    kestrel = world.id("kestrel")
 
-    assert queries.parties_to_rerate(db.session(), "gb-new", "test") == [world.id("kestrel")]
-    assert queries.parties_to_rerate(db.session(), "test", "test") == []
+    def found(model: str = "test") -> list[UUID]:
+        db.session.rollback()
+        return queries.parties_to_rerate(db.session(), model, policy)
+
+    def said(overdue: bool, made_up_to: date, insolvent: bool = False) -> None:
+        with world.superuser() as owner:
+            owner.execute("UPDATE register_answer SET asked_at = asked_at - interval '1 day'")
+            owner.execute(
+                "INSERT INTO register_answer (id, organisation_id, company_number, source, said_on, company_name, "
+                "company_state, accounts_overdue, accounts_made_up_to, charges_total, charges_outstanding, cases, "
+                "insolvent) VALUES (%s, %s, '00000001', 'api', market_now()::date, 'KESTREL', %s, %s, %s, 2, 1, '[]', "
+                "%s)",
+                (new_id(), kestrel, "liquidation" if insolvent else "active", overdue, made_up_to, insolvent),
+            )
+
+    def accounts_of(day: date) -> None:
+        with world.superuser() as owner:
+            owner.execute("UPDATE filing SET period_end = %s", (day,))
+
+    assert found("gb-new") == [kestrel]
+    ago = {days: today() - timedelta(days=days) for days in (300, 500, 660, 3_000)}
+    accounts_of(ago[300])
+    assert found() == []
+    accounts_of(ago[660])
+    assert found() == [kestrel], "its next accounts are overdue by their date"
+    accounts_of(ago[3_000])
+    assert found("gb-new") == [], "too old to rate anybody"
+    accounts_of(ago[300])
+    said(True, ago[500])
+    assert found() == [], "what the register misses was filed here since"
+    said(True, ago[300])
+    assert found() == [kestrel], "the register says that they are overdue"
+    assert register.says_overdue(db.session(), kestrel, ago[300])
+    assert not register.says_overdue(db.session(), kestrel, ago[300] + timedelta(days=1))
+    said(True, ago[300], insolvent=True)
+    assert found("gb-new") == [], "nobody rates the insolvent"
+
+
+def test_falls_stand_on_the_investor_s_pages_in_three_languages(world: World, app: Flask) -> None:
+    held = lives.funded(world)
+    world.rate(held)
+    lot = world.lot()
+    rerated(world, "B-")
+    bob = visitor(app, world, "bob")
+    collected = db.session.execute(text("SELECT lot_id FROM collection")).scalar_one()
+    db.session.rollback()
+    words = {"en": ("3 grades since the lot opened", "fell 3 grades"),
+             "zh_Hant": ("自拍品開售以來下跌 3 級", "下跌 3 級"),
+             "zh_Hans": ("自拍品开售以来下跌 3 级", "下跌 3 级")}  # fmt: skip
+    for language, (said, mark) in words.items():
+        bob.get(f"/language/{language}?next=/investor/portfolio")
+        pages = {place: bob.get(f"/investor/{place}").text
+                 for place in (f"lots/{lot}", f"lots/{collected}", f"holdings/{held}", "portfolio")}  # fmt: skip
+        for place, page in pages.items():
+            assert (mark if place == "portfolio" else said) in page, (language, place)
+    rerated(world, "A-")
+    assert "下跌" not in bob.get("/investor/portfolio").text

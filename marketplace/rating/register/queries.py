@@ -127,6 +127,15 @@ def insolvent(session: Session, organisation_id: UUID) -> bool:
     return known is not None and known.insolvent
 
 
+def says_overdue(session: Session, organisation_id: UUID, period_end: date) -> bool:
+    """Return whether the register's newest answer says that accounts after those of this date are overdue."""
+    known = facts(session, [organisation_id]).get(organisation_id)
+    if known is None or not known.accounts_overdue:
+        return False
+    # What it says of older accounts than these, these have answered.
+    return known.accounts_made_up_to is None or period_end <= known.accounts_made_up_to
+
+
 def insolvent_ids() -> Select[UUID]:
     """Return a query for the parties whose newest answer says that they are insolvent."""
     newest = (
