@@ -52,6 +52,7 @@ def register_organisation(tx: Tx, command: RegisterOrganisation) -> Result:
         country=command.country,
         sector=command.sector,
         group_id=command.group_id,
+        declared_group_id=command.group_id,
         iban=_iban(command.iban) if command.iban else None,
     )
     tx.session.add(row)
@@ -207,7 +208,8 @@ def _promote(tx: Tx, known: queries.Organisation, command: RegisterOrganisation)
     row.kind = command.kind
     row.legal_name = command.legal_name.strip()
     row.sector = command.sector or row.sector
-    row.group_id = command.group_id or row.group_id
+    row.declared_group_id = command.group_id or row.declared_group_id
+    row.group_id = row.group_id or command.group_id
     row.vat_id = plain_number(command.vat_id) or row.vat_id
     row.iban = _iban(command.iban) if command.iban else row.iban
     tx.record("organisation", row.id, before={"kind": "debtor"}, after=_facts(row))

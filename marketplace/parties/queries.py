@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, RowMapping, Select, Uuid, any_, func, literal, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
-from marketplace.parties.tables import OrganisationRow, UserAccountRow
+from marketplace.parties.tables import OrganisationRow, RelationRow, UserAccountRow
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,20 @@ class Organisation:
     def group(self) -> UUID:
         """The group it belongs to: its own id where it belongs to none."""
         return self.group_id or self.id
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Two organisations that count as one, why, and where that is written."""
+
+    id: UUID
+    one_id: UUID
+    one_name: str
+    other_id: UUID
+    other_name: str
+    kind: str
+    reference: str
+    recorded_at: datetime
 
 
 @dataclass(frozen=True)
@@ -128,6 +142,18 @@ def related(session: Session, a: UUID, b: UUID) -> bool:
         select(OrganisationRow.id, OrganisationRow.group_id).where(OrganisationRow.id.in_((a, b)))
     ).all()
     return len({row.group_id or row.id for row in groups}) < len(groups)
+
+
+def relations(session: Session) -> list[Relation]:
+    """Return the relations that stand, newest first."""
+    one, other = aliased(OrganisationRow), aliased(OrganisationRow)
+    rows = session.execute(
+        select(RelationRow.id, RelationRow.one_id, one.legal_name, RelationRow.other_id, other.legal_name,
+               RelationRow.kind, RelationRow.reference, RelationRow.recorded_at)
+        .join(one, one.id == RelationRow.one_id).join(other, other.id == RelationRow.other_id)
+        .where(RelationRow.ended_at.is_(None)).order_by(RelationRow.recorded_at.desc(), RelationRow.id)
+    )  # fmt: skip
+    return [Relation(*row) for row in rows]
 
 
 def user(session: Session, user_id: UUID) -> User:

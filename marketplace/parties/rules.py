@@ -26,6 +26,8 @@ MAY: dict[str, frozenset[Role]] = {
     "reinstate_organisation": DESK,
     "suspend_user": DESK,
     "set_bank_account": DESK,
+    "relate_organisations": DESK,
+    "end_relation": DESK,
     "sign_in": SYSTEM,
     "refuse_sign_in": SYSTEM,
     "sign_out": PEOPLE | SYSTEM,

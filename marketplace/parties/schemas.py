@@ -89,6 +89,26 @@ class SetBankAccount:
     iban: str
 
 
+RELATIONS = ("shared_officer", "shared_owner", "ownership")
+
+
+@dataclass(frozen=True)
+class RelateOrganisations:
+    """Two organisations that share an officer or an owner, or of which one owns the other; where that is written."""
+
+    one_id: UUID
+    other_id: UUID
+    kind: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class EndRelation:
+    """Which relation is no more."""
+
+    relation_id: UUID
+
+
 def plain_number(text: str | None, country: str = "") -> str | None:
     """Return a register or VAT number in capitals without spaces and marks; a British company number has 8 places."""
     bare = re.sub(r"[^0-9A-Z]", "", (text or "").upper())
@@ -141,6 +161,23 @@ class RegisterOrganisationSchema(Schema):
     @post_load
     def _command(self, data: dict[str, Any], **_: Any) -> RegisterOrganisation:
         return RegisterOrganisation(**data)
+
+
+class RelateOrganisationsSchema(Schema):
+    """A relation as an operator types it."""
+
+    one_id = fields.UUID(required=True)
+    other_id = fields.UUID(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(RELATIONS, error=N_("Choose one of the kinds.")))
+    reference = fields.String(
+        required=True,
+        validate=validate.Length(3, 300, error=N_("Say where this is written, in 3 to 300 characters.")),
+        error_messages={"required": N_("Say where this is written, in 3 to 300 characters.")},
+    )
+
+    @post_load
+    def _command(self, data: dict[str, Any], **_: Any) -> RelateOrganisations:
+        return RelateOrganisations(**data)
 
 
 class RegisterUserSchema(Schema):

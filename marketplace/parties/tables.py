@@ -49,9 +49,29 @@ class OrganisationRow(Base):
     country: Mapped[str] = mapped_column(CHAR(2))
     sector: Mapped[str | None] = mapped_column(Text)
     group_id: Mapped[UUID | None]
+    declared_group_id: Mapped[UUID | None]
     iban: Mapped[str | None] = mapped_column(Text)
     good_standing: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     created_at: Mapped[Created]
+
+
+class RelationRow(Base):
+    """Two organisations, the lower id first, that share an officer or an owner, or of which one owns the other."""
+
+    __tablename__ = "relation"
+    __table_args__ = (
+        Index("uq_relation_live", "one_id", "other_id", "kind", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index(None, "other_id"),
+    )
+
+    id: Mapped[Id]
+    one_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    other_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    kind: Mapped[str] = mapped_column(Text)
+    reference: Mapped[str] = mapped_column(Text)
+    recorded_by: Mapped[UUID | None]
+    recorded_at: Mapped[Created]
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class UserAccountRow(Base):

@@ -117,7 +117,8 @@ def _rooms(
     others = sorted({owner for owner, _, _ in held} - {owner_id})
     most = bps_of(row.face_minor, lot.group_cap_bps)
     standings = [_standing(tx.session, held, other, owner_id, units) for other in others]
-    return [rules.has_room(standing, lot.related_groups, units, most) for standing in standings]
+    related = trading_queries.related_now(tx.session, lot)
+    return [rules.has_room(standing, related, units, most) for standing in standings]
 
 
 def _standing(session: Session, held: Sequence[Piece], buyer_id: UUID, owner_id: UUID, units: int) -> Standing:
@@ -208,7 +209,7 @@ def _problems(
     held = title_queries.held_now(session, row.receivable_id)
     problems = rules.buying_problems(
         _standing(session, held, buyer_id, owner_id, units), units=units,
-        most_units=bps_of(row.face_minor, lot.group_cap_bps), related=lot.related_groups,
+        most_units=bps_of(row.face_minor, lot.group_cap_bps), related=trading_queries.related_now(session, lot),
         refusal_until=refusal_until, now=now, flags=flags, acknowledged=False,
     )  # fmt: skip
     if buyer_id == owner_id:

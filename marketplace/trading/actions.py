@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from marketplace.exchange import queries as exchange
 from marketplace.kernel.actors import Role
 from marketplace.kernel.clock import business_date
-from marketplace.kernel.errors import IntegrityBreach, NotPermitted, Problem, RuleBroken
+from marketplace.kernel.errors import Conflict, IntegrityBreach, NotPermitted, Problem, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
 from marketplace.parties import queries as parties
@@ -164,6 +164,8 @@ def _late_or(error: DBAPIError, lot: LotRow | Seen) -> Exception:
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     if constraint == "bid_in_time":
         return _closed(lot)
+    if constraint == "bid_of_group":
+        return Conflict("changed_meanwhile", N_("Somebody else decided this just now."))
     if constraint == "bid_fits_lot":
         return IntegrityBreach("bid_fits_lot", "A bid passed the rules and not the database.")
     found = ledger.refused_or(error)

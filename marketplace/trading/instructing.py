@@ -106,14 +106,16 @@ def place_mandates(tx: Tx, lots: Sequence[LotRow]) -> None:
     noted = select(MandateNoteRow.mandate_id, MandateNoteRow.lot_id)
     noted = noted.where(MandateNoteRow.lot_id.in_([lot.id for lot in lots]))
     asked = {(row.mandate_id, row.lot_id) for row in tx.session.execute(noted)}
-    houses = parties.organisations(tx.session, {row.investor_id for row in mandates})
+    owners = {owner for lot in lots for owner in (lot.seller_id, lot.debtor_id)}
+    houses = parties.organisations(tx.session, {row.investor_id for row in mandates} | owners)
     uses, notes = Uses.of(tx, mandates), []
     for lot in sorted(lots, key=lambda lot: (lot.closes_at, lot.id)):
         for mandate in mandates:
             house = houses[mandate.investor_id]
             if mandate.currency != lot.currency or not house.good_standing or (mandate.id, lot.id) in asked:
                 continue
-            wanted = engine.instruct(mandate, lot, related=house.group in lot.related_groups,
+            related = {*lot.related_groups, houses[lot.seller_id].group, houses[lot.debtor_id].group}
+            wanted = engine.instruct(mandate, lot, related=house.group in related,
                                      used=uses.now(mandate, lot))  # fmt: skip
             bid_id = _place(tx, mandate, lot, house.group, wanted) if wanted.cash_minor else None
             if bid_id is not None:

@@ -24,7 +24,10 @@ from marketplace.trading.schemas import PlaceBid
 LOOK = text("""
     SELECT locked.*, market_now() AS now FROM (
         SELECT lot.id, lot.state, lot.closes_at, lot.currency, lot.reserve_bps, lot.minimum_minor, lot.lot_size_minor,
-            lot.related_groups, lot.session_id, house.good_standing, coalesce(house.group_id, house.id) AS group_id,
+            lot.related_groups || ARRAY(
+                SELECT coalesce(owner.group_id, owner.id) FROM organisation AS owner
+                WHERE owner.id IN (lot.seller_id, lot.debtor_id)) AS related_groups,
+            lot.session_id, house.good_standing, coalesce(house.group_id, house.id) AS group_id,
             account.id AS account_id
         FROM lot LEFT JOIN organisation AS house ON house.id = :investor
             LEFT JOIN account ON account.organisation_id = house.id AND account.code = 'investor_cash'

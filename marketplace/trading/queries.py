@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, undefer
 from marketplace.exchange import queries as exchange
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
+from marketplace.parties import queries as parties
 from marketplace.receivables import queries as receivables
 from marketplace.trading.rules import BidState, LotState, SessionState
 from marketplace.trading.tables import AwardRow, BidRow, CallSessionRow, FillRow, LotRow
@@ -140,6 +141,12 @@ def lot(session: Session, lot_id: UUID) -> Lot:
         raise missing()
     found: Lot = _as(Lot, row)
     return found
+
+
+def related_now(session: Session, found: Lot) -> set[UUID]:
+    """Return the groups that may not bid or buy: those the lot opened with, and its owners' groups of now."""
+    owners = parties.organisations(session, (found.seller_id, found.debtor_id)).values()
+    return {*found.related_groups, *(owner.group for owner in owners)}
 
 
 def lots(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, Lot]:

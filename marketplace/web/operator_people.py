@@ -1,6 +1,7 @@
 """The operators' page of organisations and their people: how somebody new comes into the market."""
 
 from typing import Any
+from uuid import UUID
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -9,15 +10,29 @@ from flask_babel import gettext
 from marketplace.db import db
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import MarketplaceError
+from marketplace.kernel.words import N_
 from marketplace.parties import queries
 from marketplace.parties.actions import register_organisation, register_user
-from marketplace.parties.schemas import KINDS, RegisterOrganisationSchema, RegisterUserSchema
+from marketplace.parties.schemas import (
+    KINDS,
+    EndRelation,
+    RegisterOrganisationSchema,
+    RegisterUserSchema,
+    RelateOrganisationsSchema,
+)
 from marketplace.perform import perform
 from marketplace.schemas import load
+from marketplace.trading.relations import end_relation, relate_organisations
 from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.frame import role_word
 from marketplace.web.operator_door import blueprint, only_operators
 from marketplace.web.session import require_actor
+
+RELATION_WORDS = {
+    "shared_officer": N_("They share an officer"),
+    "shared_owner": N_("They share an owner"),
+    "ownership": N_("One owns the other"),
+}
 
 
 @blueprint.get("/people")
@@ -38,6 +53,12 @@ def people(error: MarketplaceError | None = None, form: str = "") -> ResponseRet
         kinds=[(kind, role_word(Role(kind))) for kind in KINDS if kind != "debtor"],
         roles={kind: role_word(Role(kind)) for kind in KINDS},
         options=[(house.id, house.legal_name) for house in houses],
+        everyone=sorted(
+            ((one.id, one.legal_name) for kind in KINDS for one in queries.of_kind(session, kind)),
+            key=lambda one: (one[1].lower(), one[0]),
+        ),
+        relations=queries.relations(session),
+        relation_words={kind: gettext(words) for kind, words in RELATION_WORDS.items()},
         error=error,
         problems=reasons(error) if error else (),
         form=form,
@@ -58,6 +79,26 @@ def add_organisation() -> ResponseReturnValue:
 def add_user() -> ResponseReturnValue:
     """Give a person an account with a first password."""
     return _register(register_user, RegisterUserSchema, "person", gettext("The person can sign in."))
+
+
+@blueprint.post("/people/relations")
+@only_operators
+def relate() -> ResponseReturnValue:
+    """Record that two organisations are related: they count as one group from now on."""
+    words = gettext("Recorded. The two count as one group from now on.")
+    return _register(relate_organisations, RelateOrganisationsSchema, "relation", words)
+
+
+@blueprint.post("/people/relations/<uuid:relation_id>/end", endpoint="end_relation")
+@only_operators
+def end(relation_id: UUID) -> ResponseReturnValue:
+    """End a relation that is no more."""
+    try:
+        perform(end_relation, EndRelation(relation_id), require_actor())
+    except MarketplaceError as error:
+        return people(error)
+    say(gettext("The relation has ended."))
+    return redirect(url_for("operator.people"), 303)
 
 
 def _register(verb: Any, schema: Any, form: str, words: str) -> ResponseReturnValue:

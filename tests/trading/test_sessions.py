@@ -27,7 +27,8 @@ from marketplace.trading.schemas import (
 from marketplace.trading.sessions import clear_and_close, close_session, open_session, seal_session, set_session_caps
 from marketplace.trading.tables import LotRow
 from tests.support import SYSTEM
-from tests.trading.test_bidding import cash
+from tests.trading.test_bidding import cash, count
+from tests.trading.test_mandates import mandate
 from tests.trading.world import World
 
 HOUR = timedelta(hours=1)
@@ -160,6 +161,18 @@ def test_what_cleared_is_written_only_while_the_books_are_the_same(world: World)
     db.session.rollback()
     assert filled(lots[0], world.id("bob")) == 4_131_000
     assert [one.lot_id for one in session_queries.explained(db.session, session_id, world.id("bob"))] == [lots[0]]
+
+
+def test_a_session_sealed_twice_asks_each_mandate_once(world: World) -> None:
+    world.fund("bob", 90_000_000)
+    session_id, lots = gathered(world)
+    mandate(world, "bob")
+    world.move_clock(HOUR)
+    for _ in range(2):
+        perform(seal_session, SealSession(session_id), SYSTEM)
+    assert (count("bid"), count("mandate_note")) == (len(lots), len(lots))
+    clear_and_close(session_id, SYSTEM)
+    assert count("bid") == len(lots)
 
 
 def test_reasons_are_kept_and_stay_and_are_their_investor_s_alone(world: World) -> None:

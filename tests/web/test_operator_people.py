@@ -40,3 +40,24 @@ def test_nobody_but_operators_may(app: Flask, client: FlaskClient) -> None:
     sign_in(client, register(app)["seller_alice"])
     assert client.get("/operator/people").status_code == 403
     assert client.post("/operator/people/organisations", data=HOUSE).status_code == 403
+
+
+def test_an_operator_records_a_relation_and_ends_it(app: Flask, client: FlaskClient) -> None:
+    sign_in(client, register(app)["operator_olga"])
+    page = client.get("/operator/people").get_data(as_text=True)
+    assert "No relation is recorded" in page
+    form = page.split('id="relation"')[1]
+    ids = [part.split('"')[0] for part in form.split('<option value="')[1:]]
+    given = {"one_id": ids[0], "other_id": ids[1], "kind": "shared_owner", "reference": "Register of owners, 2026"}
+    short = client.post("/operator/people/relations", data=given | {"reference": "x"})
+    assert (short.status_code, "3 to 300 characters" in short.text) == (422, True)
+    same = client.post("/operator/people/relations", data=given | {"other_id": ids[0]})
+    assert (same.status_code, "Choose two organisations." in same.text) == (422, True)
+    assert client.post("/operator/people/relations", data=given).status_code == 303
+    assert client.post("/operator/people/relations", data=given).status_code == 409
+    page = client.get("/operator/people").get_data(as_text=True)
+    assert "Register of owners, 2026" in page
+    end = page.split("/operator/people/relations/")[1].split('"')[0]
+    assert client.post(f"/operator/people/relations/{end}").status_code == 303
+    assert client.post(f"/operator/people/relations/{end}").status_code == 409
+    assert "No relation is recorded" in client.get("/operator/people").get_data(as_text=True)
