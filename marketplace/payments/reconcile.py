@@ -92,7 +92,8 @@ def reconcile(tx: Tx, command: Compare) -> Result:
 
 
 def _sheets(session: Session, command: Compare, currencies: Iterable[str]) -> list[Sheet]:
-    sheets = {currency: Sheet(currency) for currency in sorted({*currencies, *dict(command.balance)})}
+    shown = {line.currency for line in command.lines}
+    sheets = {currency: Sheet(currency) for currency in sorted({*currencies, *dict(command.balance), *shown})}
     for currency, minor in command.balance:
         sheets[currency].provider_minor = minor
     for currency, sheet in sheets.items():
@@ -115,50 +116,100 @@ def _flights(session: Session, sheets: dict[str, Sheet]) -> None:
 
 
 def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare) -> None:
-    """Match every line to what we know; name each that is not ours, not booked, or differs."""
-    paying = _by_intent(session)
+    """Match every line to what we know and everything we know to a line; name each that differs, line by line.
+
+    Sums alone would let two wrong lines make good for each other.
+    """
+    expected = _expected(session)
     moved: dict[str, int] = defaultdict(int)
-    sent = session.scalars(select(PayoutRow).where(PayoutRow.transfer_id.is_not(None)))
-    known = {row.transfer_id: row for row in sent}
-    back = {row.reversal_id: row for row in known.values() if row.reversal_id}
-    disputes = {row.dispute_id: row for row in session.scalars(select(ChargebackRow))}
+    told: set[str] = set()
     for line in command.lines:
         sheet = sheets[line.currency]
         moved[line.currency] += line.minor - line.fee_minor
+        if line.line_id in told:
+            sheet.explain("told_twice", line.minor - line.fee_minor, line.line_id)
+            continue
+        told.add(line.line_id)
         if line.fee_minor:
             sheet.explain("provider_fee", -line.fee_minor, line.line_id)
-        if line.kind in CAME_IN:
-            _explain_receipt(sheet, line, paying.get(line.intent_id or ""))
-        elif line.kind in WENT_OUT:
-            if line.source_id not in known:
-                sheet.explain("transfer_not_ours_yet", line.minor, str(line.source_id))
-        elif line.kind in CAME_BACK:
-            if line.source_id not in back:
-                sheet.explain("reversal_not_booked", line.minor, str(line.source_id))
-        elif line.source_id in disputes:
-            _explain_chargeback(sheet, line, disputes[line.source_id])
-        else:
-            sheet.explain(line.kind, line.minor, str(line.source_id))
+        _explain_line(sheet, line, expected)
+    for one in expected.values():
+        if one.booked_minor and not one.seen and one.currency in sheets:
+            sheets[one.currency].explain(f"{one.kind}_missing", -one.booked_minor, one.about)
     for currency, sheet in sheets.items():
         if sheet.provider_minor != moved[currency]:
             # The balance and its lines were read a moment apart: the difference came between the two.
             sheet.explain("between_two_reads", sheet.provider_minor - moved[currency], "balance")
 
 
-def _explain_receipt(sheet: Sheet, line: BalanceLine, row: Paying | None) -> None:
-    if row is None:
-        sheet.explain("receipt_not_ours", line.minor, str(line.source_id))
-    elif row.state == PaymentState.PARKED and isinstance(row, FundingRow):
-        sheet.explain("receipt_parked", line.minor, str(row.id))
-    elif row.state not in (PaymentState.SUCCEEDED, PaymentState.PARKED):
-        sheet.explain("receipt_not_booked", line.minor, str(row.id))
+@dataclass
+class Expected:
+    """A movement that our books know of: what is booked of it (signed as the provider signs it), or why nothing is."""
+
+    kind: str
+    about: str
+    currency: str
+    booked_minor: int
+    unbooked: str = ""
+    seen: bool = False
 
 
-def _explain_chargeback(sheet: Sheet, line: BalanceLine, row: ChargebackRow) -> None:
-    """Money taken back (below zero) and given back again: in our books once each is booked there."""
-    booked = row.entry_id if line.minor < 0 else row.reinstated_entry_id
-    if booked is None:
-        sheet.explain("chargeback_not_booked", line.minor, str(line.source_id))
+def _explain_line(sheet: Sheet, line: BalanceLine, expected: dict[tuple[str, str], Expected]) -> None:
+    kind, unknown = _kind_of(line)
+    one = expected.get((kind, (line.intent_id if kind == "receipt" else line.source_id) or ""))
+    if one is None:
+        sheet.explain(unknown, line.minor, str(line.source_id))
+    elif one.unbooked:
+        sheet.explain(one.unbooked, line.minor, one.about)
+    elif one.seen:
+        sheet.explain("told_twice", line.minor, one.about)
+    elif one.currency != line.currency:
+        sheet.explain(f"{one.kind}_differs", line.minor, one.about)
+    else:
+        one.seen = True
+        if line.minor != one.booked_minor:
+            sheet.explain(f"{one.kind}_differs", line.minor - one.booked_minor, one.about)
+
+
+def _kind_of(line: BalanceLine) -> tuple[str, str]:
+    """Return what a line is about, and what it is called where we know of no such thing."""
+    if line.kind in CAME_IN:
+        return "receipt", "receipt_not_ours"
+    if line.kind in WENT_OUT:
+        return "transfer", "transfer_not_ours_yet"
+    if line.kind in CAME_BACK:
+        return "reversal", "reversal_not_booked"
+    return ("chargeback" if line.minor < 0 else "reinstatement"), line.kind
+
+
+def _expected(session: Session) -> dict[tuple[str, str], Expected]:
+    """Return what the provider's lines should tell, by what it is and the provider's own name for it."""
+    found = {("receipt", intent): _receipt(row) for intent, row in _by_intent(session).items()}
+    for payout in session.scalars(select(PayoutRow).where(PayoutRow.transfer_id.is_not(None))):
+        about, minor = str(payout.id), payout.amount_minor
+        found["transfer", str(payout.transfer_id)] = Expected("transfer", about, payout.currency, -minor)
+        if payout.reversal_id:
+            found["reversal", payout.reversal_id] = Expected("reversal", about, payout.currency, minor)
+    for row in session.scalars(select(ChargebackRow)):
+        about, name = str(row.id), row.dispute_id
+        not_yet = "chargeback_not_booked"
+        found["chargeback", name] = Expected(
+            "chargeback", about, row.currency, -row.minor if row.entry_id else 0, "" if row.entry_id else not_yet
+        )
+        back = row.reinstated_entry_id
+        found["reinstatement", name] = Expected(
+            "reinstatement", about, row.currency, row.minor if back else 0, "" if back else not_yet
+        )
+    return found
+
+
+def _receipt(row: Paying) -> Expected:
+    about, minor = str(row.id), row.received_minor or 0
+    if row.state == PaymentState.PARKED and isinstance(row, FundingRow):
+        return Expected("receipt", about, row.currency, 0, "receipt_parked")
+    if row.state not in (PaymentState.SUCCEEDED, PaymentState.PARKED):
+        return Expected("receipt", about, row.currency, 0, "receipt_not_booked")
+    return Expected("receipt", about, row.received_currency or row.currency, minor)
 
 
 def _by_intent(session: Session) -> dict[str, Paying]:
