@@ -10,7 +10,11 @@ from typing import IO, Any
 
 import click
 
+from marketplace.commands.output import as_json_option, emit, progress
 from marketplace.receivables.matching.judged_pairs import PAIR_BYTES_MAX, Score, judge, read_pair
+from marketplace.receivables.matching.likeness import HOME
+
+FIGURES = ("set", "model", "exact_blocked", "near", "composed", "all", "honest_blocked", "honest_held")
 
 
 @click.group("duplicates")
@@ -35,6 +39,30 @@ def evaluate(pairs: Path, as_json: bool) -> None:
             score.add(pair, judge(pair.one, pair.other))
     report = {**score.report(), "seconds": round(time.perf_counter() - started, 3)}
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(_told(report)))
+
+
+@command.command("train")
+@click.argument("pairs", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", default=HOME, type=click.Path(file_okay=False, path_type=Path),
+              help="Where the model goes (default: the model in use).")  # fmt: skip
+@as_json_option
+def train(pairs: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Learn from judged sets, as evaluate takes them, which pairs to hold; judge each set by a model of the others.
+
+    The same files give the same model, to the byte. Exits 2 at the first line that is not a pair, and names it.
+    """
+    from marketplace.receivables.matching.learning import read_judged
+    from marketplace.receivables.matching.learning import train as learn
+
+    sets = []
+    for path in pairs:
+        progress(f"reading {path.name}")
+        sets.append(read_judged(path))
+    card = learn(sets, out, progress)
+    rows = [{"set": name, "model": model, **figures} for model in ("left_out", "learnt")
+            for name, figures in card[model].items()]  # fmt: skip
+    emit(rows, as_json, FIGURES)
+    progress(f"model {card['version']}, threshold {card['threshold']}, written to {out}")
 
 
 def _rows(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:

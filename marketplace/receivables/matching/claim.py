@@ -10,7 +10,9 @@ from marketplace.receivables.matching.goods_read import GoodsRead, read_goods
 from marketplace.receivables.matching.lazily import lazily
 from marketplace.receivables.matching.number import NumberRead, read_number
 from marketplace.receivables.matching.party import NameRead, read_name
+from marketplace.receivables.matching.told import Told
 
+Verdict = Literal["same", "hold", "apart"]
 # (what was sold, net minor) or (what was sold, net minor, quantity, unit price minor)
 ClaimLine = tuple[str, int | None] | tuple[str, int | None, float | None, int | None]
 
@@ -62,6 +64,11 @@ class Claim:
         return read_goods(self.lines, self.purchase_order, self.contract, self.notes)
 
     @lazily
+    def told(self) -> Told:
+        """What lines and notes tell of the delivery."""
+        return Told(self)
+
+    @lazily
     def seller_name(self) -> NameRead:
         """The seller's name in the forms that are compared."""
         return read_name(self.seller_who.name if self.seller_who else "")
@@ -93,7 +100,7 @@ class Finding:
 class NearMatch:
     """The verdict on a pair, with the diff: same (one claim: it is blocked), hold (a person must look) or apart."""
 
-    verdict: Literal["same", "hold", "apart"]
+    verdict: Verdict
     score: int
     findings: tuple[Finding, ...]
 

@@ -1,26 +1,29 @@
 """Second thoughts: is this listing, though not the same to the letter, perhaps the same claim again?
 
-The exact key blocks; this only holds a listing for a second pair of eyes, and says why, line by line. Each finding
-bears a weight, roughly ten times the logarithm of how much likelier it is between a claim and its copy than between two
-honest invoices; the weights add up. It knows honest patterns: the monthly invoice of the same amount, instalments,
-part deliveries.
+The exact key blocks; this only holds a listing for a second pair of eyes, and says why, line by line. Whether it is
+held was learnt from judged pairs (`likeness`, `resemblance`). The findings tell people why: each bears a weight,
+roughly ten times the logarithm of how much likelier it is between a claim and its copy than between two honest
+invoices. They know honest patterns: the monthly invoice of the same amount, instalments, part deliveries.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import log10
 
 from marketplace.kernel.words import N_
 from marketplace.receivables.matching import number
-from marketplace.receivables.matching.claim import Claim, Finding, NearMatch
+from marketplace.receivables.matching.claim import Claim, Finding, NearMatch, Verdict
 from marketplace.receivables.matching.delivered import EXCUSED, SILENCED, about_delivery, about_silence
 from marketplace.receivables.matching.fingerprint import document_class
 from marketplace.receivables.matching.goods import EXPLAINS, about_lines, about_orders
 from marketplace.receivables.matching.goods_read import bare
+from marketplace.receivables.matching.likeness import load_likeness
 from marketplace.receivables.matching.money import DUE_BUCKET_DAYS, about_dates, about_sums, coincidence, days
 from marketplace.receivables.matching.party import Kinship, kinship, registered_apart, vat_alone
 from marketplace.receivables.matching.pattern import about_patterns
+from marketplace.receivables.matching.resemblance import resemblance
 
-__all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "compare", "nearest"]
+__all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "by_rule", "compare", "nearest"]
 
 HOLD_AT = 95
 SELLER = {
@@ -53,6 +56,9 @@ CREDIT_NOTE, NAMES_OTHER = -110, frozenset(("number_mentioned", "says_again"))
 # Shorter ones may be of two series, 3-45 and 345; nobody counts to 10394 in two ways.
 RESPELT_SIGNS_MIN = 5
 FAR, CONSECUTIVE_MAX = frozenset(("number_neighbour", "other_number")), 5
+HELD_BY_RULE = frozenset(("same_document", "number_again"))
+CHANCE_LEAST = 1e-6
+RESEMBLES = N_("Measured by pairs judged before, it resembles a copy: %(percent)s of 100.")
 SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
 CORROBORATES = frozenset(
@@ -73,8 +79,34 @@ CORROBORATES = frozenset(
 def compare(new: Claim, old: Claim) -> NearMatch:
     """Compare a new claim with a known one. Symmetric in score and verdict.
 
-    "same" is certain: the same parties, kind of document and currency, and a number that the exact key takes for the
-    same, or that differs in separators or padding only while sum, day, order or lines agree.
+    "same" is certain, by rule. "hold" is learnt: the pair resembles known copies more than the shipped model's card
+    allows an honest one to. The score, the sum of the weights, only puts matches in order.
+
+    Raises: IntegrityBreach("model_missing", "model_altered").
+    """
+    verdict, findings = by_rule(new, old)
+    if verdict == "same":
+        return NearMatch("same", max(_score(findings), HOLD_AT), tuple(findings))
+    known = load_likeness()
+    chance = known.chance(resemblance(new, old, findings))
+    findings = [*findings, _resembles(chance)]
+    learnt: Verdict = "hold" if chance >= known.threshold else "apart"
+    return NearMatch(verdict or learnt, _score(findings), tuple(findings))
+
+
+def _resembles(chance: float) -> Finding:
+    """Say how much a pair resembles known copies; the weight is ten times the decimal logarithm of the odds."""
+    within = min(max(chance, CHANCE_LEAST), 1 - CHANCE_LEAST)
+    said: dict[str, object] = {"percent": min(max(round(chance * 100), 1), 99)}
+    return Finding("resembles", round(10 * log10(within / (1 - within))), RESEMBLES, said)
+
+
+def by_rule(new: Claim, old: Claim) -> tuple[Verdict | None, list[Finding]]:
+    """Return the verdict where a rule alone decides it, and everything that the rules find.
+
+    The very same file, and a number that the two used before, are held; a credit note is not the claim that it takes
+    back. The same claim has the same parties, kind of document and currency, and a number that the exact key takes for
+    the same, or that differs in separators or padding only while sum, day, order or lines agree.
     """
     how = number.relation(new.read, old.read)
     sellers = kinship(new.seller, old.seller, new.seller_who, old.seller_who, _one(new.seller_group, old.seller_group))
@@ -93,7 +125,7 @@ def compare(new: Claim, old: Claim) -> NearMatch:
     silent = [] if delivered else [*about_silence(new, old, how, sellers, debtors, codes)]
     findings = _in_view_of_each_other([*findings, *delivered, *silent])
     if parties is Kinship.SAME and _one_number(new, old, how, findings):
-        return NearMatch("same", max(_score(findings), HOLD_AT), tuple(findings))
+        return "same", findings
     in_spite = _in_spite(new, old, findings) if parties >= Kinship.KIN else 0
     if in_spite or delivered or silent or _score(findings) >= HOLD_AT:  # else no excuse is needed
         findings += about_patterns(new, old, how in number.EDITED or bool(codes & NAMES_OTHER))
@@ -107,8 +139,11 @@ def compare(new: Claim, old: Claim) -> NearMatch:
         findings = [
             replace(found, weight=max(found.weight, 0)) if found.code in excused else found for found in findings
         ]
-    score = _score(findings)
-    return NearMatch("hold" if score >= HOLD_AT else "apart", score, tuple(findings))
+    found = {finding.code for finding in findings}
+    if not found.isdisjoint(HELD_BY_RULE):
+        return "hold", findings
+    credit = any(finding.weight == CREDIT_NOTE for finding in findings)
+    return "apart" if credit else None, findings
 
 
 def _in_view_of_each_other(findings: list[Finding]) -> list[Finding]:

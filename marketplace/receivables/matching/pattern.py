@@ -46,17 +46,18 @@ def about_patterns(new: Claim, old: Claim, edited: bool) -> Iterator[Finding]:
         return
     if one_period(*particulars) or particulars[0].positions & particulars[1].positions:
         return  # the same month, or the same milestone: not the next of a series
-    rhythm = _rhythm(mine, theirs)
-    if rhythm and _moved_together(new, old):
+    rhythmic = rhythm(mine, theirs)
+    if rhythmic and _moved_together(new, old):
         later = number.order(new.read, old.read) * ((mine > theirs) - (mine < theirs))
         weight = {1: -65, 0: -40, -1: -10}[later]
-        if rhythm == "month":
+        if rhythmic == "month":
             yield Finding("regular_months", weight, N_("Whole months apart: perhaps a regular bill."))
         else:
             yield Finding("regular_weeks", weight, N_("Whole weeks apart: perhaps a regular bill."))
 
 
-def _rhythm(one: date, other: date) -> str:
+def rhythm(one: date, other: date) -> str:
+    """Return "month" or "week" where whole ones lie between two days, else nothing."""
     early, late = sorted((one, other))
     apart = (late - early).days
     if apart >= 28 - MONTH_SLACK_DAYS:
