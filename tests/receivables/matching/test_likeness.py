@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.receivables.matching.pairs.judged_set import pairs, write
 FIGURES_MAX = 100
 
 
-def figures(one: dict[str, object], other: dict[str, object]) -> list[float]:
+def figures(one: Mapping[str, object], other: Mapping[str, object]) -> list[float]:
     raw = json.dumps({"a": one, "b": other, "same": True, "kind": "k"}).encode()
     pair = read_pair(raw, 1)
     return resemblance(pair.other, pair.one, by_rule(pair.other, pair.one)[1])
@@ -92,7 +93,7 @@ def taught(tmp_path: Path, out: str, *sets: Path) -> Path:
     return home
 
 
-def test_the_same_sets_give_the_same_model_which_says_what_scikit_learn_says(
+def test_the_same_sets_give_the_same_model_which_tells_copies_from_honest_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from marketplace.receivables.matching import learning
