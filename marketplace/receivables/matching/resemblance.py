@@ -207,7 +207,7 @@ def _overlap(one: "Counter[Any]", other: "Counter[Any]") -> float:
 
 def _scaled(one: "Counter[Any]", other: "Counter[Any]") -> float:
     """Return by what part the ratios of two lists, each in order of size, vary."""
-    if not one or one.total() != other.total():
+    if not one or one.total() != other.total() or 0 in one or 0 in other:
         return UNKNOWN
     pairs = zip(sorted(one.elements()), sorted(other.elements()), strict=True)
     ratios = [abs(mine / theirs) for mine, theirs in pairs]
