@@ -45,8 +45,10 @@ def evaluate(pairs: Path, as_json: bool) -> None:
 @click.argument("pairs", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", default=HOME, type=click.Path(file_okay=False, path_type=Path),
               help="Where the model goes (default: the model in use).")  # fmt: skip
+@click.option("--every", default=1, type=click.IntRange(1, 100), show_default=True,
+              help="Take one pair of so many, chosen by the hash of its line.")  # fmt: skip
 @as_json_option
-def train(pairs: tuple[Path, ...], out: Path, as_json: bool) -> None:
+def train(pairs: tuple[Path, ...], out: Path, every: int, as_json: bool) -> None:
     """Learn from judged sets, as evaluate takes them, which pairs to hold; judge each set by a model of the others.
 
     The same files give the same model, to the byte. Exits 2 at the first line that is not a pair, and names it.
@@ -57,8 +59,8 @@ def train(pairs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     sets = []
     for path in pairs:
         progress(f"reading {path.name}")
-        sets.append(read_judged(path))
-    card = learn(sets, out, progress)
+        sets.append(read_judged(path, every))
+    card = learn(sets, out, progress, every)
     rows = [{"set": name, "model": model, **figures} for model in ("left_out", "learnt")
             for name, figures in card[model].items()]  # fmt: skip
     emit(rows, as_json, FIGURES)

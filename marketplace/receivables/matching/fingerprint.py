@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from uuid import UUID
 
 from marketplace.receivables.matching.look_alikes import folded
+from marketplace.receivables.matching.written import without_label, written_name
 
 # Words that say "invoice" or "number" and nothing else. A long one is dropped wherever it leads; a short one only
 # when it stands alone or right before a digit, for it may as well begin a name: RE-7 and RE7, but not REA7.
@@ -20,18 +21,21 @@ _LONG = (
     "RECHNUNGS RECHNUNG RECH INVOICE INV FACTURE FACTURA FACTURII FACTUUR FACT FAC FATTURA FATT FATURA FAKTURA FAKTURY "
     "FAKTURE FAKTUUR FAKT NUMBER NUMERO NUMMER NUMERIS NUMURS NUMER NUMAR NUM BILL BELEG LASKUNRO LASKUN LASKU NRO "
     "ARVE REKINS REKINA REKIN SASKAITA SASKAITOS SASK RACUNA RACUNBROJ RACUNBR RACUNST RACUN STEVILKA BROJ CISLO "
-    "SZAMLASZAM SZAMLA SORSZAM SZAM REGNING SONRASC UIMHIR ФАКТУРА НОМЕР ΤΙΜΟΛΟΓΙΟ ΤΙΜΟΛΟΓΙΟΑΡ ΑΡΙΘΜΟΣ ΑΡΙΘ "
-    "發票 发票 號碼 号码 編號 编号 帳單 账单 單號 单号 票號 票号 號 号 請求書 番号"
+    "SZAMLASZAM SZAMLA SORSZAMA SORSZAM SZAM REGNING SONRASC UIMHIR NBR НОМЕР "
+    "ФАКТУРА СЧЕТФАКТУРА СЧЁТФАКТУРА СЧЕТ СЧЁТ ΤΙΜΟΛΟΓΙΟ ΤΙΜΟΛΟΓΙΟΥ ΤΙΜΟΛΟΓΙΟΑΡ ΑΡΙΘΜΟΣ ΑΡΙΘ ΑΡΤΙΜΟΛΟΓΙΟΥ "
+    "DEFACTURE DEFACTURA DEFATURA NOTAFISCAL CREDITNOTE DEBITNOTE CREDITMEMO GUTSCHRIFT AVOIR NOTADICREDITO "
+    "NOTADECREDITO CREDITNOTA KREDITNOTA KREDITFAKTURA STORNORECHNUNG "
+    "發票 发票 號碼 号码 編號 编号 帳單 账单 單號 单号 票號 票号 請款單 请款单 號 号 請求書 番号"
 )
 LONG = "|".join(sorted({folded(word) for word in _LONG.split()}, key=lambda word: (-len(word), word)))
-SHORT = "RE|RG|FA|FT|FV|NO|NR|FRA|FTA|RNR|RGNR|RENR|NOTA|DOC|DOCUMENT|DOKUMENT|REF"
+SHORT = "RE|RG|RGN|FA|FT|FV|NO|NR|FRA|FTA|RNR|RGNR|RENR|NOTA|DOC|DOCUMENT|DOKUMENT|REF"
 KINDS_OF = frozenset(("TAX", "VAT", "SALES", "COMMERCIAL", "PVM"))  # before a leading word: Tax invoice no. 7
 LEADING_WORDS_MAX = 12
 LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
 LEADING_LONG = re.compile(f"(?:{LONG})")
 LEADING_SHORT = re.compile(f"(?:{SHORT})(?=[0-9])")
-# Faktura č. 7, fatura n.º 7: written so, and not as a series C or N, which folding would make of them.
-ABBREVIATED = re.compile(r"\b(?:[čČ](?:\.|(?=\s*[0-9]))|[nN][.\s]?[º°])")
+# Faktura č. 7, fatura n.º 7, n. 7: written so, and not as a series C or N, which folding would make of them.
+ABBREVIATED = re.compile(r"\b(?:[čČ](?:\.|(?=\s*[0-9]))|[nN][.\s]?[º°])|^\s*[nN]\.(?=\s)")
 SEPARATORS = re.compile(r"[^\w]|_")
 WHOLE = re.compile(r"(?:19|20)[0-9]{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))?")  # a year or a date
 TRAILING = re.compile(r"[0-9]+$")
@@ -40,7 +44,7 @@ VERSION = b"duebill/exact-key/2"
 CREDIT = frozenset(
     ["81", "83", "261", "262", "296", "308", "381", "396", "420", "458", "502", "503", "532", "TD04", "TD08"]
 )
-DEBIT = frozenset(["80", "82", "84", "383", "TD05", "TD09"])
+DEBIT = frozenset(["80", "84", "383", "TD05", "TD09"])
 
 
 def canonical_number(text: str) -> str:
@@ -65,7 +69,7 @@ def joined_words(words: list[str]) -> str:
 
 def number_words(text: str) -> list[str]:
     """Return the folded groups of a number between its separators, without leading words and leading zeros."""
-    flat = folded(text if text.isascii() else ABBREVIATED.sub(" NO ", text)).replace("N°", "NO ")
+    flat = folded(ABBREVIATED.sub(" NO ", text)).replace("N°", "NO ")
     words = SEPARATORS.sub(" ", flat).split()
     before: list[str] = []
     while words and words != before:
@@ -146,28 +150,15 @@ def exact_key(
 # -- who is who
 # ---------------------------------------------------------------------------------------------------
 
-LEGAL_FORMS = {
-    "LIMITED": "LTD",
-    "INCORPORATED": "INC",
-    "CORPORATION": "CORP",
-    "COMPANY": "CO",
-    "AKTIENGESELLSCHAFT": "AG",
-    "AKTIEBOLAG": "AB",
-    "UND": "AND",
-    "ET": "AND",
-    "E": "AND",
-}
-PHRASES = (
-    ("PUBLIC LIMITED COMPANY", "PLC"),
-    ("GESELLSCHAFT MIT BESCHRANKTER HAFTUNG", "GMBH"),
-    ("SOCIETE ANONYME", "SA"),
-    ("SOCIEDAD ANONIMA", "SA"),
-    ("BESLOTEN VENNOOTSCHAP", "BV"),
-)
 COUNTRY_OF_PREFIX = {"EL": "GR", "XI": "GB"}
-_VAT_COUNTRIES = "AT BE BG CH CY CZ DE DK EE EL ES FI FR GB GR HR HU IE IT LI LT LU LV MT NL NO PL PT RO SE SI SK XI"
+_VAT_COUNTRIES = (
+    "AT BE BG CH CY CZ DE DK EE EL ES FI FR GB GR HR HU IE IT LI LT LU LV MT NL NO PL PT RO SE SI SK XI "
+    "AE AU IN JP MY NZ SA SG ZA"
+)
 VAT_COUNTRIES = frozenset(_VAT_COUNTRIES.split())
 VAT_ENDINGS = {"NO": ("MVA",), "CH": ("MWST", "TVA", "IVA")}
+# A47387436, 4171973FH, 12345678Z; not what remains of HRB 12345, a register of its own.
+REGISTERED = re.compile(r"[0-9]+|(?!B[0-9]{1,7}$)[A-Z][0-9]{7,9}[A-Z]?|[0-9]{7,9}[A-Z]{1,2}")
 NUMBER_SIGNS_MIN = 5
 
 
@@ -210,7 +201,7 @@ def identity(legal_id: str | None, vat: str | None, name: str | None, country: s
     if not land and vat_number[:2] in VAT_COUNTRIES:
         land = COUNTRY_OF_PREFIX.get(vat_number[:2], vat_number[:2])
     given, drawn = _legal(legal_id or "", land), _legal_from_vat(vat_number)
-    return Identity(vat_number, given or drawn, _name(name or ""), land, bool(drawn and not given))
+    return Identity(vat_number, given or drawn, written_name(name or ""), land, bool(drawn and not given))
 
 
 def party_key(legal_id: str | None, vat: str | None, name: str | None, country: str | None) -> str:
@@ -241,10 +232,16 @@ def same_party(one: Identity, other: Identity) -> bool:
 
 
 def _same_registration(one: str, other: str) -> bool:
-    """Say whether two registrations are one; a SIRET begins with the SIREN of the company it is a place of."""
+    """Say whether two registrations are one: a SIRET begins with the SIREN of the company it is a place of, and a
+    register may be named by its court or not (Amtsgericht Ulm HRB 188296).
+    """
     if one == other:
         return True
     short, long = sorted((one, other), key=len)
+    if short[:2] == "HR" and long.endswith(short) and long[: -len(short)].isalpha():
+        return True
+    if len(short) == 8 and long == f"{short}000":
+        return True  # the head office of a business in Hong Kong
     return len(long) == 14 and len(short) == 9 and long.isdecimal() and long.startswith(short)
 
 
@@ -293,7 +290,7 @@ def _compact(text: str) -> str:
 
 
 def _vat(text: str) -> str:
-    number = _compact(text)
+    number = without_label(_compact(text))
     country = number[:2] if number[:2] in VAT_COUNTRIES else ""
     for ending in VAT_ENDINGS.get(country, ()):
         number = number.removesuffix(ending)
@@ -303,9 +300,9 @@ def _vat(text: str) -> str:
 
 
 def _legal(text: str, country: str) -> str:
-    number = _compact(text)
-    if number[:2] in VAT_COUNTRIES and number[2:].isdigit():
-        number = number[2:]
+    number = without_label(_compact(text))
+    if number[:2] in VAT_COUNTRIES and REGISTERED.fullmatch(number, 2):
+        number = number[2:]  # written as the VAT number that contains it
     if country == "FR" and len(number) == 14 and number.isdigit():
         number = number[:9]  # a SIRET names an establishment of the SIREN's company
     return number.lstrip("0")
@@ -321,12 +318,3 @@ def _legal_from_vat(vat: str) -> str:
     if country in ("DK", "NO", "FI", "BE") and number.isdigit():
         return number.lstrip("0")
     return ""
-
-
-def _name(text: str) -> str:
-    words = folded(text).replace("&", " AND ").replace(".", "")
-    words = " ".join(SEPARATORS.sub(" ", words).split())
-    for phrase, short in PHRASES:
-        if phrase in words:
-            words = words.replace(phrase, short)
-    return " ".join([LEGAL_FORMS.get(word, word) for word in words.split()])

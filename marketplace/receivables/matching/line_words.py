@@ -11,6 +11,7 @@ from marketplace.receivables.matching.particulars import MONTHS, STAGE
 TOKEN = re.compile(r"[^\W_]+(?:[-/.][^\W_]+)*")
 FIGURE = re.compile(r"[0-9]")
 LETTERS_MAX = 3
+ENDS = frozenset(("", ".", ":", ";", "!", "?", "|"))  # what stands before the first word of a sentence
 LETTERS_READ = str.maketrans("0158", "OISB")  # in a word
 JOINTS = re.compile(r"[-/.]")
 _ARTICLES = "ART|POS|REF|SKU|ITEM|ARTIKEL|ARTICLE|ARTICULO|ARTICOLO"
@@ -61,8 +62,21 @@ class LineWords(NamedTuple):
     @property
     def capitals(self) -> frozenset[str]:
         """The words that were written with a capital; none where everything is in capitals."""
-        shown = () if self.said.isupper() else TOKEN.findall(self.said)
-        return frozenset(folded(word) for word in shown if word[0].isupper())
+        return _capitals(self.said)[0]
+
+    @property
+    def inner_capitals(self) -> frozenset[str]:
+        """Those of them that begin no sentence: people, places and makes, where a language writes nouns small."""
+        return _capitals(self.said)[1]
+
+
+@lru_cache(maxsize=16_384)
+def _capitals(said: str) -> tuple[frozenset[str], frozenset[str]]:
+    if said.isupper():
+        return frozenset(), frozenset()
+    found = [(folded(it[0]), it.start()) for it in TOKEN.finditer(said) if it[0][0].isupper()]
+    inner = (word for word, at in found if said[:at].rstrip()[-1:] not in ENDS)
+    return frozenset(word for word, _ in found), frozenset(inner)
 
 
 @lru_cache(maxsize=16_384)

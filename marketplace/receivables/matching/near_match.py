@@ -60,6 +60,7 @@ HELD_BY_RULE = frozenset(("same_document", "number_again"))
 CHANCE_LEAST = 1e-6
 RESEMBLES = N_("Measured by pairs judged before, it resembles a copy: %(percent)s of 100.")
 SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
+RECUT = frozenset(("same_amount", "same_issue_date"))
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
 CORROBORATES = frozenset(
     (
@@ -195,6 +196,9 @@ def _one_number(new: Claim, old: Claim, how: str, findings: Sequence[Finding]) -
         return False
     if how == "same_number":
         return True
+    if how == "number_partner":  # cut otherwise: HK/202305/6771 and HK20230567 71
+        recut = new.read.compact == old.read.compact and len(new.read.compact) >= RESPELT_SIGNS_MIN
+        return recut and RECUT.issubset(finding.code for finding in findings)
     if how != "number_respelt":
         return False
     long = min(len(new.read.compact), len(old.read.compact)) >= RESPELT_SIGNS_MIN

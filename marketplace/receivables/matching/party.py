@@ -27,6 +27,8 @@ LATIN = re.compile("[A-Z]{2}")
 ALIKE_AT = 88.0
 STEM_ALIKE_AT = 80.0
 WORD_ALIKE_AT = 70.0
+FOUND_MIN = 2  # of three words and more: two that the names have in common are those of one company
+LETTERS_READ = str.maketrans("0158", "OISB")
 
 
 class Kinship(IntEnum):
@@ -100,7 +102,14 @@ def _renamed(one: Identity, other: Identity) -> bool:
     if not (one.name and other.name) or _by_name(*sorted((one.name, other.name))) >= Kinship.KIN:
         return False
     few, many = sorted((read_name(one.name).words, read_name(other.name).words), key=len)
-    return not all(any(fuzz.ratio(word, said) >= WORD_ALIKE_AT for said in many) for word in few)
+    many = tuple(map(_drawn, many))
+    found = sum(any(fuzz.ratio(_drawn(word), said) >= WORD_ALIKE_AT for said in many) for word in few)
+    return found < len(few) and (found < FOUND_MIN or 2 * found <= len(few))
+
+
+def _drawn(word: str) -> str:
+    """Return a word in letters, what scans draw alike as one: Baurn1er as Baumier."""
+    return word.translate(LETTERS_READ).replace("RN", "M")
 
 
 def registered_apart(one: Identity | None, other: Identity | None) -> bool:

@@ -16,10 +16,12 @@ from rapidfuzz import fuzz
 from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding
 from marketplace.receivables.matching.fingerprint import document_class
+from marketplace.receivables.matching.goods_read import bare
 from marketplace.receivables.matching.identifying import identified_apart
+from marketplace.receivables.matching.line_words import LineWords
 from marketplace.receivables.matching.money import VAT_RATES
 from marketplace.receivables.matching.particulars import told_apart
-from marketplace.receivables.matching.party import kinship, registered_apart
+from marketplace.receivables.matching.party import NameRead, kinship, registered_apart
 from marketplace.receivables.matching.pattern import rhythm
 from marketplace.receivables.matching.told import Told
 
@@ -31,6 +33,7 @@ PERCENT = re.compile(r"[0-9] ?%")
 STEM_SIGNS = 4
 PARTS = (1.5, 2, 2.5, 3, 4, 1 / 0.6, 1 / 0.4, 10 / 3, 10 / 7, 4 / 3)
 STEP_MAX, STEP_OF_SERIES_MAX, ZEROS_MAX = 10_000, 5_000, 9
+LINES_COMPARED_MAX = 64  # times lines
 FOUND = (
     "number_mentioned",
     "order_mentioned",
@@ -54,6 +57,8 @@ _SETS = {
     "days": "days that the text names",
     "months": "months that the text names, those of its days included",
     "anchors": "marks, days and months together",
+    "inner": "words written with a capital within a sentence: people and places",
+    "refs": "marks, order and contract together",
 }
 _OF_SETS = {
     "shared": "how many both have",
@@ -61,7 +66,7 @@ _OF_SETS = {
     "more": "the same, the greater count",
     "contained": "what part of the lesser set is in the other",
 }
-_UNUSED = {"names_shared", "days_shared", "months_left", "months_more"}  # told the trees nothing
+_UNUSED = {"names_shared", "days_shared", "months_left", "months_more", "inner_more"}  # told the trees nothing
 FEATURES: dict[str, str] = {
     **{f"found_{code}": f"1 where the rules found {code}" for code in FOUND},
     **{f"{of}_{how}": f"{words}: {which}" for of, words in _SETS.items() for how, which in _OF_SETS.items()
@@ -72,6 +77,11 @@ FEATURES: dict[str, str] = {
     "sites_left": "of these how many one has for itself, the lesser count",
     "text_alike": "likeness of the texts without their dates, words in order, 0 to 1",
     "text_contained": "how far the words of one text are those of the other, 0 to 1",
+    "words_alike": "likeness of the words without their figures, in order, 0 to 1",
+    "notes_alike": "likeness of the notes, 0 to 1",
+    "lines_best": "likeness of the lines to the nearest of the other, of the paper with fewer lines on average, 0 to 1",
+    "lines_least": "the least of these",
+    "lines_apart": "how many of these have a figure that the nearest has not, and the reverse",
     "words_stem": "what part of the one's words begins as words of the other do",
     "percents": "how many of the two name a percentage",
     "identified_apart": "1 where nothing but a figure or a name tells the lines apart",
@@ -79,6 +89,7 @@ FEATURES: dict[str, str] = {
     "apart_label": "1 where something is labelled with different figures",
     "quantities_shared": "what part of the fewer quantities is in the other",
     "amounts_shared": "what part of the fewer amounts of lines is in the other",
+    "prices_shared": "what part of the fewer unit prices is in the other",
     "priced_shared": "what part of the fewer quantities with their prices is in the other",
     "quantity_odd": "the largest shared quantity",
     "quantities_fewer": "how many different quantities, the lesser count",
@@ -110,6 +121,7 @@ FEATURES: dict[str, str] = {
     "rhythm_month": "1 where whole months lie between",
     "rhythm_week": "1 where whole weeks lie between",
     "moved_together": "days by which the days named moved otherwise than the dates of issue",
+    "months_moved": "months by which the last month named moved otherwise than the month of issue",
     "number_alike": "likeness of the numbers, 0 to 1",
     "number_step": "steps between the numbers of a series, 10000 where they are of none",
     "number_rate": "steps a day",
@@ -122,6 +134,10 @@ FEATURES: dict[str, str] = {
     "parties": "the lesser of the two",
     "sellers_registered_apart": "1 where the sellers have registrations of their own",
     "debtors_registered_apart": "1 where the debtors have registrations of their own",
+    "seller_names_alike": "likeness of the sellers' names, 0 to 1",
+    "debtor_names_alike": "likeness of the debtors' names, 0 to 1",
+    "debtor_names_left": "words of the debtors' names that one has for itself, the lesser count",
+    "same_account": "1 where both are payable to one account, 0 where to two",
     "document_class_differs": "1 where one is an invoice and the other a credit or debit note",
     "document_type_differs": "1 where the codes of the documents differ",
     "document_prepayment": "1 where one is a prepayment invoice (386)",
@@ -170,12 +186,42 @@ def _words(one: Told, other: Told) -> Figures:
     said = bool(one.text and other.text)
     yield "text_alike", fuzz.token_sort_ratio(one.undated, other.undated) / 100 if said else UNKNOWN
     yield "text_contained", fuzz.token_set_ratio(one.text, other.text) / 100 if said else UNKNOWN
+    yield "words_alike", fuzz.ratio(one.worded, other.worded) / 100 if one.words and other.words else UNKNOWN
+    notes = one.claim.goods.notes, other.claim.goods.notes
+    yield "notes_alike", fuzz.ratio(*notes) / 100 if all(notes) else UNKNOWN
+    yield from _by_line(one, other)
     yield "words_stem", max(_stems(one.words, other.words), _stems(other.words, one.words))
     yield "percents", sum(PERCENT.search(told.text) is not None for told in (one, other))
     yield "identified_apart", identified_apart(one.read, other.read)
     apart = told_apart(one.claim.goods.particulars, other.claim.goods.particulars)
     yield "apart_position", "position" in apart
     yield "apart_label", "label" in apart
+
+
+def _by_line(one: Told, other: Told) -> Figures:
+    """Compare each line of the paper with fewer with the nearest of the other."""
+    few, many = sorted((one.claim.goods.read_lines, other.claim.goods.read_lines), key=len)
+    if not few or len(few) * len(many) > LINES_COMPARED_MAX:
+        yield from (("lines_best", UNKNOWN), ("lines_least", UNKNOWN), ("lines_apart", UNKNOWN))
+        return
+    both = len(few) == len(many)
+    there = [_nearest(line, many) for line in few]
+    back = [_nearest(line, few) for line in many] if both else there
+    yield "lines_best", max(sum(near for near, _ in side) for side in (there, back)) / len(few)
+    yield "lines_least", max(min(near for near, _ in side) for side in (there, back))
+    yield "lines_apart", max(sum(apart for _, apart in side) for side in (there, back))
+
+
+def _nearest(line: LineWords, among: Sequence[LineWords]) -> tuple[float, bool]:
+    """Return how near the nearest of other lines is, 0 to 1, and whether the two have figures that tell them apart."""
+    near, apart = 0.0, True
+    for other in among:
+        alike = 1.0 if line.text == other.text else fuzz.ratio(line.text, other.text) / 100
+        if alike >= near:
+            mine, theirs = line.marks, other.marks
+            differ = not (mine <= theirs or theirs <= mine)
+            near, apart = alike, differ and (apart or alike > near)
+    return near, apart
 
 
 def _stems(one: Set[str], other: Set[str]) -> float:
@@ -187,7 +233,7 @@ def _stems(one: Set[str], other: Set[str]) -> float:
 
 
 def _counts(one: Told, other: Told) -> Figures:
-    for name in ("quantities", "amounts", "priced"):
+    for name in ("quantities", "amounts", "prices", "priced"):
         yield f"{name}_shared", _overlap(getattr(one, name), getattr(other, name))
     yield "quantity_odd", max(one.quantities & other.quantities, default=0)
     yield "quantities_fewer", min(len(one.quantities), len(other.quantities))
@@ -257,6 +303,7 @@ def _dates(new: Claim, old: Claim) -> Figures:
     named = _days(max(new.told.days, default=None), max(old.told.days, default=None))
     yield "moved_together", abs(named - apart) if min(named, apart) >= 0 else UNKNOWN
     one, other = new.issued_on, old.issued_on
+    yield "months_moved", _months_moved(new, old)
     if one is None or other is None:
         yield from (("issued_same_month", UNKNOWN), ("weekday_apart", UNKNOWN), ("month_day_apart", UNKNOWN))
         yield from (("rhythm_month", 0), ("rhythm_week", 0))
@@ -268,6 +315,16 @@ def _dates(new: Claim, old: Claim) -> Figures:
     beat = rhythm(one, other) if apart else ""
     yield "rhythm_month", beat == "month"
     yield "rhythm_week", beat == "week"
+
+
+def _months_moved(new: Claim, old: Claim) -> float:
+    if not (new.issued_on and old.issued_on and new.told.months and old.told.months):
+        return UNKNOWN
+    named, issued = ([year * 12 + month for year, month in both] for both in (
+        (max(new.told.months), max(old.told.months)),
+        [(day.year, day.month) for day in (new.issued_on, old.issued_on)],
+    ))  # fmt: skip
+    return abs(abs(named[0] - named[1]) - abs(issued[0] - issued[1]))
 
 
 def _days(one: date | None, other: date | None) -> float:
@@ -298,8 +355,17 @@ def _who(new: Claim, old: Claim) -> Figures:
     yield "sellers", sellers
     yield "debtors", debtors
     yield "parties", min(sellers, debtors)
+    yield "seller_names_alike", _named_alike(new.seller_name, old.seller_name)
+    yield "debtor_names_alike", _named_alike(new.debtor_name, old.debtor_name)
+    mine, theirs = set(new.debtor_name.words), set(old.debtor_name.words)
+    yield "debtor_names_left", min(len(mine - theirs), len(theirs - mine))
+    yield "same_account", bare(new.iban) == bare(old.iban) if new.iban and old.iban else UNKNOWN
     yield "sellers_registered_apart", registered_apart(new.seller_who, old.seller_who)
     yield "debtors_registered_apart", registered_apart(new.debtor_who, old.debtor_who)
+
+
+def _named_alike(one: NameRead, other: NameRead) -> float:
+    return fuzz.token_sort_ratio(one.text, other.text) / 100 if one.words and other.words else UNKNOWN
 
 
 def _one(one: str | None, other: str | None) -> bool:

@@ -140,6 +140,17 @@ class Told:
         )
 
     @lazily
+    def inner(self) -> frozenset[str]:
+        """Those of the names that begin no sentence: people and places."""
+        return frozenset(word for said in self.read for word in said.inner_capitals) & self.names
+
+    @lazily
+    def refs(self) -> frozenset[str]:
+        """Marks, wherever they stand: the order and the contract among them."""
+        goods = self.claim.goods
+        return self.rare | {bare(said) for said in (goods.order, goods.contract) if len(said) >= RARE_SIGNS_MIN}
+
+    @lazily
     def sites(self) -> frozenset[str]:
         """Names and small figures: a street and its house."""
         return self.names | self.small
@@ -148,6 +159,16 @@ class Told:
     def undated(self) -> str:
         """The text without its dates, its words in order."""
         return " ".join(sorted(TOKEN.findall(self.dated[2])))
+
+    @lazily
+    def worded(self) -> str:
+        """The words alone, in order."""
+        return " ".join(sorted(self.words))
+
+    @lazily
+    def prices(self) -> "Counter[int]":
+        """Unit prices, minor units."""
+        return Counter(line.price_minor for line in self.claim.goods.lines if line.price_minor)
 
     @lazily
     def quantities(self) -> "Counter[float]":

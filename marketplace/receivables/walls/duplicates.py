@@ -29,7 +29,7 @@ from marketplace.receivables.tables import DocumentRow, ReceivableRow
 from marketplace.title import queries as title
 
 # Raised when what blocking_keys returns changes: the job `renew_keys` then writes every receivable's keys anew.
-KEYS_VERSION = 3
+KEYS_VERSION = 4
 KEY_BYTES = 16
 # Of one key the latest so many bearers are fetched, and of all those the ones that share most keys are compared: what
 # is bounded is the crowd that an honest series makes, where a copy still shares more keys than its neighbours do.

@@ -124,6 +124,7 @@ def test_another_pepper_gives_another_key() -> None:
 
 def test_a_corrected_invoice_is_the_same_claim_but_a_credit_note_is_not() -> None:
     assert document_class("380") == document_class("384") == document_class("389") == document_class("393")
+    assert document_class("380") == document_class("82")  # metered services
     assert len({document_class(code) for code in ("380", "381", "383")}) == 3
 
 
@@ -152,7 +153,12 @@ def test_companies_of_one_vat_group_are_two_parties() -> None:
     [("01234567", None, "GB 1234567", None), (None, "EL123456789", None, "123456789"),
      ("552 100 554", None, "55210055400013", None),
      (None, "CHE-123.456.789 MWST", None, "CHE123456789"), (None, "NO 999999999 MVA", "999 999 999", None),
-     ("B78861986", None, None, "ESB78861986"), (None, "GB123456789001", None, "GB123456789")],
+     ("B78861986", None, None, "ESB78861986"), ("A47387436", None, "es a47387436", None),
+     ("4674557100", None, "NIP 467-455-71-00", None), ("HRB 188296", None, "Amtsgericht Ulm HRB 188296", None),
+     ("07989620229", None, "P.IVA 07989620229", None), ("64868808", None, "BR No. 6486 8808-000", None),
+     ("198826546E", None, "UEN: 198826546E", None), ("SC033335", None, "Reg. No. SC 033335", None),
+     (None, "GB900548547", None, "VAT Reg No: GB 900 5485 47"), (None, "199421872E", None, "SG199421872E"),
+     (None, "GB123456789001", None, "GB123456789")],
 )  # fmt: skip
 def test_a_number_is_a_number_however_it_is_written(
     legal: str | None, vat: str | None, other_legal: str | None, other_vat: str | None
@@ -165,6 +171,32 @@ def test_legal_forms_are_spelt_in_many_ways() -> None:
         None, None, "HARROW AND PIKE JOINERY LTD.", "GB"
     )
     assert party_key(None, None, "Harrow Ltd", "GB") != party_key(None, None, "Harrow plc", "GB")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("The Marchesini Impianti Società per azioni", "Marchesini Impianti S.p.A."), ("㈱東洋運輸", "株式会社東洋運輸"),
+     ("Kencana Food Sdn. Bhd.", "Kencana Food Sendirian Berhad"),
+     ("Praca Sp. z o.o.", "Praca Spółka z ograniczoną odpowiedzialnością"),
+     ("騰飛紡織有限公司", "腾飞纺织有限公司"), ("Patel (P) Ltd.", "Patel Private Limited"),
+     ("Kuljetus Vaasa Osakeyhtiö", "Kuljetus Vaasa Oy"), ("Prairie Water P/L", "Prairie Water Pty Ltd")],
+)  # fmt: skip
+def test_a_name_is_a_name_in_short_and_in_full(one: str, other: str) -> None:
+    assert same_party(identity(None, None, one, None), identity(None, None, other, None))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Amtsgericht Ulm HRB 4713", "Amtsgericht Berlin HRB 4713"), ("HRA 4713", "HRB 4713"), ("OC902039", "SC902039")],
+)
+def test_two_registers_may_give_one_number(one: str, other: str) -> None:
+    assert not same_party(identity(one, None, "One", None), identity(other, None, "Another", None))
+
+
+@given(st.text(alphabet="NOREGCBIDVAT0123456789 .-", max_size=16))
+def test_a_registration_normalised_twice_is_the_same(text: str) -> None:
+    once = identity(text, None, "One", None).legal
+    assert identity(once, None, "One", None).legal == once
 
 
 def test_a_book_of_parties_joins_what_documents_know_by_different_means() -> None:
@@ -250,6 +282,7 @@ def test_our_own_documents_have_one_key_in_three_forms() -> None:
 @pytest.mark.parametrize("word", ["Fatt. n. ", "Faktura č. ", "Laskunro ", "Račun br. ", "Τιμολόγιο αρ. ", "Фактура № ",
                                   "Számlaszám: ", "Rēķins Nr. ", "PVM sąskaita faktūra Nr. ", "Fatura n.º ",
                                   "发票号码：",
-                                  "發票編號 ", "Arve nr ", "Factuurnr. "])  # fmt: skip
+                                  "發票編號 ", "Arve nr ", "Factuurnr. ", "n. ", "N° de facture ", "Rg.-Nr. ",
+                                  "Credit Note No. "])  # fmt: skip
 def test_a_word_for_invoice_in_any_language_of_the_union_or_chinese_is_dropped(word: str) -> None:
     assert canonical_number(f"{word}47912") == "47912"
