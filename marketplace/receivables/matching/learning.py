@@ -26,7 +26,7 @@ PARAMETERS: dict[str, Any] = {
     "max_iter": 240, "learning_rate": 0.12, "max_leaf_nodes": 8, "min_samples_leaf": 40, "l2_regularization": 1.0,
     "max_features": 0.3, "random_state": 0, "early_stopping": False,
 }  # fmt: skip
-HONEST_HELD_MAX = 0.0175
+HONEST_HELD_MAX = 0.02
 NEAR = ("near_", "no_", "id_", "group_", "cut_")
 COMPOSED = ("composed_", "mix_", "again_", "refiled_")
 

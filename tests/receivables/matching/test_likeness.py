@@ -60,7 +60,7 @@ def test_the_card_tells_what_the_model_was_taught_and_how_it_was_judged() -> Non
     names = [one["name"] for one in card["sets"]]
     assert set(card["left_out"]) == set(card["learnt"]) == set(names)
     assert all(len(one["sha256"]) == 64 for one in card["sets"])
-    assert np.mean([card["left_out"][name]["honest_held"] for name in names]) <= 0.0175 + 1e-6
+    assert np.mean([card["left_out"][name]["honest_held"] for name in names]) <= 0.02 + 1e-6
 
 
 def test_a_model_that_is_not_the_cards_is_refused(tmp_path: Path) -> None:
