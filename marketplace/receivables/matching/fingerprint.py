@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from uuid import UUID
 
 from marketplace.receivables.matching.look_alikes import folded
-from marketplace.receivables.matching.written import without_label, written_name
+from marketplace.receivables.matching.written import without_label, without_scheme, written_name
 
 # Words that say "invoice" or "number" and nothing else. A long one is dropped wherever it leads; a short one only
 # when it stands alone or right before a digit, for it may as well begin a name: RE-7 and RE7, but not REA7.
@@ -24,11 +24,18 @@ _LONG = (
     "SZAMLASZAM SZAMLA SORSZAMA SORSZAM SZAM REGNING SONRASC UIMHIR NBR НОМЕР "
     "ФАКТУРА СЧЕТФАКТУРА СЧЁТФАКТУРА СЧЕТ СЧЁТ ΤΙΜΟΛΟΓΙΟ ΤΙΜΟΛΟΓΙΟΥ ΤΙΜΟΛΟΓΙΟΑΡ ΑΡΙΘΜΟΣ ΑΡΙΘ ΑΡΤΙΜΟΛΟΓΙΟΥ "
     "DEFACTURE DEFACTURA DEFATURA NOTAFISCAL CREDITNOTE DEBITNOTE CREDITMEMO GUTSCHRIFT AVOIR NOTADICREDITO "
-    "NOTADECREDITO CREDITNOTA KREDITNOTA KREDITFAKTURA STORNORECHNUNG "
+    "NOTADECREDITO CREDITNOTA KREDITNOTA KREDITFAKTURA STORNORECHNUNG FOLIO FATURANUMARASI NUMARASI "
+    "חשבונית מספר מס 세금계산서 계산서 번호 "
     "發票 发票 號碼 号码 編號 编号 帳單 账单 單號 单号 票號 票号 請款單 请款单 號 号 請求書 番号"
 )
 LONG = "|".join(sorted({folded(word) for word in _LONG.split()}, key=lambda word: (-len(word), word)))
 SHORT = "RE|RG|RGN|FA|FT|FV|NO|NR|FRA|FTA|RNR|RGNR|RENR|NOTA|DOC|DOCUMENT|DOKUMENT|REF"
+CURRENCY_SIGNS = {
+    "€": "EUR", "£": "GBP", "US$": "USD", "HK$": "HKD", "S$": "SGD", "A$": "AUD", "AU$": "AUD", "C$": "CAD",
+    "CA$": "CAD", "NZ$": "NZD", "NT$": "TWD", "R$": "BRL", "MX$": "MXN", "₹": "INR", "₩": "KRW", "₪": "ILS",
+    "₺": "TRY", "₫": "VND", "฿": "THB", "₱": "PHP", "₦": "NGN", "₴": "UAH", "ZŁ": "PLN", "KČ": "CZK", "FT": "HUF",
+    "RM": "MYR", "RMB": "CNY", "CN¥": "CNY", "JP¥": "JPY", "SFR": "CHF", "STG": "GBP", "EURO": "EUR",
+}  # fmt: skip
 KINDS_OF = frozenset(("TAX", "VAT", "SALES", "COMMERCIAL", "PVM"))  # before a leading word: Tax invoice no. 7
 LEADING_WORDS_MAX = 12
 LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
@@ -36,6 +43,7 @@ LEADING_LONG = re.compile(f"(?:{LONG})")
 LEADING_SHORT = re.compile(f"(?:{SHORT})(?=[0-9])")
 # Faktura č. 7, fatura n.º 7, n. 7: written so, and not as a series C or N, which folding would make of them.
 ABBREVIATED = re.compile(r"\b(?:[čČ](?:\.|(?=\s*[0-9]))|[nN][.\s]?[º°])|^\s*[nN]\.(?=\s)")
+BEFORE_COLON = re.compile(r"^[^0-9٠-٩０-９:：]*[:：](?=.*\w)")  # Fatura Numarası: BRN-4841
 SEPARATORS = re.compile(r"[^\w]|_")
 WHOLE = re.compile(r"(?:19|20)[0-9]{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))?")  # a year or a date
 TRAILING = re.compile(r"[0-9]+$")
@@ -69,7 +77,7 @@ def joined_words(words: list[str]) -> str:
 
 def number_words(text: str) -> list[str]:
     """Return the folded groups of a number between its separators, without leading words and leading zeros."""
-    flat = folded(ABBREVIATED.sub(" NO ", text)).replace("N°", "NO ")
+    flat = folded(ABBREVIATED.sub(" NO ", BEFORE_COLON.sub("", text))).replace("N°", "NO ")
     words = SEPARATORS.sub(" ", flat).split()
     before: list[str] = []
     while words and words != before:
@@ -77,8 +85,8 @@ def number_words(text: str) -> list[str]:
         if len(words) > 1 and words[0] in KINDS_OF and LEADING_WORD.fullmatch(words[1]):
             words = words[1:]
         joined = "".join(words[:LEADING_WORDS_MAX])
-        if found := LEADING_LONG.match(joined):
-            words = _without(words, found.end())
+        if signs := _leading_long(words[:LEADING_WORDS_MAX], joined):
+            words = _without(words, signs)
         elif LEADING_WORD.fullmatch(words[0]):
             words = words[1:]
         elif found := LEADING_SHORT.match(joined):
@@ -88,6 +96,17 @@ def number_words(text: str) -> list[str]:
         if words:
             words = _without(words, len(words[0]) - len(words[0].lstrip("0")))
     return words or (["0"] if "0" in flat else [])
+
+
+def _leading_long(words: list[str], joined: str) -> int:
+    """Return how many signs a long leading word has, by preference one that ends where a group does.
+
+    Rechnung SI-58 begins with RECHNUNG, though RECHNUNGS is such a word as well.
+    """
+    ends = [sum(map(len, words[:count])) for count in range(len(words), 0, -1)]
+    whole = next((end for end in ends if LEADING_LONG.fullmatch(joined, 0, end)), 0)
+    found = None if whole else LEADING_LONG.match(joined)
+    return found.end() if found else whole
 
 
 def _without(words: list[str], signs: int) -> list[str]:
@@ -106,8 +125,8 @@ def _ambiguous(number: str, word: str) -> bool:
 
 
 def currency_code(text: str) -> str:
-    """Return a currency as its three letters, however it was written."""
-    return folded(text).strip()
+    """Return a currency as its three letters, however it was written; a sign that several use stays as it is."""
+    return CURRENCY_SIGNS.get(text.strip().upper()) or folded(text).strip()
 
 
 def document_class(type_code: str) -> str:
@@ -159,6 +178,8 @@ VAT_COUNTRIES = frozenset(_VAT_COUNTRIES.split())
 VAT_ENDINGS = {"NO": ("MVA",), "CH": ("MWST", "TVA", "IVA")}
 # A47387436, 4171973FH, 12345678Z; not what remains of HRB 12345, a register of its own.
 REGISTERED = re.compile(r"[0-9]+|(?!B[0-9]{1,7}$)[A-Z][0-9]{7,9}[A-Z]?|[0-9]{7,9}[A-Z]{1,2}")
+REGISTER = re.compile(r"(HR[AB]|GNR|PR|VR)(?:NR|NO|NUMMER|NUMBER)(?=[0-9])")  # HRB-Nr. 18035
+UMLAUT = re.compile(r"(?<=[AOU])E")  # Köhler is folded to KOHLER, and Koehler is the same
 NUMBER_SIGNS_MIN = 5
 
 
@@ -222,7 +243,7 @@ def same_party(one: Identity, other: Identity) -> bool:
     agree.
     """
     land = not (one.country and other.country and one.country != other.country)
-    named = bool(one.name) and one.name == other.name
+    named = bool(one.name) and UMLAUT.sub("", one.name) == UMLAUT.sub("", other.name)
     drawn = one.legal_from_vat != other.legal_from_vat and bool(one.vat) and one.vat == other.vat
     if one.legal and other.legal and not drawn:
         return _same_registration(one.legal, other.legal) and (land or named)
@@ -290,7 +311,7 @@ def _compact(text: str) -> str:
 
 
 def _vat(text: str) -> str:
-    number = without_label(_compact(text))
+    number = without_label(_compact(without_scheme(text)))
     country = number[:2] if number[:2] in VAT_COUNTRIES else ""
     for ending in VAT_ENDINGS.get(country, ()):
         number = number.removesuffix(ending)
@@ -300,7 +321,7 @@ def _vat(text: str) -> str:
 
 
 def _legal(text: str, country: str) -> str:
-    number = without_label(_compact(text))
+    number = REGISTER.sub(r"\1", without_label(_compact(without_scheme(text))))
     if number[:2] in VAT_COUNTRIES and REGISTERED.fullmatch(number, 2):
         number = number[2:]  # written as the VAT number that contains it
     if country == "FR" and len(number) == 14 and number.isdigit():

@@ -57,6 +57,8 @@ CREDIT_NOTE, NAMES_OTHER = -110, frozenset(("number_mentioned", "says_again"))
 RESPELT_SIGNS_MIN = 5
 FAR, CONSECUTIVE_MAX = frozenset(("number_neighbour", "other_number")), 5
 HELD_BY_RULE = frozenset(("same_document", "number_again"))
+# One file may hold several invoices, each with a number, goods and a sum of its own: then the rest decides.
+OF_A_BATCH = frozenset(("other_number", "number_neighbour", "number_partner", "number_close"))
 CHANCE_LEAST = 1e-6
 RESEMBLES = N_("Measured by pairs judged before, it resembles a copy: %(percent)s of 100.")
 SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
@@ -141,7 +143,8 @@ def by_rule(new: Claim, old: Claim) -> tuple[Verdict | None, list[Finding]]:
             replace(found, weight=max(found.weight, 0)) if found.code in excused else found for found in findings
         ]
     found = {finding.code for finding in findings}
-    if not found.isdisjoint(HELD_BY_RULE):
+    batch = found & OF_A_BATCH and found & OTHER_GOODS and found.isdisjoint(SUMS)
+    if found & HELD_BY_RULE - ({"same_document"} if batch else set()):
         return "hold", findings
     credit = any(finding.weight == CREDIT_NOTE for finding in findings)
     return "apart" if credit else None, findings

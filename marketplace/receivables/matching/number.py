@@ -152,6 +152,8 @@ def respelt(one: NumberRead, other: NumberRead) -> bool:
     """Say whether two numbers are one but for dropped separators or padding: never 1-11 and 11-1."""
     if one.compact == other.compact:
         return one.cuts <= other.cuts or other.cuts <= one.cuts
+    if one.signs.upper() == other.signs.upper():
+        return True  # FT MV2023/7014 and FTMV20237014: what begins the one was taken for a word
     return one.bare == other.bare and len(one.words) == len(other.words)
 
 

@@ -21,7 +21,7 @@ from marketplace.receivables.matching.identifying import identified_apart
 from marketplace.receivables.matching.line_words import LineWords
 from marketplace.receivables.matching.money import VAT_RATES
 from marketplace.receivables.matching.particulars import told_apart
-from marketplace.receivables.matching.party import NameRead, kinship, registered_apart
+from marketplace.receivables.matching.party import Kinship, NameRead, kinship, registered_apart
 from marketplace.receivables.matching.pattern import rhythm
 from marketplace.receivables.matching.told import Told
 
@@ -132,6 +132,7 @@ FEATURES: dict[str, str] = {
     "sellers": "kinship of the sellers, from other to the same",
     "debtors": "kinship of the debtors",
     "parties": "the lesser of the two",
+    "parties_swapped": "the lesser kinship of the one's seller with the other's debtor, and the reverse",
     "sellers_registered_apart": "1 where the sellers have registrations of their own",
     "debtors_registered_apart": "1 where the debtors have registrations of their own",
     "seller_names_alike": "likeness of the sellers' names, 0 to 1",
@@ -355,6 +356,8 @@ def _who(new: Claim, old: Claim) -> Figures:
     yield "sellers", sellers
     yield "debtors", debtors
     yield "parties", min(sellers, debtors)
+    swapped = parties_swapped(new, old) if max(sellers, debtors) <= Kinship.LOOSE else Kinship.OTHER
+    yield "parties_swapped", swapped
     yield "seller_names_alike", _named_alike(new.seller_name, old.seller_name)
     yield "debtor_names_alike", _named_alike(new.debtor_name, old.debtor_name)
     mine, theirs = set(new.debtor_name.words), set(old.debtor_name.words)
@@ -362,6 +365,14 @@ def _who(new: Claim, old: Claim) -> Figures:
     yield "same_account", bare(new.iban) == bare(old.iban) if new.iban and old.iban else UNKNOWN
     yield "sellers_registered_apart", registered_apart(new.seller_who, old.seller_who)
     yield "debtors_registered_apart", registered_apart(new.debtor_who, old.debtor_who)
+
+
+def parties_swapped(new: Claim, old: Claim) -> Kinship:
+    """Return how near the parties are when the one's seller stands where the other's debtor does, and the reverse."""
+    return min(
+        kinship(new.seller, old.debtor, new.seller_who, old.debtor_who, _one(new.seller_group, old.debtor_group)),
+        kinship(new.debtor, old.seller, new.debtor_who, old.seller_who, _one(new.debtor_group, old.seller_group)),
+    )
 
 
 def _named_alike(one: NameRead, other: NameRead) -> float:

@@ -15,6 +15,22 @@ LEGAL_FORMS = {
     "AKTIEBOLAG": "AB",
     "AKTIEBOLAGET": "AB",
     "OSAKEYHTIO": "OY",
+    "HANDELSBOLAG": "HB",
+    "HANDELSBOLAGET": "HB",
+    "KOMMANDITBOLAG": "KB",
+    "KOMMANDITBOLAGET": "KB",
+    "KOMMANDIITTIYHTIO": "KY",
+    "GESMBH": "GMBH",
+    "COKG": "CO KG",
+    "LDA": "LTDA",
+    "בעמ": "LTD",
+    "UNTERNEHMERGESELLSCHAFT": "UG",
+    "ALLMENNAKSJESELSKAP": "ASA",
+    "INTERESSENTSKAB": "IS",
+    "KOMMANDITSELSKAB": "KS",
+    "OSAUHING": "OU",
+    "AKTSIASELTS": "AS",
+    "LIMITADA": "LTDA",
     "AKSJESELSKAP": "AS",
     "AKTIESELSKAB": "AS",
     "ANPARTSSELSKAB": "APS",
@@ -55,10 +71,43 @@ PHRASES = (
     ("SPOLKA KOMANDYTOWA", "SP K"),
     ("OFFENE HANDELSGESELLSCHAFT", "OHG"),
     ("KOMMANDITGESELLSCHAFT", "KG"),
+    ("GESELLSCHAFT MBH", "GMBH"),
+    ("GMBH U CO", "GMBH AND CO"),
+    ("AG U CO", "AG AND CO"),
+    ("S A", "SA"),
+    ("S COOP", "SCOOP"),
+    ("SOCIEDAD COOPERATIVA", "SCOOP"),
+    ("בע מ", "LTD"),
+    ("JULKINEN OSAKEYHTIO", "OYJ"),
+    ("AVOIN YHTIO", "AY"),
+    ("ENTREPRISE UNIPERSONNELLE A RESPONSABILITE LIMITEE", "EURL"),
+    ("SOCIETE EN NOM COLLECTIF", "SNC"),
+    ("VENNOOTSCHAP ONDER FIRMA", "VOF"),
+    ("COMMANDITAIRE VENNOOTSCHAP", "CV"),
+    ("EINGETRAGENE GENOSSENSCHAFT", "EG"),
+    ("EINGETRAGENER KAUFMANN", "EK"),
+    ("EINGETRAGENE KAUFFRAU", "EK"),
+    ("KORLATOLT FELELOSSEGU TARSASAG", "KFT"),
+    ("ZARTKORUEN MUKODO RESZVENYTARSASAG", "ZRT"),
+    ("NYILVANOSAN MUKODO RESZVENYTARSASAG", "NYRT"),
+    ("BETETI TARSASAG", "BT"),
+    ("SPOLECNOST S RUCENIM OMEZENYM", "SRO"),
+    ("SPOLOCNOST S RUCENIM OBMEDZENYM", "SRO"),
+    ("AKCIOVA SPOLECNOST", "AS"),
+    ("AKCIOVA SPOLOCNOST", "AS"),
+    ("SOCIETATE CU RASPUNDERE LIMITATA", "SRL"),
+    ("SOCIEDAD DE RESPONSABILIDAD LIMITADA", "SRL"),
+    ("SOCIEDAD ANONIMA DE CAPITAL VARIABLE", "SA DE CV"),
+    ("DRUSTVO S OGRANICENOM ODGOVORNOSCU", "DOO"),
+    ("DRUZBA Z OMEJENO ODGOVORNOSTJO", "DOO"),
+    ("UZDAROJI AKCINE BENDROVE", "UAB"),
+    ("SABIEDRIBA AR IEROBEZOTU ATBILDIBU", "SIA"),
+    ("ANONIM SIRKETI", "AS"),
+    ("LIMITED SIRKETI", "LTD STI"),
     ("LIMITED LIABILITY COMPANY", "LLC"),
     ("LIMITED LIABILITY PARTNERSHIP", "LLP"),
 )
-JAPANESE = re.compile(r"株式会社|株式會社|[(]株[)]")
+STOCK_COMPANY = re.compile(r"株式会社|株式會社|[(]株[)]|주식회사|[(]주[)]")  # Japan and Korea
 # Signs of company names as Hong Kong and Taiwan write them, and as the mainland and Singapore do.
 TRADITIONAL = (
     "國東業華電機實際貿發財銀鐵鋼車運輸達進遠連廣慶廠應庫開關門間聯藥醫藝莊榮萬葉蘇蘭號處術衛補製複規視親覺計訊記"
@@ -91,11 +140,17 @@ SIMPLIFY = str.maketrans(TRADITIONAL, SIMPLIFIED)
 _LABELS = (
     "NIP REGON KRS PIVA PARTITAIVA CODFISC CODICEFISCALE CIF NIF SIREN SIRET RCS KVK CVR ORG UST UMSATZSTEUER STEUER "
     "USTID UID VAT TVA BTW MOMS CRN CRO EIN FEIN TIN ICO DIC OIB NIPC KBO BCE FN YTUNNUS ABN ACN ARBN BN BRN BR UEN "
-    "CIN USCC GSTIN GST HST QST PST SST TRN TL TAX TRADE LICENCE LICENSE COMPANY CO REGISTRATION REGISTERED REGISTER "
-    "REG BUSINESS NUMBER NUMMER NO NR NUM ID IDENTIFICATION IDNR 法人番号 登録番号 統一編號 统一编号 税号 稅號"
+    "SGUEN CIN USCC GSTIN GST HST QST PST SST TRN TL TAX TRADE LICENCE LICENSE COMPANY CO REGISTRATION REGISTERED "
+    "REGISTER REG BUSINESS NUMBER NUMMER NO NR NUM ID IDENTIFICATION IDNR 法人番号 登録番号 統一編號 统一编号 税号 稅號"
 )
+SCHEME = re.compile(r"^\s*(?:iso6523-actorid-upis::)?[0-9]{4}\s*:\s*", re.IGNORECASE)
 _LABEL = "|".join(sorted(_LABELS.split(), key=len, reverse=True))
 LABELS = re.compile(rf"(?!NO[0-9]{{9}}(?:MVA)?$)(?:{_LABEL})+(?!O[0-9])(?=[A-Z]{{0,4}}[0-9][0-9A-Z]{{4}})")
+
+
+def without_scheme(text: str) -> str:
+    """Return a registration without the code of its register before it: 0195:205774855D. Source: ISO/IEC 6523."""
+    return SCHEME.sub("", text)
 
 
 def without_label(number: str) -> str:
@@ -112,7 +167,7 @@ def written_name(text: str) -> str:
     """Return a name folded: no full stops, legal forms in one spelling, Chinese in simplified signs, no leading The."""
     words = folded(text).replace("&", " AND ").replace(".", "")
     if not words.isascii():
-        words = JAPANESE.sub(" KK ", words).translate(SIMPLIFY)
+        words = STOCK_COMPANY.sub(" KK ", words).translate(SIMPLIFY)
     words = f" {' '.join(SIGNS.sub(' ', words).split())} "
     for phrase, short in PHRASES:
         if phrase in words:

@@ -142,6 +142,7 @@ def overlapping() -> bytes:
         (packed({named(1): b"%PDF-1.7"}), "kind"),
         (packed({named(1): b""}), "empty"),
     ],
+    ids=lambda part: part if isinstance(part, str) else "broken",  # their bytes tell the minute they were packed
 )
 def test_a_hostile_archive_is_a_line_with_a_fault(broken: bytes, rule: str, tmp_path: Path) -> None:
     read = lines(kept(tmp_path, broken))

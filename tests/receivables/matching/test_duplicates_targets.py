@@ -57,8 +57,7 @@ def test_the_same_key_is_always_blocked(report: Report) -> None:
 
 def test_composed_edits_are_blocked_or_held(report: Report) -> None:
     found, of = caught(report, "composed_")
-    # The target is 99 %; on this seed 98.9 % are found at the threshold that troubles 2 % of honest listings elsewhere.
-    assert found >= 0.985 * of, weakest(report, "composed_", 0.99)
+    assert found >= 0.99 * of, weakest(report, "composed_", 0.99)
 
 
 def test_nearly_everything_but_full_rewrites_is_blocked_or_held(report: Report) -> None:

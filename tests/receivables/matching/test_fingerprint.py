@@ -59,6 +59,8 @@ PEPPER = b"a pepper of the tests"
         ("INV", "INV"),
         ("--", "--"),
         ("A-0017", "A0017"),
+        ("Rechnung SI-58", "SI58"),  # and no Rechnungs I-58
+        ("Rechnungs-Nr. 58", "58"),
     ],
 )
 def test_a_number_is_reduced_to_what_it_says(text: str, canonical: str) -> None:
@@ -156,7 +158,9 @@ def test_companies_of_one_vat_group_are_two_parties() -> None:
      ("B78861986", None, None, "ESB78861986"), ("A47387436", None, "es a47387436", None),
      ("4674557100", None, "NIP 467-455-71-00", None), ("HRB 188296", None, "Amtsgericht Ulm HRB 188296", None),
      ("07989620229", None, "P.IVA 07989620229", None), ("64868808", None, "BR No. 6486 8808-000", None),
-     ("198826546E", None, "UEN: 198826546E", None), ("SC033335", None, "Reg. No. SC 033335", None),
+     ("198826546E", None, "UEN: 198826546E", None), ("205774855D", None, "0195:205774855D", None),
+     ("421666058", None, "iso6523-actorid-upis::0002:421666058", None), ("HRB 18035", None, "HRB-Nr. 18035", None),
+     ("SC033335", None, "Reg. No. SC 033335", None),
      (None, "GB900548547", None, "VAT Reg No: GB 900 5485 47"), (None, "199421872E", None, "SG199421872E"),
      (None, "GB123456789001", None, "GB123456789")],
 )  # fmt: skip
@@ -179,6 +183,7 @@ def test_legal_forms_are_spelt_in_many_ways() -> None:
      ("Kencana Food Sdn. Bhd.", "Kencana Food Sendirian Berhad"),
      ("Praca Sp. z o.o.", "Praca Spółka z ograniczoną odpowiedzialnością"),
      ("騰飛紡織有限公司", "腾飞纺织有限公司"), ("Patel (P) Ltd.", "Patel Private Limited"),
+     ("Köhler & Söhne Ges.m.b.H.", "Koehler und Soehne GmbH"), ("Szabó Kft.", "Szabó Korlátolt Felelősségű Társaság"),
      ("Kuljetus Vaasa Osakeyhtiö", "Kuljetus Vaasa Oy"), ("Prairie Water P/L", "Prairie Water Pty Ltd")],
 )  # fmt: skip
 def test_a_name_is_a_name_in_short_and_in_full(one: str, other: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from marketplace.demo.invoice_specs import cosmetic_numbers
 from marketplace.receivables.matching.blocking import share_a_key
-from marketplace.receivables.matching.fingerprint import identity
+from marketplace.receivables.matching.fingerprint import currency_code, identity
 from marketplace.receivables.matching.near_match import Claim, compare, nearest
 from marketplace.receivables.matching.number import read_number, relation
 from marketplace.receivables.matching.party import Kinship, kinship
@@ -128,6 +128,25 @@ def test_a_digit_of_the_order_mistyped_hides_nothing_under_a_number_of_another_s
 def test_the_very_same_file_is_held() -> None:
     one, other = (changed(document_sha256="ab" * 32, number=number, lines=()) for number in ("A1", "B2"))
     assert compare(one, replace(other, amount_minor=1, **later(50))).verdict == "hold"
+
+
+def test_invoices_of_one_file_with_goods_and_sums_of_their_own_are_not_held_for_the_file() -> None:
+    other = changed(
+        document_sha256="ab" * 32, number=NEXT, amount_minor=640_000, total_minor=640_000, purchase_order="PO-9151",
+        lines=(("Hand dryers, two, for the annexe", 533_333),),
+    )  # fmt: skip
+    found = compare(other, replace(OLD, document_sha256="ab" * 32))
+    assert found.verdict == "apart"
+    assert "same_document" in {finding.code for finding in found.findings}
+
+
+@pytest.mark.parametrize(("sign", "code"), [("€", "EUR"), ("£", "GBP"), ("eur", "EUR"), ("zł", "PLN"), ("$", "$")])
+def test_a_currency_is_one_by_its_sign_where_only_one_has_it(sign: str, code: str) -> None:
+    assert currency_code(sign) == code
+
+
+def test_a_label_that_may_be_a_series_hides_no_number() -> None:
+    assert compare(changed(number="FTMV20237014"), changed(number="FT MV2023/7014")).verdict == "same"
 
 
 def test_a_number_used_before_is_held_in_another_currency() -> None:
