@@ -148,7 +148,8 @@ def test_a_model_that_is_replaced_stays_for_past_ratings(trained: Trained, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("whole", [False, True])
 def test_the_shipped_model_is_what_its_data_train(
     whole: bool, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

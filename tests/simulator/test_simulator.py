@@ -28,6 +28,7 @@ def command(*arguments: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("market")
 def test_a_short_life_bears_every_kill_and_every_fault(postgres: EmbeddedPostgres, database: str) -> None:
     said: list[str] = []

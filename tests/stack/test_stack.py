@@ -156,6 +156,7 @@ def test_a_killed_process_comes_back(market: RunningMarket, word: str) -> None:
     assert until(lambda: market.status() == 200, 60)
 
 
+@pytest.mark.long
 def test_closing_ends_everything_and_it_opens_again_quickly(folder: Path, start: Open) -> None:
     port = free_port()
     first = start(folder / "again", port)
@@ -172,6 +173,7 @@ def test_closing_ends_everything_and_it_opens_again_quickly(folder: Path, start:
     assert taken < 30, f"{taken:.1f} s; about 4 s on an idle machine"
 
 
+@pytest.mark.long
 def test_when_the_supervisor_is_killed_its_processes_die_with_it(folder: Path, start: Open) -> None:
     first = start(folder / "orphans")
     first.opened()
@@ -195,6 +197,7 @@ def test_after_kill_9_of_everything_it_opens_again(folder: Path, start: Open) ->
     assert until(lambda: not second.processes(), 20)
 
 
+@pytest.mark.long
 def test_of_three_starters_at_once_one_opens_the_market(folder: Path, start: Open) -> None:
     port = free_port()
     starters = [start(folder / "three", port) for _ in range(3)]
@@ -208,6 +211,7 @@ def test_of_three_starters_at_once_one_opens_the_market(folder: Path, start: Ope
     assert winner.close() == 0
 
 
+@pytest.mark.long
 def test_a_first_start_killed_half_way_is_begun_anew(folder: Path, start: Open) -> None:
     port = free_port()
     first = start(folder / "half", port)

@@ -341,7 +341,7 @@ def statements(client: FlaskClient, address: str) -> int:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.long), 390])
 def test_the_pages_hold_at_both_widths(app: Flask, world: World, browser: Any, width: int) -> None:
     import os
 

@@ -32,7 +32,7 @@ def pages(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[lis
         yield [path for path in PAGES if not path.endswith(".csv")] + [f"/operator/receivables/{receivable_id}"]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(390, "dark", marks=pytest.mark.long), (1280, "light")])
 def test_pages_are_clean(pages: list[str], live_server: str, browser: Any, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()

@@ -201,7 +201,7 @@ def address(watched: Watched, make_app: Any) -> Iterator[str]:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_axe_finds_nothing_and_nothing_overflows(
     watched: Watched, rex: FlaskClient, address: str, browser: Any, scheme: str
 ) -> None:

@@ -117,7 +117,7 @@ def test_a_holder_sees_it_and_nobody_else_decides(
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(390, "dark", marks=pytest.mark.long), (1280, "light")])
 def test_pages_are_clean(
     app: Flask, world: World, told: tuple[UUID, UUID, FlaskClient], live_server: str, browser: Any, width: int,
     scheme: str,

@@ -128,7 +128,7 @@ def test_two_workers_do_not_work_on_one_upload(
     assert doubled() == [0] * 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_many_invoices_with_repetitions_end_once_each(alice: Actor, today: date) -> None:
     registered = papers(30, today)

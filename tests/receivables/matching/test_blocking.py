@@ -52,7 +52,7 @@ def population(count: int, seed: int) -> Iterator[Claim]:
         )  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long  # bench/duplicates.py asks among ten million
 def test_a_look_up_among_a_hundred_thousand_fetches_a_handful() -> None:
     bearers: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, claim in enumerate(population(100_000, 1)):
