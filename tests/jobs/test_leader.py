@@ -115,4 +115,4 @@ def test_a_killed_scheduler_is_replaced_and_one_that_is_asked_ends_at_once(conte
     began = time.monotonic()
     second.send_signal(signal.SIGTERM)
     assert second.wait(10) == 0
-    assert time.monotonic() - began < 8  # two seconds of its own, and a busy machine
+    assert time.monotonic() - began < 4  # two seconds of its own, and a busy machine

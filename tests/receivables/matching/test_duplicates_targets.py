@@ -24,7 +24,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
     write(path, SEED, FRAUDS, HONESTS)
     asked = [sys.executable, "-m", "marketplace", "duplicates", "evaluate", str(path), "--json"]
-    done = subprocess.run(asked, cwd=HOUSE, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(asked, cwd=HOUSE, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     told: Report = json.loads(done.stdout)
     return told
