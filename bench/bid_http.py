@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from bench.lots import SET, Made
-from bench.server import application
+from bench.server import application, wait_for_answer
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.ids import new_id
@@ -31,7 +31,6 @@ SESSION = """
     INSERT INTO web_session (id, user_id, token_hash, expires_at)
     VALUES (%(session)s, %(id)s, %(hash)s, clock_timestamp() + interval '1 day')"""
 BARE = text("INSERT INTO raw VALUES (:id, :id, :id, 10000, 700)")
-START_SECONDS = 60.0
 WARMING, PATIENCE = 5, 120
 
 
@@ -76,7 +75,7 @@ def rates_over_http(served: Served) -> tuple[float, float]:
                "--log-level", "error", "bench.bid_http:app()"]  # fmt: skip
     process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent.parent)
     try:
-        _wait(port)
+        wait_for_answer(port, "GET", "/bare")
         lots = served.made.lots
         bid = _all(served, port, [_poster(cookie, lots, place) for place, cookie in enumerate(cookies)])
         bare = _all(served, port, [_asker] * served.clients)
@@ -98,20 +97,6 @@ def _signed_in(served: Served, investor: UUID) -> str:
     made = _app(served.url, served.postgres.directory)
     signer = made.session_interface.get_signing_serializer(made)  # type: ignore[attr-defined]
     return f"{made.config['SESSION_COOKIE_NAME']}={signer.dumps({'_user_id': token, '_fresh': True})}"
-
-
-def _wait(port: int) -> None:
-    until = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/bare")
-            connection.getresponse().read()
-            return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
 
 
 Ask = Callable[[http.client.HTTPConnection, int], int]

@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,13 @@ from bench.figures import Say
 from config.settings import Settings, read_policy
 from marketplace.app import create_app
 from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel.asking import NoReply, ask_once
 from marketplace.stack.installation import APPLICATION, OWNER
 from marketplace.stack.migration import migrate
 from marketplace.stack.preparing import Preparation
 
 MEMORY = Path("/dev/shm")
+START_SECONDS = 60.0
 # A flush of one millisecond that is the same everywhere, with group commit: what a disk adds, without a disk.
 FLUSHING = {"fsync": "on", "synchronous_commit": "on", "commit_delay": "1000", "commit_siblings": "0"}
 
@@ -68,3 +71,20 @@ def application(url: str, home: Path) -> Flask:
     gc.collect()
     gc.freeze()
     return made
+
+
+def wait_for_answer(port: int, method: str, path: str) -> None:
+    """Wait until the server of a port answers, whatever it says.
+
+    Raises: NoReply after a minute.
+    """
+    until = time.monotonic() + START_SECONDS
+    body = b"{}" if method == "POST" else None
+    while True:
+        try:
+            ask_once(f"http://127.0.0.1:{port}{path}", {}, body, method, seconds=5, most=1_000_000)
+            return
+        except NoReply:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)

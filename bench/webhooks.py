@@ -27,7 +27,7 @@ from flask import Flask
 
 from bench.figures import Figure, Say
 from bench.lots import SET, make
-from bench.server import FLUSHING, application, database, server
+from bench.server import FLUSHING, application, database, server, wait_for_answer
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.payments import inbox
@@ -41,7 +41,6 @@ EVENTS, COPIES, CLIENTS, HOUSES = 10_000, 10, 8, 50
 SECRET = "whsec_of_a_benchmark"
 FORGED_EACH, P99_MS, SLOWEST = 10, 500.0, 0.99
 EVENTS_OF_ONE = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
-START_SECONDS = 60.0
 ENDS = ("succeeded", "succeeded", "succeeded", "failed", "expired")
 ASKED = """
     INSERT INTO funding (id, organisation_id, currency, amount_minor, words, return_url, state, session_id, intent_id,
@@ -172,7 +171,7 @@ def _delivered(
     times: list[list[float]] = [[] for _ in range(clients)]
     answers: list[Counter[int]] = [Counter() for _ in range(clients)]
     try:
-        _wait(port)
+        wait_for_answer(port, "POST", "/api/webhooks/stripe")
         threads = [
             threading.Thread(target=_post, args=(port, post[place::clients], times[place], answers[place]))
             for place in range(clients)
@@ -205,20 +204,6 @@ def _post(port: int, post: list[tuple[bytes, bool]], times: list[float], answers
             answer.read()
             times.append(time.perf_counter() - began)
             answers[answer.status] += 1
-
-
-def _wait(port: int) -> None:
-    until = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-                connection.request("POST", "/api/webhooks/stripe", b"{}", {"Stripe-Signature": ""})
-                connection.getresponse().read()
-            return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
 
 
 def _picture(postgres: EmbeddedPostgres, name: str) -> str:
