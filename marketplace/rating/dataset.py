@@ -96,11 +96,14 @@ def firm_years(
     company: NDArray[np.int64], year: NDArray[np.int64], columns: Columns, filename: str, sha256: str = ""
 ) -> FirmYears:
     """Return the population of figures X1… and outcome y that were read already, sorted by company and year."""
-    order = np.lexsort((year, company))
-    company, year = company[order], year[order]
-    current = _figures({name: columns[name][order] for name in FIGURES_NEEDED})
-    prior = _of_last_year(current, company, year)
-    outcome = columns["y"][order].astype(np.int64)
+    key = _key(company, year)
+    if (key[1:] < key[:-1]).any():
+        order = np.argsort(key, kind="stable")
+        company, year = company[order], year[order]
+        columns = {name: columns[name][order] for name in (*FIGURES_NEEDED, "y")}
+    current = _figures(columns)
+    prior = _of_last_year(current, _key(company, year))
+    outcome = columns["y"].astype(np.int64)
     return FirmYears(matrix(current, prior), outcome, year, company, z_double_prime(current), filename, sha256)
 
 
@@ -129,17 +132,25 @@ def _read(path: Path, needed: tuple[str, ...]) -> Any:
         raise _refused(path.name, "file", N_("there is no such file"))
     if not path.stat().st_size:
         raise _refused(path.name, "empty", N_("the file is empty"))
+    is_csv = path.suffix.lower() == ".csv"
     try:
-        if path.suffix.lower() == ".csv":
-            table = pyarrow.csv.read_csv(path)
+        # The names first, so that no other column is read.
+        if is_csv:
+            with pyarrow.csv.open_csv(path) as start:
+                names = start.schema.names
         else:
-            table = pyarrow.parquet.read_table(path)
+            names = pyarrow.parquet.read_schema(path).names
+        missing = [name for name in needed if names.count(name) != 1]
+        if missing:
+            raise _refused(path.name, "columns", N_("columns missing, or there twice: %(columns)s"),
+                           columns=", ".join(missing))  # fmt: skip
+        if is_csv:
+            wanted = pyarrow.csv.ConvertOptions(include_columns=needed)
+            table = pyarrow.csv.read_csv(path, convert_options=wanted)
+        else:
+            table = pyarrow.parquet.read_table(path, columns=list(needed))
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
         raise _refused(path.name, "layout", N_("it is neither Parquet nor CSV")) from error
-    missing = [name for name in needed if table.column_names.count(name) != 1]
-    if missing:
-        raise _refused(path.name, "columns", N_("columns missing, or there twice: %(columns)s"),
-                       columns=", ".join(missing))  # fmt: skip
     if not table.num_rows:
         raise _refused(path.name, "empty", N_("the file holds no rows"))
     return table
@@ -229,10 +240,13 @@ def _figures(x: Columns) -> dict[str, Array]:
     }
 
 
-def _of_last_year(current: Columns, company: NDArray[np.int64], year: NDArray[np.int64]) -> dict[str, Array]:
+def _key(company: NDArray[np.int64], year: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number a row. Years have four digits: a company's years stay together, and apart from others'."""
+    return company * 20_000 + year
+
+
+def _of_last_year(current: Columns, key: NDArray[np.int64]) -> dict[str, Array]:
     """Return each row's figures of the year before; NaN where the series has a gap. Rows come sorted."""
-    # Companies are numbered and years have four digits: a company's years stay together, and apart from others'.
-    key = company * 20_000 + year
     before = np.searchsorted(key, key - 1, side="right") - 1
     follows = (before >= 0) & (key[before] == key - 1)
     return {name: np.where(follows, values[before], np.nan) for name, values in current.items()}

@@ -144,9 +144,10 @@ def _year(facts: Facts, end: date, *, flag: bool) -> Year:
     during = _by_key(facts, [fact for fact in wanted if start and fact.context.start == start], flag)
     for table, known in ((INSTANTS, at_end), (DURATIONS, during)):
         for figure, keys in table.items():
-            value = next((known[key] for key in keys if known.get(key) is not None), None)
-            if value is not None:
-                values[figure] = value
+            for key in keys:
+                if (value := known.get(key)) is not None:
+                    values[figure] = value
+                    break
     months = round((end - start).days / 30.44) if start else None
     return Year(end, months, values)
 
@@ -161,10 +162,10 @@ def _by_key(facts: Facts, numbers: list[Fact], flag: bool) -> dict[Key, Decimal 
         found.setdefault((fact.name, fact.context.dimensions), []).append(fact)
     values: dict[Key, Decimal | None] = {}
     for key, same in found.items():
-        exact = max(same, key=_places)
+        exact = same[0] if len(same) == 1 else max(same, key=_places)
         values[key] = exact.value
         for fact in same:
-            if abs(fact.value - exact.value) > Decimal(10) ** -_places(fact):
+            if fact.value != exact.value and abs(fact.value - exact.value) > Decimal(10) ** -_places(fact):
                 values[key] = None
                 if flag:
                     facts.fault(key[0], "contradiction",
@@ -181,7 +182,8 @@ def _places(fact: Fact) -> int:
 
 def _company_number(facts: Facts) -> str | None:
     stated = [normal_company_number(text) for key in NUMBERS for text in facts.texts.get(key, ())]
-    schemed = [normal_company_number(text) for text, scheme in facts.identifiers if "companieshouse" in scheme.lower()]
+    schemed = [normal_company_number(text) for text, scheme in dict.fromkeys(facts.identifiers)
+               if "companieshouse" in scheme.lower()]  # fmt: skip
     found = [number for number in stated + schemed if number]
     if len(set(found)) > 1:
         facts.fault("company_number", "differs", N_("The accounts name two company numbers, %(one)s and %(other)s."),

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from lxml import etree
 
@@ -31,8 +32,12 @@ CONTEXTS_MAX = 20_000
 FACTS_MAX = 40_000
 TEXT_MAX = 300
 FAULTS_MAX = 20
+IDENTIFIERS_MAX = 50
+TEXTS_MAX = 10
 
 INLINE = ("http://www.xbrl.org/2008/inlineXBRL", "http://www.xbrl.org/2013/inlineXBRL")
+NUMERIC = frozenset(f"{{{space}}}nonFraction" for space in INLINE)
+TAGGED = (*sorted(NUMERIC), *(f"{{{space}}}nonNumeric" for space in INLINE))
 INSTANCE = "http://www.xbrl.org/2003/instance"
 DIMENSIONS = "http://xbrl.org/2006/xbrldi"
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
@@ -41,17 +46,21 @@ TAXONOMIES = ("http://xbrl.frc.org.uk/", "http://www.xbrl.org/uk/", "http://www.
 UTF_8 = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
 ENCODINGS = UTF_8 | {"iso-8859-1", "iso-8859-15", "windows-1252", "cp1252", "latin1"}
 DECLARED = re.compile(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']{1,40})["']""")
+# Honest documents end long before: the short question spares most of them the long one.
+DEEP = etree.XPath(f"boolean({'/*' * 40})")
 TOO_DEEP = etree.XPath(f"boolean({'/*' * (DEPTH_MAX + 1)})")
+DOCTYPE = re.compile(rb"<!DOCTYPE[^>\[]{0,1000}(.?)", re.DOTALL)
+PREFIX = re.compile(rb"""xmlns:([\w.-]{1,60})\s*=\s*["']([^"']{0,300})["']""")
 DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T00:00:00(\.0+)?Z?)?")
 CONTEXT, PERIOD = f"{{{INSTANCE}}}context", f"{{{INSTANCE}}}period"
-IDENTIFIER = f"{{{INSTANCE}}}entity/{{{INSTANCE}}}identifier"
+ENTITY, IDENTIFIER = f"{{{INSTANCE}}}entity", f"{{{INSTANCE}}}identifier"
 EXPLICIT, TYPED = f"{{{DIMENSIONS}}}explicitMember", f"{{{DIMENSIONS}}}typedMember"
 
 Dimensions = frozenset[tuple[str, str]]
+WHOLE: Dimensions = frozenset()  # split by nothing
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """When, and split by what, a fact holds. `start` is None for an instant."""
 
     start: date | None
@@ -59,8 +68,7 @@ class Context:
     dimensions: Dimensions
 
 
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """One tagged number after format, scale and sign."""
 
     name: str
@@ -136,7 +144,7 @@ def _parse(content: bytes) -> Any:
     declared = root.getroottree().docinfo.internalDTD
     if declared is not None and list(declared.iterentities()):
         raise refused("doctype", N_("The document declares entities; accounts must not."))
-    if TOO_DEEP(root):
+    if DEEP(root) and TOO_DEEP(root):
         raise refused("depth", N_("The document is nested too deeply."))
     return root
 
@@ -157,11 +165,11 @@ def _check_bytes(content: bytes) -> str:
     encoding = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
     if encoding not in ENCODINGS:
         raise refused("encoding", N_("Only UTF-8 and Western European encodings are read."))
-    for doctype in re.finditer(rb"<!DOCTYPE[^>\[]{0,1000}(.?)", content, re.DOTALL):
+    for doctype in DOCTYPE.finditer(content) if b"<!DOCTYPE" in content else ():
         if doctype[1] != b">":
             raise refused("doctype", N_("The document declares entities; accounts must not."))
     for mark, most in ((b"<", TAGS_MAX), (b"=", EQUALS_MAX), (b"xmlns", NAMESPACES_MAX)):
-        if content.count(mark) > most:
+        if len(content) > most * len(mark) and content.count(mark) > most:
             raise refused("size", N_("The document holds more elements than accounts do."))
     return encoding
 
@@ -185,10 +193,9 @@ def _contexts(root: Any, facts: Facts) -> dict[str, Context | None]:
         if count >= CONTEXTS_MAX:
             raise refused("facts", N_("The document holds more facts than accounts do."))
         name = element.get("id") or ""
-        identifier = element.find(IDENTIFIER)
-        if identifier is not None and len(facts.identifiers) < 50:
+        context, identifier = _context(element)
+        if identifier is not None and len(facts.identifiers) < IDENTIFIERS_MAX:
             facts.identifiers.append((_text(identifier), identifier.get("scheme") or ""))
-        context = _context(element)
         if context is None:
             facts.fault(f"context {name[:60]}", "context_date",
                         N_("The dates of this context cannot be read; its figures were left out."))  # fmt: skip
@@ -201,22 +208,46 @@ def _contexts(root: Any, facts: Facts) -> dict[str, Context | None]:
     return found
 
 
-def _context(element: Any) -> Context | None:
-    period = element.find(PERIOD)
-    if period is None:
-        return None
-    days = {child.tag.rpartition("}")[2]: _day(_text(child)) for child in period if isinstance(child.tag, str)}
+def _context(element: Any) -> tuple[Context | None, Any]:
+    """Return the context, None when its dates cannot be read, and the element that names the company, if any.
+
+    One walk over the children: there are dozens of contexts a document, and paths cost more than all the rest.
+    """
+    identifier, split = None, False
+    days: dict[str, date | None] | None = None
+    for child in element:
+        if child.tag == ENTITY:
+            for inner in child:
+                if inner.tag == IDENTIFIER:
+                    identifier = inner if identifier is None else identifier
+                    split = split or len(inner) > 0
+                else:
+                    split = True
+        elif child.tag == PERIOD:
+            days = _days(child) if days is None else days
+            split = split or any(len(inner) for inner in child)
+        else:
+            split = True
+    days = days or {}
     end = days.get("instant") or days.get("endDate")
     start = days.get("startDate")
     if end is None or ("startDate" in days and (start is None or start > end)):
-        return None
-    members = {
+        return None, identifier
+    return Context(start, end, _members(element) if split else WHOLE), identifier
+
+
+def _days(period: Any) -> dict[str, date | None]:
+    return {child.tag.rpartition("}")[2]: _day(_text(child)) for child in period if isinstance(child.tag, str)}
+
+
+def _members(element: Any) -> Dimensions:
+    return frozenset(
         (_local(member.get("dimension") or ""), "typed" if member.tag == TYPED else _local(_text(member)))
         for member in element.iter(EXPLICIT, TYPED)
-    }
-    return Context(start, end, frozenset(members))
+    )
 
 
+@lru_cache(maxsize=1_024)
 def _day(text: str) -> date | None:
     matched = DAY.fullmatch(text)
     try:
@@ -231,27 +262,31 @@ def _prefixes(content: bytes) -> dict[str, str | None]:
     lxml would walk to the root for every element that is asked, which a document of many declarations makes slow.
     """
     found: dict[str, str | None] = {}
-    for prefix, name in re.findall(rb"""xmlns:([\w.-]{1,60})\s*=\s*["']([^"']{0,300})["']""", content):
+    for prefix, name in PREFIX.findall(content):
         key, space = prefix.decode("utf-8", "replace"), name.decode("utf-8", "replace")
         found[key] = space if found.get(key, space) == space else None
     return found
 
 
 def _inline_facts(root: Any, prefixes: Mapping[str, str | None], facts: Facts) -> Iterator[tuple[str, Any, str | None]]:
-    kinds = [f"{{{space}}}{kind}" for space in INLINE for kind in ("nonFraction", "nonNumeric")]
+    believed: dict[str, bool] = {}
     unknown: set[str] = set()
     rebound = 0
-    for element in root.iter(*kinds):
+    for element in root.iter(*TAGGED):
         prefix, _, local = (element.get("name") or "").strip().rpartition(":")
-        space = prefixes.get(prefix, "")
-        if space is None:
-            rebound += 1
-            space = element.nsmap.get(prefix, "") if rebound <= REBOUND_MAX else ""
-        if local and space.startswith(TAXONOMIES):
+        known = believed.get(prefix)
+        if known is None:
+            space = prefixes.get(prefix, "")
+            if space is None:
+                rebound += 1
+                known = (element.nsmap.get(prefix, "") if rebound <= REBOUND_MAX else "").startswith(TAXONOMIES)
+            else:
+                known = believed[prefix] = space.startswith(TAXONOMIES)
+        if local and known:
             yield local, element, None
         elif prefix[:60] not in unknown and len(unknown) < 50:
             unknown.add(prefix[:60])
-            if element.tag.endswith("nonFraction"):
+            if element.tag in NUMERIC:
                 words = N_("This figure is tagged in a vocabulary that is not known; it was left out.")
                 facts.fault(f"{prefix[:60]}:{local[:60]}", "taxonomy", words)
 
@@ -267,11 +302,10 @@ def _plain_facts(root: Any) -> Iterator[tuple[str, Any, str | None]]:
 
 
 def _take(facts: Facts, contexts: Mapping[str, Context | None], name: str, element: Any, plain: str | None) -> None:
-    text = _text(element) if plain is None else plain
-    numeric = element.get("unitRef") is not None if plain is not None else element.tag.endswith("nonFraction")
+    numeric = element.get("unitRef") is not None if plain is not None else element.tag in NUMERIC
     if not numeric:
         kept = facts.texts.setdefault(name, [])
-        if len(kept) < 10 and text:
+        if len(kept) < TEXTS_MAX and (text := _text(element) if plain is None else plain):
             kept.append(text[:TEXT_MAX])
         return
     if (element.get(NIL) or "").strip() in ("true", "1"):
@@ -283,8 +317,11 @@ def _take(facts: Facts, contexts: Mapping[str, Context | None], name: str, eleme
     context = contexts[reference]
     if context is None:
         return
-    inline = plain is None
-    form, scale, sign = (element.get("format"), element.get("scale"), element.get("sign")) if inline else (None,) * 3
+    form = scale = sign = None
+    if plain is None:
+        text, form, scale, sign = _text(element), element.get("format"), element.get("scale"), element.get("sign")
+    else:
+        text = plain
     try:
         value = read_number(text, form, scale, sign)
     except Unreadable as error:

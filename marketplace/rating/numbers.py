@@ -5,6 +5,7 @@ Source: Inline XBRL 1.1 §10; XBRL Transformation Rules Registries 1-4 (2010-04-
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 SCALE_MIN = -4
 SCALE_MAX = 9
@@ -57,7 +58,7 @@ def read_number(text: str, form: str | None, scale: str | None, sign: str | None
         raise Unreadable("sign")
     if len(text) > 1_000:
         raise Unreadable("number")
-    digits = GAPS.sub("", text)
+    digits = text if text.isalnum() else GAPS.sub("", text)
     if len(digits) > CHARACTERS_MAX:
         raise Unreadable("number")
     places = _scale(scale)
@@ -78,7 +79,7 @@ def _scale(scale: str | None) -> int:
 
 
 def _unsigned(digits: str, form: str | None) -> Decimal:
-    kind = POINT if form is None else FORMATS.get(form.rpartition(":")[2].lower().replace("-", ""))
+    kind = _kind(form)
     if kind is None:
         raise Unreadable("format")
     if kind == ZERO and (not digits or digits in DASHES):
@@ -91,6 +92,11 @@ def _unsigned(digits: str, form: str | None) -> Decimal:
     if not PLAIN.fullmatch(digits[1:] if minus else digits):
         raise Unreadable("number")
     return Decimal(digits)
+
+
+@lru_cache(maxsize=256)
+def _kind(form: str | None) -> str | None:
+    return POINT if form is None else FORMATS.get(form.rpartition(":")[2].lower().replace("-", ""))
 
 
 def plain(value: Decimal) -> str:

@@ -94,7 +94,7 @@ def _complete(year: Year, *, subtotals: bool) -> Sheet | None:
     total = fixed + current + extra
     implied = total - within - after - others
     rest = implied - net
-    broken = abs(rest) > max(TOLERANCE_LEAST * _unit(year), TOLERANCE * abs(total))
+    broken = abs(rest) > max(TOLERANCE_LEAST, TOLERANCE * abs(total)) and abs(rest) > TOLERANCE_LEAST * _unit(year)
     flows = _flows(year)
     return Sheet(
         total_assets=total,

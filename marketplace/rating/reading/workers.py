@@ -34,23 +34,30 @@ class Worker:
     def __init__(self, want: str = LINES) -> None:
         self._want = want
         self._process: subprocess.Popen[bytes] | None = None
+        self._unread = bytearray()
 
     def answers(self, items: Sequence[Item]) -> list[bytes]:
         """Return a line of JSON for each item, in order."""
         found: list[bytes] = []
+        # When a process ends, answers may be lost with it. What is left is sent again and answered one by one: then
+        # the first without an answer is the one that ended it.
+        one_by_one = len(items) == 1
         while len(found) < len(items):
             try:
-                self._send(items[len(found) :])
+                self._send(items[len(found) :], one_by_one)
                 while len(found) < len(items):
                     found.append(self._receive())
             except _Died:
                 self.end()
-                found.append(_line(refused_record(items[len(found)].label, [TOO_COSTLY])))
+                if one_by_one:
+                    found.append(_line(refused_record(items[len(found)].label, [TOO_COSTLY])))
+                one_by_one = True
         return found
 
     def end(self) -> None:
         """Let the process go."""
         process, self._process = self._process, None
+        self._unread.clear()
         if process is not None:
             process.kill()
             process.communicate()
@@ -60,14 +67,14 @@ class Worker:
         """The process as the machine knows it, while there is one."""
         return self._process.pid if self._process else None
 
-    def _send(self, items: Sequence[Item]) -> None:
+    def _send(self, items: Sequence[Item], one_by_one: bool) -> None:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-c", BOOT, str(ROOT)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, start_new_session=True, close_fds=True,
             )  # fmt: skip
-        orders = json.dumps([item.order() | {"want": self._want} for item in items]).encode()
+        orders = json.dumps([item.order() | {"want": self._want, "at_once": one_by_one} for item in items]).encode()
         source = self._process.stdin
         assert source is not None
         try:
@@ -79,23 +86,25 @@ class Worker:
             raise _Died from None
 
     def _receive(self) -> bytes:
-        length = LENGTH.unpack(self._exactly(LENGTH.size))[0]
-        if length > ANSWER_MAX:
+        self._wait_for(LENGTH.size)
+        end = LENGTH.size + LENGTH.unpack_from(self._unread)[0]
+        if end > ANSWER_MAX:
             raise _Died
-        return self._exactly(length)
+        self._wait_for(end)
+        answer = bytes(self._unread[LENGTH.size : end])
+        del self._unread[:end]
+        return answer
 
-    def _exactly(self, count: int) -> bytes:
+    def _wait_for(self, count: int) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        handle, pieces = self._process.stdout.fileno(), []
-        while count:
+        handle = self._process.stdout.fileno()
+        while len(self._unread) < count:
             ready, _, _ = select.select([handle], [], [], WALL_SECONDS)
-            piece = os.read(handle, min(count, 1 << 16)) if ready else b""
+            piece = os.read(handle, 1 << 16) if ready else b""
             if not piece:
                 raise _Died
-            pieces.append(piece)
-            count -= len(piece)
-        return b"".join(pieces)
+            self._unread += piece
 
 
 class Readers:
