@@ -37,7 +37,8 @@ CHART = {
     "residual_in_transit": ("borrower", -1, True), "seller_cash": ("borrower", -1, True),
     "suspense": ("borrower", -1, True), "return_in_transit": ("borrower", -1, True),
     "provider_platform": ("platform", 1, False), "platform_reserve": ("platform", -1, True),
-    "bank_borrower": ("borrower", 1, False), "bank_unexplained": ("borrower", 1, False),
+    "bank_lender": ("lender", 1, False), "bank_borrower": ("borrower", 1, False),
+    "bank_unexplained": ("borrower", 1, False), "bank_platform": ("platform", 1, False),
     "platform_fees": ("platform", -1, False), "platform_loss": ("platform", 1, False),
 }  # fmt: skip
 

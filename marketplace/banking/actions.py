@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
+from marketplace.banking import orders
 from marketplace.banking.camt import BankMessage, Movement, read_camt, receivable_ref, refusal
 from marketplace.banking.tables import BankEntryRow, BankMessageRow
 from marketplace.kernel.canonical import jsonable
@@ -17,14 +18,12 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.parties.rules import verb
-from marketplace.payments import by_bank
+from marketplace.payments import bank_payouts, by_bank
 from marketplace.payments.alerts import raise_alert
 from marketplace.perform import Result, Tx
 from marketplace.receivables import queries as receivables
 from marketplace.receivables.queries import Receivable
 
-# "BANKFILE" in ASCII: one file is taken at a time, so that two that tell of one entry cannot both book it.
-LOCK = int.from_bytes(b"BANKFILE", "big")
 NAME_MAX = 200
 # By account and the bank's reference: currency, minor units, whether it came in, whether it undoes another.
 Told = dict[tuple[str, str], tuple[str, int, bool, bool]]
@@ -50,6 +49,8 @@ class _Booked:
     payment_id: UUID | None = None
     receivable_id: UUID | None = None
     reverses_id: UUID | None = None
+    payout_id: UUID | None = None
+    payout_file_id: UUID | None = None
 
 
 @verb("take_bank_file")
@@ -60,7 +61,7 @@ def take_bank_file(tx: Tx, command: TakeBankFile) -> Result:
     bytes under the same id, InvalidInput("not_our_account").
     """
     message = read_camt(command.content)
-    tx.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    orders.keep_others_away(tx)  # else two files that tell of one entry could both book it
     _refuse_known(tx, message, command.content)
     _refuse_others_accounts(tx, message)
     row = BankMessageRow(
@@ -141,22 +142,42 @@ def _refuse_changed(message: BankMessage, earlier: Told) -> None:
 
 def _take(tx: Tx, message_id: UUID, entry_id: UUID, one: Movement) -> str:
     """Book one movement and keep it; return what became of it."""
-    booked = _undone(tx, entry_id, one) or (_arrived(tx, entry_id, one) if one.incoming else _left(tx, entry_id, one))
+    booked = _of_payout(tx, one) or _undone(tx, entry_id, one)
+    booked = booked or (_arrived(tx, entry_id, one) if one.incoming else _left(tx, entry_id, one))
     row = BankEntryRow(
         id=entry_id, message_id=message_id, iban=one.iban, key=one.key, bank_ref=one.bank_ref, currency=one.currency,
         minor=one.minor,
         incoming=one.incoming, reversal=one.reversal, booked_on=one.booked_on, reference=one.reference, words=one.text,
         names=list(one.names), outcome=booked.outcome, receivable_id=booked.receivable_id,
         payment_id=booked.payment_id, entry_id=booked.entry_id, reverses_id=booked.reverses_id,
+        sender_name=one.sender_name, sender_iban=one.sender_iban, payout_id=booked.payout_id,
+        payout_file_id=booked.payout_file_id,
     )  # fmt: skip
     tx.session.add(row)
     tx.session.flush()
     tx.record("bank_entry", row.id, after={
         "bank_message_id": message_id, "currency": one.currency, "minor": one.minor, "incoming": one.incoming,
         "reversal": one.reversal, "outcome": booked.outcome, "entry_id": booked.entry_id,
-        "payment_id": booked.payment_id, "reverses_id": booked.reverses_id,
+        "payment_id": booked.payment_id, "reverses_id": booked.reverses_id, "payout_id": booked.payout_id,
+        "payout_file_id": booked.payout_file_id,
     })  # fmt: skip
     return booked.outcome
+
+
+def _of_payout(tx: Tx, one: Movement) -> _Booked | None:
+    """End a payout that an order of ours names, or a whole file; None where it is something else."""
+    ordered = orders.named(tx.session, one.names)
+    if ordered is not None and one.incoming:
+        posted = bank_payouts.come_back(tx, ordered, one.currency, one.minor, one.text)
+        return _Booked("came_back", posted, payout_id=ordered) if posted else None
+    if ordered is not None:
+        posted = None if one.reversal else bank_payouts.pay(tx, ordered, one.currency, one.minor)
+        return _Booked("paid_out", posted, payout_id=ordered) if posted else None
+    file_id = None if one.incoming or one.reversal else orders.file_named(tx.session, one.names)
+    if file_id is None:
+        return None
+    posted = bank_payouts.pay_together(tx, file_id, orders.payouts_of(tx.session, file_id), one.currency, one.minor)
+    return _Booked("paid_out", posted, payout_file_id=file_id) if posted else None
 
 
 def _arrived(tx: Tx, entry_id: UUID, one: Movement) -> _Booked:
@@ -186,13 +207,19 @@ def _undone(tx: Tx, entry_id: UUID, one: Movement) -> _Booked | None:
     other = _counterpart(tx, one)
     if other is None:
         return None
-    posted = by_bank.undo(tx, other.entry_id, other.payment_id)
+    posted = None if _worked_off(tx, other) else by_bank.undo(tx, other.entry_id, other.payment_id)
     if posted is not None:
         return _Booked("undone", posted, receivable_id=other.receivable_id, reverses_id=other.id)
     posted = by_bank.miss(tx, entry_id, one.currency, one.minor)
     raise_alert(tx, "bank_money_taken_back", "bank_entry", entry_id, minor=one.minor, currency=one.currency,
                 receivable_id=other.receivable_id, payment_id=other.payment_id)  # fmt: skip
     return _Booked("taken_back", posted, other.payment_id, other.receivable_id, other.id)
+
+
+def _worked_off(tx: Tx, row: BankEntryRow) -> bool:
+    """Say whether two people have decided about an entry in suspense: other money there must not make good for it."""
+    decided = text("SELECT EXISTS (SELECT FROM money_decision WHERE subject_id = :id AND state = 'done')")
+    return row.outcome == "suspense" and bool(tx.session.execute(decided, {"id": row.id}).scalar_one())
 
 
 def _counterpart(tx: Tx, one: Movement) -> BankEntryRow | None:
@@ -223,5 +250,5 @@ def _receivable(tx: Tx, reference: str | None) -> Receivable | None:
 
 def outcome_counts(outcomes: dict[str, Any]) -> list[tuple[str, int]]:
     """Return a message's outcomes in the order in which a person reads them."""
-    order = ("payment", "suspense", "undone", "taken_back", "left")
+    order = ("payment", "paid_out", "came_back", "suspense", "undone", "taken_back", "left")
     return [(name, int(outcomes[name])) for name in order if outcomes.get(name)]

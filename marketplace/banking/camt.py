@@ -27,6 +27,8 @@ NAMESPACE = re.compile(r"urn:iso:std:iso:20022:tech:xsd:(camt\.05[34])\.001\.(\d
 BODIES = {"camt.053": ("BkToCstmrStmt", "Stmt"), "camt.054": ("BkToCstmrDbtCdtNtfctn", "Ntfctn")}
 MOVEMENTS_MAX = 5_000
 TEXT_MAX = 140
+REFS = ("EndToEndId", "AcctSvcrRef", "TxId", "InstrId", "PmtInfId")
+BATCH = ("PmtInfId", "MsgId")
 AMOUNT = re.compile(r"(\d{1,13})(?:\.(\d{1,5}))?", re.ASCII)
 # Our own references as people type them into a free text: RF, check digits, then DB, the year, the number.
 TYPED = re.compile(r"\bRF\s?\d\s?\d\s?D\s?B\s?\d\s?\d(?:\s?\d){4,8}\b", re.ASCII | re.IGNORECASE)
@@ -38,7 +40,7 @@ class Movement:
 
     `bank_ref` is the bank's name for the whole entry: of a batch's parts, which one file tells and another does not.
     `reversal` marks one that undoes an earlier one of the other direction. `names` are the references by which the
-    earlier one, or an order of ours, may be found.
+    earlier one, or an order of ours, may be found. The sender is told for money that came in, where the bank tells it.
     """
 
     iban: str
@@ -52,6 +54,8 @@ class Movement:
     reference: str | None
     text: str
     names: tuple[str, ...]
+    sender_name: str | None = None
+    sender_iban: str | None = None
 
 
 @dataclass(frozen=True)
@@ -206,14 +210,28 @@ def _movement(
     free = " ".join(text for node in _all(part, "RmtInf/Ustrd") if (text := (node.text or "").strip()))
     reference = creditor_reference(_maybe(part, "RmtInf/Strd/CdtrRefInf/Ref"))
     typed = TYPED.search(free)
-    names = [_maybe(part, f"Refs/{name}") for name in ("EndToEndId", "AcctSvcrRef", "TxId", "InstrId", "PmtInfId")]
+    names = [_maybe(part, f"Refs/{name}") for name in REFS]
+    if not incoming:  # of ours: a whole file that the bank booked at once
+        names += [_maybe(one, name) for one in (*_all(part, "Refs"), *_all(entry, "NtryDtls/Btch")) for name in BATCH]
     returned = part.find("{*}RtrInf") is not None
     return Movement(
         iban, named[0][:105], named[1], currency, minor, incoming, reversal or returned, booked_on,
         reference or creditor_reference(typed[0] if typed else None),
         (free or _maybe(entry, "AddtlNtryInf") or "")[:TEXT_MAX],
         tuple(dict.fromkeys(name for name in names if name and name != "NOTPROVIDED")),
+        *(_sender(part) if incoming and not (reversal or returned) else ()),
     )  # fmt: skip
+
+
+def _sender(part: etree._Element) -> tuple[str | None, str | None]:
+    """Return who sent the money, and from which account, where that is told and sound."""
+    name = _maybe(part, "RltdPties/Dbtr/Nm") or _maybe(part, "RltdPties/Dbtr/Pty/Nm")
+    told = _maybe(part, "RltdPties/DbtrAcct/Id/IBAN")
+    try:
+        iban = plain_iban(told) if told else None
+    except ValidationError:
+        iban = None
+    return (name or "")[:TEXT_MAX] or None, iban
 
 
 def _balances(report: etree._Element, found: list[Movement]) -> list[Balance]:

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import Boolean, Date, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -47,6 +47,13 @@ class BankEntryRow(Base):
         Index(None, "payment_id"),
         Index(None, "iban", "bank_ref"),
         Index(None, "iban", "currency", "minor"),
+        Index(
+            "uq_bank_entry_payout",
+            "payout_id",
+            "outcome",
+            unique=True,
+            postgresql_where=text("outcome IN ('paid_out', 'came_back')"),
+        ),
     )
 
     id: Mapped[Id]
@@ -68,3 +75,44 @@ class BankEntryRow(Base):
     entry_id: Mapped[UUID] = mapped_column(ForeignKey("entry.id"))
     reverses_id: Mapped[UUID | None] = mapped_column(ForeignKey("bank_entry.id"))
     at: Mapped[Created]
+    sender_name: Mapped[str | None] = mapped_column(Text)
+    sender_iban: Mapped[str | None] = mapped_column(Text)
+    payout_id: Mapped[UUID | None] = mapped_column(ForeignKey("payout.id"))
+    payout_file_id: Mapped[UUID | None] = mapped_column(ForeignKey("payout_file.id"))
+
+
+class PayoutFileRow(Base):
+    """A file of credit transfers that two people ordered, byte for byte. Append-only; `message_id` is its name."""
+
+    __tablename__ = "payout_file"
+    __table_args__ = (
+        UniqueConstraint("message_id"), UniqueConstraint("decision_id"), UniqueConstraint("sha256"),
+        Index(None, "written_at"),
+    )  # fmt: skip
+
+    id: Mapped[Id]
+    message_id: Mapped[str] = mapped_column(Text)
+    decision_id: Mapped[UUID] = mapped_column(ForeignKey("money_decision.id"))
+    iban: Mapped[str] = mapped_column(Text)
+    currency: Mapped[Currency]
+    execute_on: Mapped[date] = mapped_column(Date)
+    orders: Mapped[int] = mapped_column(Integer)
+    total_minor: Mapped[Minor]
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    raw: Mapped[bytes] = mapped_column(LargeBinary)
+    written_at: Mapped[Created]
+
+
+class PayoutOrderRow(Base):
+    """A payout in a file: in one file ever, under the reference by which the bank's own files name it again."""
+
+    __tablename__ = "payout_order"
+    __table_args__ = (UniqueConstraint("end_to_end_id"),)
+
+    payout_id: Mapped[UUID] = mapped_column(ForeignKey("payout.id"), primary_key=True)
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("payout_file.id"), index=True)
+    end_to_end_id: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    iban: Mapped[str] = mapped_column(Text)
+    minor: Mapped[Minor]
+    xact: Mapped[str] = mapped_column(Text, server_default=text("pg_current_xact_id()::text"))

@@ -70,6 +70,10 @@ COUNTS = {
     "sales_were_paid": "SELECT count(*) FROM holding_offer o WHERE state = 'accepted' AND o.price_minor <> (SELECT "
     "coalesce(sum(p.minor), 0) FROM posting p JOIN account a ON a.id = p.account_id WHERE p.entry_id = o.entry_id "
     "AND a.code = 'investor_cash' AND a.organisation_id = o.buyer_id)",
+    "bank_orders_are_payouts": "SELECT (SELECT count(*) FROM payout p WHERE rail = 'bank' "
+    "AND state IN ('in_transit', 'paid') AND NOT EXISTS (SELECT FROM payout_order WHERE payout_id = p.id "
+    "AND minor = p.amount_minor)) + (SELECT count(*) FROM payout_file f WHERE total_minor <> "
+    "(SELECT coalesce(sum(minor), 0) FROM payout_order WHERE file_id = f.id))",
     "leaves_equal_events": "SELECT count(*) FROM event_order FULL JOIN event ON event.id = event_id "
     "WHERE event.id IS NULL OR (event_id IS NULL AND event.at < market_now() - "
     "make_interval(secs => 60))",

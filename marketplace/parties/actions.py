@@ -203,6 +203,16 @@ def set_bank_account(tx: Tx, command: SetBankAccount) -> Result:
     return {"organisation_id": row.id}
 
 
+def set_payout_rail(tx: Tx, organisation_id: UUID, rail: str, iban: str | None) -> None:
+    """Change by which rail, and on which account, an organisation is paid: inside the transaction of two people."""
+    row = _lock_organisation(tx, organisation_id)
+    before = {"payout_rail": row.payout_rail, "iban_ends": (row.iban or "")[-4:]}
+    row.payout_rail, row.iban = rail, iban or row.iban
+    tx.session.flush()
+    tx.record("organisation", row.id, verb="set_payout_rail", before=before,
+              after={"payout_rail": rail, "iban_ends": (row.iban or "")[-4:]})  # fmt: skip
+
+
 def _promote(tx: Tx, known: queries.Organisation, command: RegisterOrganisation) -> Result:
     row = _lock_organisation(tx, known.id)
     row.kind = command.kind

@@ -30,6 +30,7 @@ class Organisation:
     iban: str | None
     good_standing: bool
     created_at: datetime
+    payout_rail: str = "provider"
 
     @property
     def group(self) -> UUID:
@@ -228,4 +229,5 @@ def _organisation(row: OrganisationRow) -> Organisation:
         iban=row.iban,
         good_standing=row.good_standing,
         created_at=row.created_at,
+        payout_rail=row.payout_rail,
     )

@@ -51,6 +51,7 @@ class OrganisationRow(Base):
     group_id: Mapped[UUID | None]
     declared_group_id: Mapped[UUID | None]
     iban: Mapped[str | None] = mapped_column(Text)
+    payout_rail: Mapped[str] = mapped_column(Text, server_default=text("'provider'"))
     good_standing: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     created_at: Mapped[Created]
 

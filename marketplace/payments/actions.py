@@ -9,7 +9,7 @@ from marketplace.parties import queries as parties
 from marketplace.parties.rules import require_own, verb
 from marketplace.payments.intents import want_checkout, want_transfer
 from marketplace.payments.money import book_leaving
-from marketplace.payments.rules import PaymentState, PayoutState, Purpose
+from marketplace.payments.rules import PaymentState, PayoutState, Purpose, Rail
 from marketplace.payments.schemas import FundAccount, StartDebtorPayment, StartPayout, WithdrawCash
 from marketplace.payments.tables import DebtorPaymentRow, FundingRow, PayoutRow
 from marketplace.perform import Result, Tx
@@ -85,20 +85,22 @@ def withdraw_cash(tx: Tx, command: WithdrawCash) -> Result:
 
 def request_payout(
     tx: Tx, organisation_id: UUID, currency: str, amount_minor: int, purpose: str, subject_kind: str,
-    subject_id: UUID, business_key: str,
+    subject_id: UUID, business_key: str, *, pay_to: tuple[str, str] | None = None,
 ) -> UUID:  # fmt: skip
     """Put money on its way to an organisation's bank, inside the caller's transaction; return the payout's id.
 
     Moves `amount_minor` > 0 from the purpose's account (advance: seller_advance, residual: seller_residual,
     withdrawal: investor_cash, refund: seller_cash) into transit and writes the first call. The worker calls the
-    provider later.
+    provider later; an organisation that is paid by the bank is paid by the next file of pay-outs. `pay_to` (name,
+    IBAN): somebody else than the organisation is paid, by the bank.
 
     Raises: RuleBroken("insufficient_cash"); Conflict when the business key was used before.
     """
     row = PayoutRow(
         id=new_id(), organisation_id=organisation_id, currency=currency, amount_minor=amount_minor,
         purpose=Purpose(purpose), subject_kind=subject_kind, subject_id=subject_id, business_key=business_key,
-        state=PayoutState.REQUESTED,
+        state=PayoutState.REQUESTED, rail=Rail.BANK if pay_to else _rail(tx, organisation_id),
+        pay_to_name=pay_to[0] if pay_to else None, pay_to_iban=pay_to[1] if pay_to else None,
     )  # fmt: skip
     if _known_key(tx, business_key):
         raise Conflict("payout_requested", N_("This payout was requested before."))
@@ -107,6 +109,7 @@ def request_payout(
     tx.record("payout", row.id, verb="request_payout", after={
         "organisation_id": organisation_id, "purpose": str(purpose), "amount_minor": amount_minor,
         "currency": currency, "subject_kind": subject_kind, "subject_id": subject_id, "state": row.state,
+        "rail": row.rail,
     })  # fmt: skip
     book_leaving(tx, row)
     want_transfer(tx, row)
@@ -153,6 +156,10 @@ def _check_amount(tx: Tx, minor: int, currency: str) -> None:
                          {"currency": currency})  # fmt: skip
     if minor < 1:
         raise RuleBroken("amount_too_small", N_("Enter an amount above zero."))
+
+
+def _rail(tx: Tx, organisation_id: UUID) -> Rail:
+    return Rail(parties.organisation(tx.session, organisation_id).payout_rail)
 
 
 def _known_key(tx: Tx, business_key: str) -> bool:

@@ -10,7 +10,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.ledger.actions import account, post_entry, reverse_entry
 from marketplace.ledger.rules import credit, debit
 from marketplace.payments.money import keep_transition
-from marketplace.payments.rules import PaymentState
+from marketplace.payments.rules import PaymentState, Rail
 from marketplace.payments.tables import DebtorPaymentRow
 from marketplace.perform import Tx
 
@@ -25,7 +25,7 @@ def receive(
     row = DebtorPaymentRow(
         id=new_id(), organisation_id=debtor_id, receivable_id=receivable_id, currency=currency, amount_minor=minor,
         words=words[:200], return_url="", state=PaymentState.SUCCEEDED, received_minor=minor,
-        received_currency=currency,
+        received_currency=currency, rail=Rail.BANK,
     )  # fmt: skip
     tx.session.add(row)
     tx.session.flush()

@@ -255,6 +255,11 @@ def return_money(tx: Tx, payout: PayoutRow, code: str | None) -> None:
     move_payout(tx, payout, after, reason=code)
     if after == PayoutState.FAILED:
         intents.want_reversal(tx, payout)
+    tell_failed(tx, payout, code)
+
+
+def tell_failed(tx: Tx, payout: PayoutRow, code: str | None) -> None:
+    """Tell a person that a payout did not arrive."""
     raise_alert(tx, "payout_failed", "payout", payout.id, code=code, purpose=payout.purpose,
                 amount_minor=payout.amount_minor, currency=payout.currency)  # fmt: skip
 

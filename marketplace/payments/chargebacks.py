@@ -10,7 +10,7 @@ from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.payments import money
-from marketplace.payments.rules import ChargebackState, PaymentState
+from marketplace.payments.rules import ChargebackState, PaymentState, Rail
 from marketplace.payments.tables import ChargebackRow, DebtorPaymentRow, FundingRow
 from marketplace.perform import Tx
 
@@ -96,16 +96,24 @@ def note_taken(tx: Tx, payment_id: UUID) -> None:
 
 
 def arrives(
-    tx: Tx, organisation_id: UUID, receivable_id: UUID, currency: str, minor: int, words: str, *, book: bool = True
+    tx: Tx,
+    organisation_id: UUID,
+    receivable_id: UUID,
+    currency: str,
+    minor: int,
+    words: str,
+    *,
+    book: bool = True,
+    rail: str = Rail.PROVIDER,
 ) -> tuple[UUID, UUID | None]:
     """Write a debtor's money down as arrived, to be shared out by the usual job: the payment, and its entry.
 
-    `book=False`: the caller has already put it into debtor_receipts.
+    `book=False`: the caller has already put it into debtor_receipts. `rail`: where the money lies.
     """
     row = DebtorPaymentRow(
         id=new_id(), organisation_id=organisation_id, receivable_id=receivable_id, currency=currency,
         amount_minor=minor, words=words, return_url="", state=PaymentState.SUCCEEDED, received_minor=minor,
-        received_currency=currency,
+        received_currency=currency, rail=rail,
     )  # fmt: skip
     tx.session.add(row)
     tx.session.flush()

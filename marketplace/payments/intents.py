@@ -12,7 +12,7 @@ from marketplace.parties import queries as parties
 from marketplace.payments import queries, wire
 from marketplace.payments.alerts import raise_alert
 from marketplace.payments.gateway import Call
-from marketplace.payments.rules import CallState, PaymentState, PayoutState
+from marketplace.payments.rules import CallState, PaymentState, PayoutState, Rail
 from marketplace.payments.tables import PAYING, OutgoingCallRow, Paying, PayoutRow
 from marketplace.perform import Tx
 
@@ -81,8 +81,10 @@ def want_waiting_checkouts(tx: Tx, organisation_id: UUID) -> None:
 def want_transfer(tx: Tx, row: PayoutRow, *, wait: timedelta = timedelta(0)) -> None:
     """Write the next call towards a payout: the connected account where it is new, else the transfer.
 
-    Without a bank account the payout waits, and a person is told.
+    Without a bank account the payout waits, and a person is told. One that leaves by the bank waits for a file.
     """
+    if row.rail == Rail.BANK:
+        return
     known = queries.provider_id(tx.session, row.organisation_id, "connected", row.currency)
     if known is None:
         _want_account(tx, row)
@@ -110,11 +112,11 @@ def _want_account(tx: Tx, row: PayoutRow) -> None:
 
 
 def waiting_payouts(tx: Tx, organisation_id: UUID, currency: str) -> list[PayoutRow]:
-    """Lock and return the payouts of an organisation that have not left yet."""
+    """Lock and return the payouts of an organisation by the provider that have not left yet."""
     return list(tx.session.scalars(
         select(PayoutRow)
         .where(PayoutRow.organisation_id == organisation_id, PayoutRow.currency == currency,
-               PayoutRow.state == PayoutState.REQUESTED)
+               PayoutRow.state == PayoutState.REQUESTED, PayoutRow.rail == Rail.PROVIDER)
         .order_by(PayoutRow.id).with_for_update()
     ))  # fmt: skip
 

@@ -58,16 +58,16 @@ def book_paid(tx: Tx, row: PayoutRow) -> UUID:
     route = ROUTES[Purpose(row.purpose)]
     legs = [
         debit(account(tx, route.transit, row.organisation_id, row.currency), row.amount_minor),
-        credit(account(tx, route.provider, None, row.currency), row.amount_minor),
+        credit(account(tx, route.clearing(row.rail), None, row.currency), row.amount_minor),
     ]
     return post_entry(tx, f"{row.purpose}_paid", "payout", row.id, legs)
 
 
 def book_returned(tx: Tx, row: PayoutRow, before: str) -> UUID:
-    """Give the money back to the account it left: from transit, or from the provider when it had counted as paid."""
+    """Give the money back to the account it left: from transit, or from where it lay when it had counted as paid."""
     route = ROUTES[Purpose(row.purpose)]
     if before == PayoutState.PAID:
-        taken = account(tx, route.provider, None, row.currency)
+        taken = account(tx, route.clearing(row.rail), None, row.currency)
     else:
         taken = account(tx, route.transit, row.organisation_id, row.currency)
     legs = [

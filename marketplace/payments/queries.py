@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
-from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState
+from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState, Rail
 from marketplace.payments.tables import (
     PAYING,
     DebtorPaymentRow,
@@ -32,7 +32,7 @@ WAITING = (CallState.PENDING, CallState.SENT, CallState.UNKNOWN)
 
 @dataclass(frozen=True)
 class Payment:
-    """A funding or a debtor's payment as other rooms see it. `receivable_id` only for a debtor's."""
+    """A funding or a debtor's payment as other rooms see it. `receivable_id` and `rail` only for a debtor's."""
 
     id: UUID
     organisation_id: UUID
@@ -48,6 +48,7 @@ class Payment:
     receivable_id: UUID | None = None
     applied_at: datetime | None = None
     distribution_id: UUID | None = None
+    rail: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Payout:
     failure_code: str | None
     paid_at: datetime | None
     created_at: datetime
+    rail: str = Rail.PROVIDER
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,11 @@ def payouts_about(session: Session, subject_id: UUID) -> list[Payout]:
         select(PayoutRow).where(PayoutRow.subject_id == subject_id).order_by(PayoutRow.created_at, PayoutRow.id)
     )
     return [_payout(row) for row in rows]
+
+
+def payouts_by_id(session: Session, ids: Sequence[UUID]) -> dict[UUID, Payout]:
+    """Return the named payouts by their ids."""
+    return {row.id: _payout(row) for row in session.scalars(select(PayoutRow).where(PayoutRow.id.in_(ids)))}
 
 
 def received_unapplied(session: Session, limit: int = 100) -> list[Payment]:
@@ -266,6 +273,7 @@ def silent_payouts(session: Session, before: datetime, limit: int) -> list[tuple
     rows = session.execute(
         select(PayoutRow.payout_id, PayoutRow.account_id)
         .where(PayoutRow.state == PayoutState.IN_TRANSIT, PayoutRow.state_since < before)
+        .where(PayoutRow.rail == Rail.PROVIDER)
         .where(PayoutRow.payout_id.is_not(None)).order_by(func.random()).limit(limit)
     )  # fmt: skip
     return [(str(payout_id), str(account)) for payout_id, account in rows]
@@ -278,7 +286,7 @@ def waiting_payouts(session: Session, limit: int) -> list[UUID]:
     )
     return list(session.scalars(
         select(PayoutRow.id)
-        .where(PayoutRow.state == PayoutState.REQUESTED, ~calls.exists())
+        .where(PayoutRow.state == PayoutState.REQUESTED, PayoutRow.rail == Rail.PROVIDER, ~calls.exists())
         .order_by(func.random()).limit(limit)
     ))  # fmt: skip
 

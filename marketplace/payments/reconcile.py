@@ -19,7 +19,7 @@ from marketplace.ledger import queries as ledger
 from marketplace.parties.rules import verb
 from marketplace.payments.alerts import raise_alert
 from marketplace.payments.gateway import BalanceLine
-from marketplace.payments.rules import PaymentState, PayoutState
+from marketplace.payments.rules import PaymentState, PayoutState, Rail
 from marketplace.payments.stripe_gateway import current_gateway
 from marketplace.payments.tables import PAYING, ChargebackRow, FundingRow, Paying, PayoutRow, ReconciliationRow
 from marketplace.perform import Result, Tx, perform
@@ -108,7 +108,8 @@ def _flights(session: Session, sheets: dict[str, Sheet]) -> None:
     """Add what was transferred and is not at a bank, or failed and is not back: ours, off the platform's balance."""
     rows = session.scalars(
         select(PayoutRow).where(
-            PayoutRow.state.in_((PayoutState.TRANSFERRED, PayoutState.IN_TRANSIT, PayoutState.FAILED))
+            PayoutRow.state.in_((PayoutState.TRANSFERRED, PayoutState.IN_TRANSIT, PayoutState.FAILED)),
+            PayoutRow.rail == Rail.PROVIDER,
         )
     )
     for row in rows:

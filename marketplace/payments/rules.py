@@ -68,6 +68,13 @@ class Purpose(StrEnum):
     RETURN = "return"
 
 
+class Rail(StrEnum):
+    """By whom a payout leaves: the payment provider, or our own bank by a file."""
+
+    PROVIDER = "provider"
+    BANK = "bank"
+
+
 class ChargebackState(StrEnum):
     """Money that a payer's bank took back. `open` and `lost`: it is gone; `won`: it has come back."""
 
@@ -93,7 +100,7 @@ PAYOUT = Machine(
     "payout",
     PayoutState,
     {
-        PayoutState.REQUESTED: (PayoutState.TRANSFERRED, PayoutState.RETURNED),
+        PayoutState.REQUESTED: (PayoutState.TRANSFERRED, PayoutState.IN_TRANSIT, PayoutState.RETURNED),
         PayoutState.TRANSFERRED: (PayoutState.IN_TRANSIT, PayoutState.FAILED),
         PayoutState.IN_TRANSIT: (PayoutState.PAID, PayoutState.FAILED),
         PayoutState.PAID: (PayoutState.FAILED,),
@@ -115,19 +122,23 @@ NOTICE = Machine("notice", NoticeState, {NoticeState.RECEIVED: (NoticeState.SETT
 
 @dataclass(frozen=True)
 class Route:
-    """The accounts a payout leaves from, waits in, and is paid out of. Suspense is the platform's, not the payee's."""
+    """The accounts a payout leaves from and waits in, and the pool. Suspense is the platform's, not the payee's."""
 
     source: str
     transit: str
-    provider: str
+    pool: str
+
+    def clearing(self, rail: str) -> str:
+        """Return the account out of which it is paid: where the pool's money lies, with the provider or at the bank."""
+        return f"{rail}_{self.pool}"
 
 
 ROUTES = {
-    Purpose.ADVANCE: Route("seller_advance", "advance_in_transit", "provider_lender"),
-    Purpose.RESIDUAL: Route("seller_residual", "residual_in_transit", "provider_borrower"),
-    Purpose.WITHDRAWAL: Route("investor_cash", "withdrawal_in_transit", "provider_lender"),
-    Purpose.REFUND: Route("seller_cash", "residual_in_transit", "provider_borrower"),
-    Purpose.RETURN: Route("suspense", "return_in_transit", "provider_borrower"),
+    Purpose.ADVANCE: Route("seller_advance", "advance_in_transit", "lender"),
+    Purpose.RESIDUAL: Route("seller_residual", "residual_in_transit", "borrower"),
+    Purpose.WITHDRAWAL: Route("investor_cash", "withdrawal_in_transit", "lender"),
+    Purpose.REFUND: Route("seller_cash", "residual_in_transit", "borrower"),
+    Purpose.RETURN: Route("suspense", "return_in_transit", "borrower"),
 }
 
 

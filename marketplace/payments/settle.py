@@ -21,6 +21,7 @@ from marketplace.payments.rules import (
     NoticeState,
     PaymentState,
     PayoutState,
+    Rail,
     as_expected,
     backoff,
     next_payment_state,
@@ -189,7 +190,8 @@ def _find_payout(tx: Tx, seen: BankPayout) -> PayoutRow | None:
     if found is None:
         return None
     row = lock_payout(tx, found)
-    return row if row.payout_id in (None, seen.payout_id) else None
+    ours = row.rail == Rail.PROVIDER and row.payout_id in (None, seen.payout_id)
+    return row if ours else None
 
 
 # -- money taken back ---------------------------------------------------------------------------------------------

@@ -80,13 +80,18 @@ class DebtorPaymentRow(Paying):
     receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"))
     applied_at: Mapped[Instant | None]
     distribution_id: Mapped[UUID | None]
+    rail: Mapped[str] = mapped_column(Text, server_default=text("'provider'"))
 
 
 PAYING: tuple[type[Paying], ...] = (FundingRow, DebtorPaymentRow)
 
 
 class PayoutRow(Base):
-    """Money to a bank: a transfer to the connected account, then a payout from there."""
+    """Money to a bank: a transfer to the connected account, then a payout from there; or by a bank file, whole.
+
+    `rail` is how: by the provider or by the bank. `pay_to_…` name who is not an organisation of ours: a sender that
+    gets its money back.
+    """
 
     __tablename__ = "payout"
     __table_args__ = (
@@ -114,6 +119,9 @@ class PayoutRow(Base):
     failure_code: Mapped[MaybeWords]
     paid_at: Mapped[Instant | None]
     created_at: Mapped[Created]
+    rail: Mapped[str] = mapped_column(Text, server_default=text("'provider'"))
+    pay_to_name: Mapped[MaybeWords]
+    pay_to_iban: Mapped[MaybeWords]
 
 
 class OutgoingCallRow(Base):

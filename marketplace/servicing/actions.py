@@ -17,6 +17,7 @@ from marketplace.ledger.rules import Leg, credit, debit
 from marketplace.parties.rules import verb
 from marketplace.payments import actions as payments
 from marketplace.payments import queries as payments_queries
+from marketplace.payments.rules import Rail
 from marketplace.perform import Result, Tx
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivables_queries
@@ -60,7 +61,7 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     dues = dues_on(tx, row, received_on) if row.closed_at is None else known_dues(tx, row)
     demanded = queries.demanded(tx.session, [row.receivable_id]).get(row.receivable_id, 0)
     given = share_receipt(payment.amount_minor, dues, demanded)
-    entry_id = _post(tx, row, payment.amount_minor, given)
+    entry_id = _post(tx, row, payment.amount_minor, given, payment.rail or Rail.PROVIDER)
     distribution_id = _keep(tx, row, payment.id, payment.amount_minor, given, entry_id)
     _pay_seller(tx, row, given, distribution_id)
     payments.mark_applied(tx, payment.id, distribution_id)
@@ -91,19 +92,17 @@ class _Pools:
     """The accounts a receipt passes through."""
 
     receipts: UUID
-    provider_borrower: UUID
-    provider_lender: UUID
-    provider_platform: UUID
+    borrower: UUID
+    lender: UUID
+    platform: UUID
 
 
-def _post(tx: Tx, row: CollectionRow, received: int, given: Distribution) -> UUID:
-    """Write one entry. Pools never cross: money moves between them as it moves at the provider."""
+def _post(tx: Tx, row: CollectionRow, received: int, given: Distribution, rail: str) -> UUID:
+    """Write one entry. Pools never cross: money moves between them where it lies, with the provider or at the bank."""
     currency = row.currency
     pools = _Pools(
         ledger.account(tx, "debtor_receipts", row.debtor_id, currency),
-        ledger.account(tx, "provider_borrower", None, currency),
-        ledger.account(tx, "provider_lender", None, currency),
-        ledger.account(tx, "provider_platform", None, currency),
+        *(ledger.account(tx, f"{rail}_{pool}", None, currency) for pool in ("borrower", "lender", "platform")),
     )
     legs: list[Leg] = [debit(pools.receipts, received)]
     paid = {share.party for share in given.shares if share.step in TO_INVESTORS and share.party is not None}
@@ -118,10 +117,10 @@ def _legs_of(tx: Tx, pools: _Pools, share: Share, cash: Mapping[UUID, UUID], cur
     if share.step == Step.RESIDUAL:
         return [credit(ledger.account(tx, "seller_residual", share.party, currency), share.minor)]
     if share.step in TO_INVESTORS and share.party is not None:
-        there, owed = pools.provider_lender, cash[share.party]
+        there, owed = pools.lender, cash[share.party]
     else:
-        there, owed = pools.provider_platform, ledger.account(tx, "platform_fees", None, currency)
-    return [credit(pools.provider_borrower, share.minor), debit(there, share.minor), credit(owed, share.minor)]
+        there, owed = pools.platform, ledger.account(tx, "platform_fees", None, currency)
+    return [credit(pools.borrower, share.minor), debit(there, share.minor), credit(owed, share.minor)]
 
 
 def _keep(tx: Tx, row: CollectionRow, payment_id: UUID, received: int, given: Distribution, entry_id: UUID) -> UUID:

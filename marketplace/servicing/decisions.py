@@ -19,8 +19,9 @@ from marketplace.parties import queries as parties
 from marketplace.parties.rules import verb
 from marketplace.payments import actions as payments
 from marketplace.payments import chargebacks
+from marketplace.payments.rules import Rail
 from marketplace.perform import Result, Tx
-from marketplace.servicing import suspense
+from marketplace.servicing import bank_deeds, suspense
 from marketplace.servicing.decision_schemas import (
     DecideMoney,
     ProposeManualEntry,
@@ -124,8 +125,11 @@ def decide_money(tx: Tx, command: DecideMoney) -> Result:
 # -- shared with other verbs of two people ------------------------------------------------------------------------
 
 
-def propose(tx: Tx, kind: str, subject_id: UUID, payload: Payload, reason: str) -> Result:
-    """Write a proposal down. Raises: Conflict("proposed") while one of its kind stands about the same subject."""
+def propose(tx: Tx, kind: str, subject_id: UUID, payload: Payload, reason: str, told: Payload | None = None) -> Result:
+    """Write a proposal down; `told` is what the audit trail shows of it where that is less.
+
+    Raises: Conflict("proposed") while one of its kind stands about the same subject.
+    """
     if open_proposal(tx, kind, subject_id) is not None:
         raise Conflict("proposed", N_("This is proposed already: a second person decides."))
     kept = cast(dict[str, Any], jsonable(payload))
@@ -137,7 +141,8 @@ def propose(tx: Tx, kind: str, subject_id: UUID, payload: Payload, reason: str) 
     tx.session.add(row)
     tx.session.flush()
     tx.record("money_decision", row.id, reason=reason,
-              after={"kind": kind, "subject_id": subject_id, "payload": kept, "state": row.state})  # fmt: skip
+              after={"kind": kind, "subject_id": subject_id, "payload": kept if told is None else told,
+                     "state": row.state})  # fmt: skip
     return {"decision_id": row.id, "state": row.state}
 
 
@@ -195,7 +200,7 @@ def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
     item = _enough(suspense.lock(tx, row.subject_id), minor)
     _check_target(tx, target, item)
     payment_id, _ = chargebacks.arrives(tx, item.debtor_id, target, item.currency, minor,
-                                        "Applied from suspense", book=False)  # fmt: skip
+                                        "Applied from suspense", book=False, rail=item.rail)  # fmt: skip
     legs = [
         debit(ledger.account(tx, "suspense", None, item.currency), minor),
         credit(ledger.account(tx, "debtor_receipts", item.debtor_id, item.currency), minor),
@@ -207,10 +212,23 @@ def _return_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
     minor = int(row.payload["minor"])
     item = _enough(suspense.lock(tx, row.subject_id), minor)
     payout_id = payments.request_payout(tx, item.debtor_id, item.currency, minor, "return", "debtor_payment",
-                                        item.payment_id, f"return:{row.id}")  # fmt: skip
+                                        item.payment_id, f"return:{row.id}", pay_to=_sender(tx, item))  # fmt: skip
     return cast(UUID, tx.session.scalar(
         text("SELECT id FROM entry WHERE subject_id = :id AND kind = 'return_requested'"), {"id": payout_id}
     ))  # fmt: skip
+
+
+def _sender(tx: Tx, item: suspense.SuspenseItem) -> tuple[str, str] | None:
+    """Return who sent money that came by the bank: it goes back by the bank, out of where it lies."""
+    if item.rail != Rail.BANK:
+        return None
+    row = tx.session.execute(
+        text("SELECT sender_name, sender_iban FROM bank_entry WHERE payment_id = :id AND outcome = 'payment'"),
+        {"id": item.payment_id},
+    ).one_or_none()
+    if row is None or row.sender_iban is None:
+        raise RuleBroken("sender_unknown", N_("The bank told no account of the sender: apply it, or ask the bank."))
+    return row.sender_name or "NOTPROVIDED", row.sender_iban
 
 
 def _close_period(tx: Tx, row: MoneyDecisionRow) -> None:
@@ -234,5 +252,5 @@ def _id(row: MoneyDecisionRow, name: str) -> UUID | None:
 
 DEEDS: dict[str, Callable[[Tx, MoneyDecisionRow], UUID | None]] = {
     "manual_entry": _post_manual_entry, "suspense_apply": _apply_suspense, "suspense_return": _return_suspense,
-    "close_period": _close_period,
+    "close_period": _close_period, **bank_deeds.DEEDS,
 }  # fmt: skip

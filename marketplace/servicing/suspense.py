@@ -25,6 +25,7 @@ class SuspenseItem:
     left_minor: int
     since: datetime
     days: int
+    rail: str
 
 
 ITEMS = """
@@ -40,7 +41,8 @@ SELECT * FROM (
           - coalesce((SELECT sum(c.minor) FROM chargeback c WHERE s.distribution_id IS NULL AND c.payment_id = p.id
             AND c.entry_id IS NOT NULL AND c.reinstated_entry_id IS NULL), 0)
         )::bigint AS left_minor,
-        p.state_since AS since, (market_now()::date - p.state_since::date) AS days
+        p.state_since AS since, (market_now()::date - p.state_since::date) AS days,
+        p.rail
     FROM debtor_payment p JOIN LATERAL (
         SELECT 'excess' AS cause, d.excess_minor AS minor, d.id AS distribution_id FROM distribution d
             WHERE d.payment_id = p.id AND d.excess_minor > 0

@@ -30,6 +30,8 @@ VERBS = (
     N_("withdraw bid"), N_("withdraw cash"), N_("withdraw receivable"), N_("write call"), N_("write notice"),
     N_("write off receivable"), N_("record register answer"), N_("note register trouble"),
     N_("note register document"), N_("note register line"), N_("ask register again"),
+    N_("write payout file"), N_("set payout rail"), N_("propose payout file"), N_("propose payout rail"),
+    N_("propose payout refused"), N_("propose bank suspense"),
 )  # fmt: skip
 JOBS = (
     N_("age receivables"), N_("apply payments"), N_("ask after silence"), N_("build bundles"),
@@ -44,7 +46,7 @@ SUBJECTS = (
     N_("investor"), N_("lot"), N_("operator"), N_("organisation"), N_("outgoing call"), N_("payment alert"),
     N_("payout"), N_("provider account"), N_("receivable"), N_("reconciliation"), N_("regulator"),
     N_("companies register"), N_("review"), N_("seller"), N_("system"), N_("title"), N_("user account"),
-    N_("bank entry"), N_("bank message"), N_("job wish"),
+    N_("bank entry"), N_("bank message"), N_("job wish"), N_("payout file"),
 )  # fmt: skip
 MATTERS = (
     N_("call refused"), N_("call unknown"), N_("chargeback lost"), N_("chargeback open"),
@@ -52,7 +54,8 @@ MATTERS = (
     N_("no bank account"), N_("payment not as asked"), N_("payout failed"), N_("payout not as asked"),
     N_("reconciliation break"), N_("register insolvency"), N_("bank money left"), N_("bank money missing"),
     N_("bank money suspended"), N_("bank money taken back"), N_("bank money unmatched"),
-    N_("reverse bank money suspended"), N_("reverse debtor payment received"),
+    N_("reverse bank money suspended"), N_("reverse debtor payment received"), N_("bank lender"),
+    N_("bank borrower"), N_("bank platform"), N_("bank unexplained"), N_("payout file paid"),
 )  # fmt: skip
 NAMES = frozenset((*VERBS, *JOBS, *SUBJECTS, *MATTERS))
 LEVELS = {

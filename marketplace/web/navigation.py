@@ -78,6 +78,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Reconciliation"), ("operator.reconciliation",), tucked=True),
         Item(N_("Sessions"), ("operator.sessions",), tucked=True),
         Item(N_("Bank files"), ("operator.bank",), tucked=True),
+        Item(N_("Bank pay-outs"), ("operator.bank_payouts",), tucked=True),
         Item(N_("Exchange"), ("operator.exchange",), tucked=True),
         Item(N_("Ratings"), ("operator.ratings",), tucked=True),
         Item(N_("Companies register"), ("operator.register",), tucked=True),

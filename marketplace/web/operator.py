@@ -28,6 +28,7 @@ from marketplace.receivables.schemas import (
 from marketplace.receivables.walls.reviewing import accept_evidence, reject_receivable, release_review, resolve_dispute
 from marketplace.reports import arrears, operations
 from marketplace.schemas import load
+from marketplace.servicing import bank_suspense
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import default_receivable, write_off_receivable
 from marketplace.servicing.schemas import (
@@ -44,6 +45,7 @@ from marketplace.trading.actions import cancel_lot
 from marketplace.trading.schemas import CancelLotSchema
 from marketplace.web import (
     operator_bank,
+    operator_bank_payouts,
     operator_clock,
     operator_debtors,
     operator_duplicates,
@@ -66,6 +68,7 @@ __all__ = [
     "JOB_NAMES",
     "blueprint",
     "operator_bank",
+    "operator_bank_payouts",
     "operator_clock",
     "operator_debtors",
     "operator_duplicates",
@@ -325,7 +328,8 @@ def suspense(error: MarketplaceError | None = None, form: str = "") -> ResponseR
         session.rollback()
     left = servicing.suspended(session)
     page = render_template(
-        "operator/suspense.html", left=left, names=parties.organisations(session, {one.debtor_id for one in left}),
+        "operator/suspense.html", left=left, bank_left=bank_suspense.items(session),
+        names=parties.organisations(session, {one.debtor_id for one in left}),
         proposed=len(servicing.decisions(session, False)), form=form, given=request.form,
         totals=operations.suspense(session), items=operations.suspense_items(session),
         alerts=payments.open_alerts(session), resting=payments.resting_calls(session), mine=require_actor().user_id,

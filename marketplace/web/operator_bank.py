@@ -19,6 +19,8 @@ from marketplace.web.session import require_actor
 
 OUTCOMES = {
     "payment": ("good", N_("a debtor’s payment")),
+    "paid_out": ("good", N_("a pay-out of ours")),
+    "came_back": ("bad", N_("a pay-out that came back")),
     "suspense": ("bad", N_("in suspense")),
     "undone": ("wait", N_("undone")),
     "taken_back": ("bad", N_("taken back")),

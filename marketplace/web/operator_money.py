@@ -6,6 +6,7 @@ from uuid import UUID
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
+from marshmallow import Schema
 
 from marketplace.db import db
 from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, Problem
@@ -16,9 +17,14 @@ from marketplace.parties import queries as parties
 from marketplace.perform import perform
 from marketplace.receivables import queries as receivables
 from marketplace.schemas import load
+from marketplace.servicing import bank_suspense
 from marketplace.servicing import queries as servicing
+from marketplace.servicing.bank_desk import propose_bank_suspense
+from marketplace.servicing.bank_desk_schemas import BankSuspenseSchema
+from marketplace.servicing.bank_suspense import BankItem
 from marketplace.servicing.decision_schemas import DecideMoney, ManualEntrySchema, PeriodCloseSchema, SuspenseSchema
 from marketplace.servicing.decisions import decide_money, propose_manual_entry, propose_period_close, propose_suspense
+from marketplace.servicing.suspense import SuspenseItem
 from marketplace.web.forms import minor_of, reasons, say, status_of
 from marketplace.web.operator_door import blueprint, only_operators, policy, today
 from marketplace.web.session import require_actor
@@ -29,6 +35,11 @@ DEEDS = {
     "suspense_apply": N_("Apply from suspense"),
     "suspense_return": N_("Return from suspense"),
     "close_period": N_("Close a period"),
+    "payout_file": N_("File of pay-outs for the bank"),
+    "payout_rail": N_("How and where an organisation is paid"),
+    "payout_refused": N_("Pay-out that the bank refused"),
+    "bank_suspense_apply": N_("Apply bank money from suspense"),
+    "bank_suspense_return": N_("Return bank money to its sender"),
 }
 NOBODY = "platform"
 
@@ -103,19 +114,21 @@ def work_off(payment_id: UUID) -> ResponseReturnValue:
     from marketplace.web.operator import suspense
 
     try:
-        perform(propose_suspense, _work(payment_id), require_actor(), idempotency_key=request.form.get("once") or None)
+        item = next(iter(servicing.suspended(db.session(), payment_id)), None)
+        command = _work(SuspenseSchema, item, payment_id=str(payment_id))
+        perform(propose_suspense, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except MarketplaceError as error:
         return suspense(error, str(payment_id))
     say(gettext("Proposed. A second operator decides."))
     return redirect(url_for("operator.suspense"), 303)
 
 
-def _work(payment_id: UUID) -> Any:
-    item = next(iter(servicing.suspended(db.session(), payment_id)), None)
+def _work(schema: type[Schema], item: SuspenseItem | BankItem | None, **known: Any) -> Any:
+    """Return the command of a form that works an item in suspense off."""
     if item is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     decision, ref = request.form.get("decision", ""), request.form.get("ref", "").replace("\x00", "").strip()
-    known: dict[str, Any] = {"minor": minor_of(request.form.get("amount", ""), item.currency)}
+    known["minor"] = minor_of(request.form.get("amount", ""), item.currency)
     if decision == "apply":
         try:
             known["receivable_id"] = str(receivables.receivable_by_ref(db.session(), ref).id)
@@ -123,7 +136,23 @@ def _work(payment_id: UUID) -> Any:
             words = N_("There is no receivable with this reference.")
             raise InvalidInput("unknown_ref", words, problems=[Problem("ref", "unknown_ref", words)]) from missing
     given = {"decision": decision, "reason": request.form.get("reason", "")}
-    return load(SuspenseSchema, given, payment_id=str(payment_id), **known)
+    return load(schema, given, **known)
+
+
+@blueprint.post("/suspense/bank/<uuid:bank_entry_id>")
+@only_operators
+def work_off_bank(bank_entry_id: UUID) -> ResponseReturnValue:
+    """Propose what becomes of money that came by the bank: to a receivable, or back to its sender."""
+    from marketplace.web.operator import suspense
+
+    try:
+        item = next(iter(bank_suspense.items(db.session(), bank_entry_id)), None)
+        command = _work(BankSuspenseSchema, item, bank_entry_id=str(bank_entry_id))
+        perform(propose_bank_suspense, command, require_actor(), idempotency_key=request.form.get("once") or None)
+    except MarketplaceError as error:
+        return suspense(error, str(bank_entry_id))
+    say(gettext("Proposed. A second operator decides."))
+    return redirect(url_for("operator.suspense"), 303)
 
 
 def _currency(text: str) -> str:

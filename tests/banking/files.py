@@ -10,12 +10,18 @@ SPACE = "urn:iso:std:iso:20022:tech:xsd:{kind}.001.{version}"
 def entry(
     key: str, amount: str, *, currency: str = "GBP", into: bool = True, reversal: bool = False, rf: str = "",
     text: str = "", state: str = "BOOK", names: Sequence[tuple[str, str]] = (), parts: str = "", on: str = "2026-11-20",
+    sender: tuple[str, str] | None = None, returned: str = "", batch: str = "",
 ) -> str:  # fmt: skip
-    """One entry. `parts` replaces its only transaction."""
+    """One entry. `parts` replaces its only transaction; `returned` is the reason of one that came back."""
     refs = "".join(f"<{tag}>{name}</{tag}>" for tag, name in names)
     strd = f"<Strd><CdtrRefInf><Ref>{rf}</Ref></CdtrRefInf></Strd>" if rf else ""
     ustrd = f"<Ustrd>{text}</Ustrd>" if text else ""
-    one = f"<TxDtls><Refs>{refs}</Refs><RmtInf>{ustrd}{strd}</RmtInf></TxDtls>"
+    sent = sender or ("", "")
+    who = f"<RltdPties><Dbtr><Nm>{sent[0]}</Nm></Dbtr><DbtrAcct><Id><IBAN>{sent[1]}</IBAN></Id></DbtrAcct></RltdPties>"
+    back = f"<RtrInf><Rsn><Cd>{returned}</Cd></Rsn></RtrInf>" if returned else ""
+    one = f"<TxDtls><Refs>{refs}</Refs>{who if sender else ''}<RmtInf>{ustrd}{strd}</RmtInf>{back}</TxDtls>"
+    if batch:
+        one = f"<Btch><PmtInfId>{batch}</PmtInfId></Btch>"
     said = f"<AcctSvcrRef>{key}</AcctSvcrRef>" if key else ""
     return (
         f'<Ntry><Amt Ccy="{currency}">{amount}</Amt><CdtDbtInd>{"CRDT" if into else "DBIT"}</CdtDbtInd>'

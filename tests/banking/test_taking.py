@@ -60,7 +60,9 @@ def test_a_debtors_transfer_finds_its_receivable_and_is_shared_out_once(bank: Wo
         take(raw)
     assert again.value.code == "file_known"
     assert run_job(job("apply_payments")) == 0
-    assert (held("bank_borrower"), held("bank_unexplained")) == (48_600, 0)
+    # shared out to lenders, it lies at the bank as before, and is theirs there
+    assert (held("bank_borrower"), held("bank_lender"), held("bank_unexplained")) == (0, 48_600, 0)
+    assert held("provider_borrower") == 0
     assert sound()
 
 
@@ -141,7 +143,7 @@ def test_a_receipt_taken_back_after_it_was_shared_out_is_for_a_person(bank: Worl
     run_job(job("apply_payments"))
     back = camt(entry("R1", "10.00", into=False, reversal=True, rf=reference), message="M-2")
     assert take(back)["outcomes"] == {"taken_back": 1}
-    assert (held("bank_borrower"), held("bank_unexplained")) == (0, 1_000)
+    assert (held("bank_borrower"), held("bank_lender"), held("bank_unexplained")) == (-1_000, 1_000, 1_000)
     db.session.rollback()
     told = db.session.execute(text("SELECT facts FROM payment_alert WHERE kind = 'bank_money_taken_back'")).scalar_one()
     assert told["receivable_id"] == str(receivable_id)

@@ -54,6 +54,8 @@ BREAKS = {
     "offers_are_held": f"{AN_OFFER} 'open', NULL, NULL, NULL, NULL FROM collection LIMIT 1",
     "sales_were_paid": f"{AN_OFFER} 'accepted', market_now(), gen_random_uuid(), 0, (SELECT id FROM entry LIMIT 1) "
     "FROM collection LIMIT 1",
+    "bank_orders_are_payouts": "UPDATE payout SET rail = 'bank', state = 'in_transit', payout_id = 'x', "
+    "transfer_id = NULL WHERE purpose = 'advance'",
     "leaves_equal_events": "DELETE FROM event WHERE id = (SELECT event_id FROM event_order ORDER BY seq LIMIT 1)",
     "sequence_is_dense": "DELETE FROM event_order WHERE seq = 3",
 }

@@ -1,0 +1,90 @@
+"""What one operator proposes about money at the bank: a file of pay-outs, a rail, an order refused, suspense."""
+
+from datetime import timedelta
+
+from marketplace.banking import orders
+from marketplace.kernel.errors import InvalidInput, Problem, RuleBroken
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.parties import queries as parties
+from marketplace.parties.rules import verb
+from marketplace.payments import queries as payments
+from marketplace.payments.rules import PayoutState, Rail
+from marketplace.perform import Result, Tx
+from marketplace.servicing import bank_suspense
+from marketplace.servicing.bank_desk_schemas import (
+    ProposeBankSuspense,
+    ProposePayoutFile,
+    ProposePayoutRail,
+    ProposePayoutRefused,
+)
+from marketplace.servicing.decisions import propose
+
+AHEAD_DAYS_MAX = 30
+WRONG_DAY = N_("Choose today or a day within the next %(days)s.")
+NO_IBAN = N_("Who is paid by the bank needs an IBAN.")
+OWN_RAIL = N_("The market itself is not paid: only its account is kept.")
+SENDER_UNKNOWN = N_("The bank told no account of the sender: apply it to a receivable, or ask the bank.")
+
+
+@verb("propose_payout_file")
+def propose_payout_file(tx: Tx, command: ProposePayoutFile) -> Result:
+    """Propose a file of pay-outs for the bank. The file's message id is settled here and stays.
+
+    Raises: RuleBroken as `orders.draft` says; InvalidInput for a day that is over or far ahead.
+    """
+    if not tx.today <= command.execute_on <= tx.today + timedelta(days=AHEAD_DAYS_MAX):
+        problem = Problem("execute_on", "day", WRONG_DAY, {"days": AHEAD_DAYS_MAX})
+        raise InvalidInput("invalid_fields", WRONG_DAY, {"days": AHEAD_DAYS_MAX}, (problem,))
+    wanted = orders.draft(tx.session, command.currency, command.payout_ids)
+    payload = {
+        "currency": wanted.currency, "minor": wanted.total_minor, "orders": len(wanted.orders),
+        "execute_on": command.execute_on, "sha256": wanted.sha256, "payout_ids": [one.id for one in wanted.orders],
+    }  # fmt: skip
+    return propose(tx, "payout_file", new_id(), payload, command.reason)
+
+
+@verb("propose_payout_rail")
+def propose_payout_rail(tx: Tx, command: ProposePayoutRail) -> Result:
+    """Propose by which rail, and on which account, an organisation is paid.
+
+    Raises: NotFound; RuleBroken("no_iban"), RuleBroken("own_rail").
+    """
+    known = parties.organisation(tx.session, command.organisation_id)
+    if command.rail == Rail.BANK and not (command.iban or known.iban):
+        raise RuleBroken("no_iban", NO_IBAN, problems=[Problem("iban", "no_iban", NO_IBAN)])
+    if known.kind == "operator" and command.rail != Rail.PROVIDER:
+        raise RuleBroken("own_rail", OWN_RAIL, problems=[Problem("rail", "own_rail", OWN_RAIL)])
+    payload = {"rail": command.rail, "iban": command.iban, "organisation": known.legal_name}
+    told = {"rail": command.rail, "iban_ends": (command.iban or "")[-4:]}
+    return propose(tx, "payout_rail", known.id, payload, command.reason, told)
+
+
+@verb("propose_payout_refused")
+def propose_payout_refused(tx: Tx, command: ProposePayoutRefused) -> Result:
+    """Propose to take back the money of an order that the bank did not carry out.
+
+    Raises: NotFound; RuleBroken("payout_not_on_its_way").
+    """
+    known = payments.payout(tx.session, command.payout_id)
+    if known.rail != Rail.BANK or known.state != PayoutState.IN_TRANSIT:
+        raise RuleBroken("payout_not_on_its_way", N_("This pay-out is not on its way by a bank file."))
+    payload = {"minor": known.amount_minor, "currency": known.currency}
+    return propose(tx, "payout_refused", known.id, payload, command.reason)
+
+
+@verb("propose_bank_suspense")
+def propose_bank_suspense(tx: Tx, command: ProposeBankSuspense) -> Result:
+    """Propose what becomes of money that came by the bank and matched nothing.
+
+    Raises: NotFound; RuleBroken("more_than_left"), RuleBroken("sender_unknown"), RuleBroken("not_owed_here").
+    """
+    item = bank_suspense.item(tx.session, command.bank_entry_id, command.minor)
+    if (command.decision == "apply") != (command.receivable_id is not None):
+        raise InvalidInput("receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
+    if command.receivable_id is not None:
+        bank_suspense.target(tx.session, command.receivable_id, item.currency)
+    elif item.sender_iban is None:
+        raise RuleBroken("sender_unknown", SENDER_UNKNOWN)
+    payload = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id}
+    return propose(tx, f"bank_suspense_{command.decision}", item.bank_entry_id, payload, command.reason)
