@@ -116,3 +116,21 @@ class PayoutOrderRow(Base):
     iban: Mapped[str] = mapped_column(Text)
     minor: Mapped[Minor]
     xact: Mapped[str] = mapped_column(Text, server_default=text("pg_current_xact_id()::text"))
+
+
+class BankReconciliationRow(Base):
+    """One comparison of an account's last closing balance with our books. Append-only."""
+
+    __tablename__ = "bank_reconciliation"
+    __table_args__ = (Index(None, "iban", "currency", "at"),)
+
+    id: Mapped[Id]
+    at: Mapped[Created]
+    iban: Mapped[str] = mapped_column(Text)
+    currency: Mapped[Currency]
+    stated_on: Mapped[date] = mapped_column(Date)
+    stated_minor: Mapped[Minor]
+    ledger_minor: Mapped[Minor]
+    explained_minor: Mapped[Minor]
+    unexplained_minor: Mapped[Minor]
+    breaks: Mapped[Any] = mapped_column(JSONB)

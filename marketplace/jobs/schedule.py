@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from marketplace.audit.building import build_bundles
 from marketplace.audit.sequencer import sequence_events
 from marketplace.banking.folder import take_folder
+from marketplace.banking.reconcile import run_bank_reconciliation
 from marketplace.db import db, market_now
 from marketplace.exchange.asking import run_exchange
 from marketplace.jobs.invariants import verify_invariants
@@ -184,6 +185,7 @@ JOBS = (
     Job("verify_invariants", 300, *once(verify_invariants)),
     Job("ask_after_silence", 300, *once(ask_after_silence)),
     Job("reconcile", 3_600, *once(run_reconciliation)),
+    Job("reconcile_bank", 3_600, *once(run_bank_reconciliation)),
 )  # fmt: skip
 
 

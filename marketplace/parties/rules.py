@@ -103,6 +103,7 @@ MAY: dict[str, frozenset[Role]] = {
     "reconcile": DESK,
     # banking
     "take_bank_file": DESK,
+    "reconcile_bank": DESK,
     # trading
     "open_lot": DESK,
     "place_bid": INVESTOR,

@@ -68,7 +68,20 @@ def _give_back(tx: Tx, row: MoneyDecisionRow) -> UUID:
     ))  # fmt: skip
 
 
+def _move_own(tx: Tx, row: MoneyDecisionRow) -> UUID:
+    """Book that money of one pool lay with the provider and lies at the bank now. No pool gives anything to another."""
+    minor, pool = int(row.payload["minor"]), str(row.payload["pool"])
+    item = bank_suspense.lock(tx, row.subject_id, minor)
+    legs = [
+        debit(ledger.account(tx, "suspense", None, item.currency), minor),
+        credit(ledger.account(tx, "bank_borrower", None, item.currency), minor),
+        debit(ledger.account(tx, f"bank_{pool}", None, item.currency), minor),
+        credit(ledger.account(tx, f"provider_{pool}", None, item.currency), minor),
+    ]
+    return ledger.post_entry(tx, "own_money_moved", "bank_entry", item.bank_entry_id, legs, reason=row.reason)
+
+
 DEEDS: dict[str, Callable[[Tx, MoneyDecisionRow], UUID | None]] = {
     "payout_file": _write_payout_file, "payout_rail": _set_rail, "payout_refused": _refuse_payout,
-    "bank_suspense_apply": _apply, "bank_suspense_return": _give_back,
+    "bank_suspense_apply": _apply, "bank_suspense_return": _give_back, "bank_suspense_own": _move_own,
 }  # fmt: skip

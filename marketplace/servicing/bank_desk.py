@@ -13,6 +13,7 @@ from marketplace.payments.rules import PayoutState, Rail
 from marketplace.perform import Result, Tx
 from marketplace.servicing import bank_suspense
 from marketplace.servicing.bank_desk_schemas import (
+    OWN,
     ProposeBankSuspense,
     ProposePayoutFile,
     ProposePayoutRail,
@@ -84,7 +85,9 @@ def propose_bank_suspense(tx: Tx, command: ProposeBankSuspense) -> Result:
         raise InvalidInput("receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
     if command.receivable_id is not None:
         bank_suspense.target(tx.session, command.receivable_id, item.currency)
-    elif item.sender_iban is None:
+    elif command.decision == "return" and item.sender_iban is None:
         raise RuleBroken("sender_unknown", SENDER_UNKNOWN)
-    payload = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id}
-    return propose(tx, f"bank_suspense_{command.decision}", item.bank_entry_id, payload, command.reason)
+    pool = OWN.get(command.decision)
+    payload = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id, "pool": pool}
+    kind = f"bank_suspense_{'own' if pool else command.decision}"
+    return propose(tx, kind, item.bank_entry_id, payload, command.reason)

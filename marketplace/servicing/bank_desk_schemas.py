@@ -13,6 +13,7 @@ from marketplace.parties.schemas import plain_iban
 from marketplace.servicing.decision_schemas import REASON
 from marketplace.servicing.schemas import MONEY
 
+OWN = {"own_lender": "lender", "own_borrower": "borrower"}
 NO_PAYOUTS = N_("Choose at least one pay-out.")
 
 
@@ -46,7 +47,10 @@ class ProposePayoutRefused:
 
 @dataclass(frozen=True)
 class ProposeBankSuspense:
-    """Work off money that a bank file told of: `apply` it to a receivable, or `return` it to its sender."""
+    """Work off money that a bank file told of: `apply` it to a receivable, or `return` it to its sender.
+
+    `own_lender`, `own_borrower`: it is money of that pool that the market itself moved here from the provider.
+    """
 
     bank_entry_id: UUID
     decision: str
@@ -105,7 +109,7 @@ class BankSuspenseSchema(Schema):
     """Loads ProposeBankSuspense."""
 
     bank_entry_id = fields.UUID(required=True)
-    decision = fields.String(required=True, validate=validate.OneOf(("apply", "return")))
+    decision = fields.String(required=True, validate=validate.OneOf(("apply", "return", *OWN)))
     minor = fields.Integer(required=True, validate=MONEY)
     receivable_id = fields.UUID(load_default=None, allow_none=True)
     reason = fields.String(required=True, validate=REASON)

@@ -35,7 +35,7 @@ SELECT * FROM (
     SELECT b.id AS bank_entry_id, b.currency, b.minor, b.words, b.reference, b.sender_name, b.sender_iban, b.booked_on,
         (b.minor - coalesce((SELECT sum((m.payload ->> 'minor')::bigint) FROM money_decision m
             WHERE m.subject_id = b.id AND m.state = 'done'
-              AND m.kind IN ('bank_suspense_apply', 'bank_suspense_return')), 0)
+              AND m.kind IN ('bank_suspense_apply', 'bank_suspense_return', 'bank_suspense_own')), 0)
           + coalesce((SELECT sum(o.amount_minor) FROM payout o WHERE o.subject_kind = 'bank_entry'
             AND o.subject_id = b.id AND o.state IN ('failed', 'returned')), 0))::bigint AS left_minor,
         b.at AS since, (market_now()::date - b.booked_on) AS days

@@ -55,6 +55,8 @@ MATTERS = (
     N_("reconciliation break"), N_("register insolvency"), N_("bank money left"), N_("bank money missing"),
     N_("bank money suspended"), N_("bank money taken back"), N_("bank money unmatched"),
     N_("reverse bank money suspended"), N_("reverse debtor payment received"), N_("bank lender"),
+    N_("own money moved"), N_("statement gap"), N_("before first statement"), N_("booked by hand"),
+    N_("entry differs"), N_("bank reconciliation"),
     N_("bank borrower"), N_("bank platform"), N_("bank unexplained"), N_("payout file paid"),
 )  # fmt: skip
 NAMES = frozenset((*VERBS, *JOBS, *SUBJECTS, *MATTERS))

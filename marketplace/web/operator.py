@@ -26,7 +26,7 @@ from marketplace.receivables.schemas import (
     ResolveSchema,
 )
 from marketplace.receivables.walls.reviewing import accept_evidence, reject_receivable, release_review, resolve_dispute
-from marketplace.reports import arrears, operations
+from marketplace.reports import arrears, breaks, operations
 from marketplace.schemas import load
 from marketplace.servicing import bank_suspense
 from marketplace.servicing import queries as servicing
@@ -354,5 +354,7 @@ def decide_call(call_id: UUID) -> ResponseReturnValue:
 @blueprint.get("/reconciliation")
 @only_operators
 def reconciliation() -> ResponseReturnValue:
-    """Provider against ledger, the last time they were compared."""
-    return render_template("operator/reconciliation.html", rows=payments.last_reconciliations(db.session()))
+    """Provider and bank against the ledger, the last time they were compared, and every break by its age."""
+    session = db.session()
+    return render_template("operator/reconciliation.html", rows=payments.last_reconciliations(session),
+                           banks=breaks.last_at_bank(session), breaks=breaks.standing(session))  # fmt: skip

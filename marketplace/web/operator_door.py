@@ -84,6 +84,7 @@ JOB_WORDS = {
     "build_bundles": N_("Build audit bundles"),
     "verify_invariants": N_("Check the books"),
     "reconcile": N_("Reconcile with the provider"),
+    "reconcile_bank": N_("Reconcile with the bank’s statements"),
 }
 JOB_NAMES = tuple(JOB_WORDS)
 DEBTOR_LINK = re.compile(r"(https?://[^\s<>\"/]+/d/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)")

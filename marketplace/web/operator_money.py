@@ -40,6 +40,7 @@ DEEDS = {
     "payout_refused": N_("Pay-out that the bank refused"),
     "bank_suspense_apply": N_("Apply bank money from suspense"),
     "bank_suspense_return": N_("Return bank money to its sender"),
+    "bank_suspense_own": N_("Our own money, moved to the bank"),
 }
 NOBODY = "platform"
 

@@ -1,0 +1,103 @@
+"""The bank's closing balance against our books: what agrees, and every kind of difference by its name and age."""
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from marketplace.banking.reconcile import CompareBank, reconcile_bank, run_bank_reconciliation
+from marketplace.db import db
+from marketplace.kernel.errors import Conflict
+from marketplace.perform import perform
+from marketplace.reports import breaks
+from marketplace.servicing.bank_desk import propose_bank_suspense
+from marketplace.servicing.decision_schemas import ProposeManualEntry
+from marketplace.servicing.decisions import propose_manual_entry
+from tests import lives
+from tests.banking.files import camt, entry
+from tests.banking.test_bank_suspense import left, work
+from tests.banking.test_payout_files import WHY, by_two
+from tests.banking.test_taking import held, rf, sound, take
+from tests.support import SYSTEM
+from tests.trading.world import World
+from tests.web.test_operator import visitor
+
+
+def stated(code: str, amount: str, on: str) -> str:
+    return (
+        f'<Bal><Tp><CdOrPrtry><Cd>{code}</Cd></CdOrPrtry></Tp><Amt Ccy="GBP">{amount}</Amt>'
+        f"<CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>{on}</Dt></Dt></Bal>"
+    )
+
+
+def statement(*entries: str, opened: str, closed: str, on: str = "2026-11-20", message: str = "M-1") -> bytes:
+    return camt(*entries, message=message, balances=stated("OPBD", opened, on) + stated("CLBD", closed, on))
+
+
+def compared() -> list[tuple[int, int, int, int]]:
+    assert run_bank_reconciliation() == 1
+    db.session.rollback()
+    rows = breaks.last_at_bank(db.session())
+    return [(row.stated_minor, row.ledger_minor, row.explained_minor, row.unexplained_minor) for row in rows]
+
+
+def named() -> list[tuple[str, int]]:
+    db.session.rollback()
+    return sorted((one.kind, one.minor) for one in breaks.standing(db.session()) if one.place == "bank")
+
+
+def test_what_was_received_shared_out_and_suspended_agrees(bank: World) -> None:
+    receivable_id = lives.funded(bank)
+    with pytest.raises(Conflict, match="nothing_to_compare"):
+        perform(reconcile_bank, CompareBank(), SYSTEM)
+    assert run_bank_reconciliation() == 0
+    take(statement(entry("A", "486.00", rf=rf(receivable_id)), entry("B", "5.00"), opened="0.00", closed="491.00"))
+    take(camt(entry("C", "7.00", on="2026-11-21"), kind="camt.054", message="N-1"))  # told, and on no statement yet
+    assert compared() == [(49_100, 49_100, 0, 0)]
+    assert named() == []
+    take(
+        statement(entry("C", "7.00", on="2026-11-21"), opened="491.00", closed="498.00", on="2026-11-21", message="M-2")
+    )
+    assert compared() == [(49_800, 49_800, 0, 0)]
+    assert sound()
+
+
+def test_every_kind_of_difference_is_named_and_ages(bank: World, app: Flask) -> None:
+    take(statement(entry("A", "5.00"), opened="10.00", closed="15.00"))
+    assert compared() == [(1_500, 500, 0, 1_000)]
+    assert named() == [("before_first_statement", 1_000)]
+    bank.move_clock(timedelta(days=3))
+    take(statement(entry("B", "1.00", on="2026-11-22"), opened="18.00", closed="19.00", on="2026-11-22", message="M-2"))
+    by_two(
+        propose_manual_entry, ProposeManualEntry("GBP", "bank_lender", None, "provider_lender", None, 250, WHY), bank
+    )
+    assert compared() == [(1_900, 850, -250, 1_300)]
+    assert named() == [("before_first_statement", 1_000), ("booked_by_hand", -250), ("statement_gap", 300)]
+    with bank.superuser() as owner:  # a bank's entry that says another sum than our own entry of it
+        owner.execute("UPDATE bank_entry SET minor = 90 WHERE key = 'B'")
+    assert compared() == [(1_900, 850, -250, 1_300)]
+    assert named() == [
+        ("before_first_statement", 1_000), ("booked_by_hand", -250), ("entry_differs", -10), ("statement_gap", 310),
+    ]  # fmt: skip
+    ages = {one.kind: one.days for one in breaks.standing(db.session())}
+    assert (ages["before_first_statement"], ages["statement_gap"]) == (3, 0)
+    page = visitor(app, bank, "olga").get("/operator/reconciliation").text
+    for words in ("before first statement", "booked by hand", "does not reconcile", "3 days", "£13"):
+        assert words in page, words
+    told = db.session.execute(text("SELECT count(*) FROM payment_alert WHERE subject_kind = 'bank_reconciliation'"))
+    assert told.scalar_one() == 3
+    for change in ("UPDATE bank_reconciliation SET unexplained_minor = 0", "DELETE FROM bank_reconciliation"):
+        with bank.superuser(resting=False) as owner, pytest.raises(psycopg.Error, match="is refused"):
+            owner.execute(change)
+
+
+@pytest.mark.parametrize("pool", ["lender", "borrower"])
+def test_our_own_money_that_was_moved_to_the_bank_is_no_break(bank: World, pool: str) -> None:
+    take(statement(entry("A", "5.00"), opened="0.00", closed="5.00"))
+    (item,) = left()
+    by_two(propose_bank_suspense, work(item, f"own_{pool}", 500), bank)
+    assert (held("suspense"), held(f"bank_{pool}"), held(f"provider_{pool}"), left()) == (0, 500, -500, [])
+    assert compared() == [(500, 500, 0, 0)]
+    assert sound()
