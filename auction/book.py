@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from auction.errors import BookInvalid, Fault
@@ -31,6 +32,9 @@ ACCEPTED = "accepted_minor"
 SHARES = ("min_share_bps", "group_cap_bps")
 BID_TEXTS = ("id", "investor", "group")
 BID_NUMBERS = ("cash_minor", "min_fill_minor", "rate_bps", "seq")
+BID_KEYS = (*BID_TEXTS, *BID_NUMBERS)
+_BID_KEYS = frozenset(BID_KEYS)
+_bid_values = itemgetter(*BID_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,10 @@ class Bid:
 
     def to_json(self) -> dict[str, object]:
         """Return the bid as the transcript writes it."""
-        return {key: getattr(self, key) for key in (*BID_TEXTS, *BID_NUMBERS)}
+        return dict(zip(BID_KEYS, _bid_parts(self), strict=True))
+
+
+_bid_parts = attrgetter(*BID_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +100,10 @@ class Book:
         if ACCEPTED in value:
             _judge_accepted(value, faults)
         rows = _rows_of(value, faults)
-        for position, row in enumerate(rows):
-            _judge_bid(row, f"bids[{position}]", faults)
-        _judge_repeats(rows, faults)
+        if not _all_sound(rows):
+            for position, row in enumerate(rows):
+                _judge_bid(row, f"bids[{position}]", faults)
+            _judge_repeats(rows, faults)
         if faults:
             raise BookInvalid(faults)
         terms = {key: value[key] for key in (*TERM_TEXTS, *TERM_NUMBERS, "price_rule")}
@@ -103,7 +111,7 @@ class Book:
             **terms,
             accepted_minor=value.get(ACCEPTED),
             related_groups=tuple(sorted(set(related))),
-            bids=tuple(Bid(**{key: row[key] for key in (*BID_TEXTS, *BID_NUMBERS)}) for row in rows),
+            bids=tuple(Bid(*_bid_values(row)) for row in rows),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -136,6 +144,26 @@ def _judge_accepted(value: Mapping[str, object], faults: list[Fault]) -> None:
     accepted, target = value[ACCEPTED], value.get("target_minor")
     if _is_integer(accepted) and _is_integer(target) and accepted > target:  # type: ignore[operator]
         faults.append(Fault(ACCEPTED, "over_target"))
+
+
+def _all_sound(rows: list[Any]) -> bool:
+    """Tell at one look whether nothing is wrong with any bid; what is, where it is, the others say."""
+    return (
+        all(map(_is_sound, rows))
+        and len({row["id"] for row in rows}) == len(rows)
+        and len({row["seq"] for row in rows}) == len(rows)
+    )
+
+
+def _is_sound(row: Any) -> bool:
+    if type(row) is not dict or not row.keys() >= _BID_KEYS:
+        return False
+    one, investor, group, cash, least, rate, seq = _bid_values(row)
+    if not (type(one) is type(investor) is type(group) is str and one and investor and group):
+        return False
+    if not (one.isascii() and investor.isascii() and group.isascii()):
+        return False
+    return type(cash) is type(least) is type(rate) is type(seq) is int and cash >= least >= 0 <= rate and seq >= 0
 
 
 def _judge_bid(row: object, path: str, faults: list[Fault]) -> None:

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from marketplace.audit.tables import Event
-from marketplace.db import market_now
+from marketplace.db import array, market_now
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.ids import new_id
@@ -25,6 +25,14 @@ EVENTS_WITH = """
     FROM {rows} AS rows, unnest(CAST(:event_ids AS uuid[]), CAST(:verbs AS text[]), CAST(:subject_kinds AS text[]),
         CAST(:subject_ids AS uuid[]), CAST(:heads AS bytea[]), CAST(:tails AS bytea[]), CAST(:numbered AS boolean[]))
         WITH ORDINALITY AS one (id, verb, subject_kind, subject_id, head, tail, numbered, place) ORDER BY one.place"""
+# Events of one verb, actor and instant about as many subjects, in their order.
+TOGETHER = text("""
+    INSERT INTO event (id, at, verb, actor_role, actor_user_id, actor_organisation_id, on_behalf_of, request_id,
+        subject_kind, subject_id, body)
+    SELECT one.id, :at, :verb, :actor_role, CAST(:actor_user_id AS uuid), CAST(:actor_organisation_id AS uuid),
+        CAST(:on_behalf_of AS text), :request_id, :subject_kind, one.subject_id, one.body
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS uuid[]), CAST(:bodies AS bytea[])) WITH ORDINALITY
+        AS one (id, subject_id, body, place) ORDER BY one.place""")
 ACTING = ("at", "actor_role", "actor_user_id", "actor_organisation_id", "on_behalf_of", "request_id")
 SEQ_LATER = b'"seq":0'  # in canonical JSON this stands nowhere but after a key of that name
 
@@ -57,8 +65,12 @@ def write_events(
     at = market_now(session)
     rows = [event_row(at, verb=verb, actor=actor, subject_kind=subject_kind, subject_id=subject_id, changes=changes,
                       policy_version=policy_version) for subject_id, changes in subjects]  # fmt: skip
-    if rows:
+    if len(rows) == 1:
         session.execute(insert(Event), rows)
+    elif rows:
+        given = {name: rows[0][name] for name in (*ACTING, "verb", "subject_kind")}
+        given |= {"ids": array(row["id"] for row in rows), "subjects": array(row["subject_id"] for row in rows)}
+        session.execute(TOGETHER, given | {"bodies": [row["body"] for row in rows]})
     return [row["id"] for row in rows]
 
 

@@ -573,9 +573,11 @@ class Auctions:
             demand(after["round"] > 1 or "accepted_minor" not in book, f"{what}: nobody accepted a smaller amount yet")
             for bid in book["bids"]:
                 known = placed.get(bid["id"], {})
-                for ours, theirs in (("investor", "investor_id"), ("group", "group_id"), ("seq", "seq"),
+                for ours, theirs in (("investor", "investor_id"), ("group", "group_id"),
                                      ("cash_minor",) * 2, ("min_fill_minor",) * 2, ("rate_bps",) * 2):  # fmt: skip
                     demand(bid[ours] == known.get(theirs), f"{what}: {ours} of bid {bid['id']} was otherwise placed")
+            came = [placed[bid["id"]]["seq"] for bid in sorted(book["bids"], key=lambda bid: bid["seq"])]
+            demand(came == sorted(came), f"{what}: its bids are not in the order in which they were placed")
         self.awards.add((lot, after["round"]))
 
 

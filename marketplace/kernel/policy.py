@@ -48,6 +48,10 @@ class Auction:
     held_hours_max: int
     call_hours: tuple[int, ...]
     price_rule: str
+    late_seconds: int
+    extend_seconds: int
+    extensions_max: int
+    improve_only_seconds: int
 
 
 @dataclass(frozen=True)

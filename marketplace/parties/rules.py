@@ -28,6 +28,8 @@ MAY: dict[str, frozenset[Role]] = {
     "set_bank_account": DESK,
     "relate_organisations": DESK,
     "end_relation": DESK,
+    "create_api_key": INVESTOR,
+    "end_api_key": INVESTOR,
     "sign_in": SYSTEM,
     "refuse_sign_in": SYSTEM,
     "sign_out": PEOPLE | SYSTEM,
@@ -107,6 +109,7 @@ MAY: dict[str, frozenset[Role]] = {
     # trading
     "open_lot": DESK,
     "place_bid": INVESTOR,
+    "place_bids": INVESTOR,
     "withdraw_bid": INVESTOR,
     "close_lot": SYSTEM,
     "close_lots": SYSTEM,

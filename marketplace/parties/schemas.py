@@ -51,6 +51,21 @@ class SignIn:
 
 
 @dataclass(frozen=True)
+class CreateApiKey:
+    """A key for a program, made at the door: only its hash comes here."""
+
+    name: str
+    token_hash: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class EndApiKey:
+    """Which key ends."""
+
+    key_id: UUID
+
+
+@dataclass(frozen=True)
 class RefuseSignIn:
     """A failed attempt, to be remembered. Known users by id; unknown ones are not named."""
 

@@ -119,6 +119,21 @@ class WebSessionRow(Base):
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+class ApiKeyRow(Base):
+    """A key that lets a program act for a person. The row holds its SHA-256. By the real clock, not the market's."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (Index(None, "user_id"),)
+
+    id: Mapped[Id]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user_account.id"))
+    name: Mapped[str] = mapped_column(Text)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    created_at: Mapped[Instant] = mapped_column(server_default=REAL_NOW)
+    expires_at: Mapped[Instant]
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
 class RateWindowRow(Base):
     """How often something was tried within one window of time; keys are hashed, for they hold addresses."""
 

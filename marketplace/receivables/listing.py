@@ -83,7 +83,7 @@ def require_listable(considered: Considered, terms: Terms, policy: Policy) -> No
     """
     problems = rules.failures(considered.checks) + rules.judge_terms(
         deal_type=terms.deal_type, recourse=terms.recourse, reserve_bps=terms.reserve_bps,
-        own_rate_bps=terms.own_rate_bps, policy=policy)  # fmt: skip
+        own_rate_bps=terms.own_rate_bps, buy_now_bps=terms.buy_now_bps, policy=policy)  # fmt: skip
     if not problems:
         return
     taken = [problem for problem in problems if problem.rule == "already_listed"]

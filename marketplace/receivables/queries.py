@@ -57,6 +57,8 @@ class Receivable:
     recourse: str
     price_rule: str
     seller_default: str
+    bidding: str
+    buy_now_bps: int | None
     reserve_bps: int | None
     own_rate_bps: int | None
     min_share_bps: int

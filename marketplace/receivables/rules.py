@@ -348,8 +348,9 @@ RULES: tuple[Callable[[InvoiceFacts, Circumstances, Policy], Iterator[Check]], .
 
 
 def judge_terms(
-    *, deal_type: str, recourse: str, reserve_bps: int | None, own_rate_bps: int | None, policy: Policy
-) -> list[Problem]:
+    *, deal_type: str, recourse: str, reserve_bps: int | None, own_rate_bps: int | None, buy_now_bps: int | None,
+    policy: Policy,
+) -> list[Problem]:  # fmt: skip
     """Return every reason why these terms cannot be offered."""
     found = []
     if deal_type == "outright" and recourse != "none":
@@ -363,4 +364,7 @@ def judge_terms(
     if own_rate_bps is not None and own_rate_bps > (reserve_bps or highest):
         found.append(Problem("own_rate_bps", "own_rate_above_reserve",
                              N_("The rate you accept by itself cannot be above the reserve.")))  # fmt: skip
+    if buy_now_bps is not None and buy_now_bps > (reserve_bps or highest):
+        found.append(Problem("buy_now_bps", "buy_now_above_reserve",
+                             N_("The buy-now rate cannot be above the reserve.")))  # fmt: skip
     return found

@@ -55,6 +55,8 @@ class Terms:
     min_share_bps: int | None = None
     price_rule: str | None = None
     seller_default: str = "refuse"
+    bidding: str = "sealed"
+    buy_now_bps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,8 @@ class TermsSchema(Schema):
     )
     price_rule = fields.String(validate=validate.OneOf(("uniform", "pay_as_bid")))
     seller_default = fields.String(load_default="refuse", validate=validate.OneOf(("accept", "refuse")))
+    bidding = fields.String(load_default="sealed", validate=validate.OneOf(("sealed", "open")))
+    buy_now_bps = fields.Integer(validate=validate.Range(1, 10_000))
 
 
 class ListReceivableSchema(TermsSchema):

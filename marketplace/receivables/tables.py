@@ -97,6 +97,8 @@ class ReceivableRow(Base):
     recourse: Mapped[Words]
     price_rule: Mapped[Words]
     seller_default: Mapped[Words]
+    bidding: Mapped[str] = mapped_column(Text, server_default=text("'sealed'"))
+    buy_now_bps: Mapped[int | None] = mapped_column(Integer)
     reserve_bps: Mapped[int | None] = mapped_column(Integer)
     own_rate_bps: Mapped[int | None] = mapped_column(Integer)
     min_share_bps: Mapped[int] = mapped_column(Integer)
@@ -127,6 +129,8 @@ class ListingRoundRow(Base):
     recourse: Mapped[Words]
     price_rule: Mapped[Words]
     seller_default: Mapped[Words]
+    bidding: Mapped[str] = mapped_column(Text, server_default=text("'sealed'"))
+    buy_now_bps: Mapped[int | None] = mapped_column(Integer)
     reserve_bps: Mapped[int | None] = mapped_column(Integer)
     own_rate_bps: Mapped[int | None] = mapped_column(Integer)
     min_share_bps: Mapped[int] = mapped_column(Integer)

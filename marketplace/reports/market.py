@@ -39,7 +39,7 @@ SELECTED = """
            debtor.legal_name AS debtor_name, debtor.sector AS debtor_sector, receivable.sector,
            lot.debtor_grade, lot.seller_grade, lot.currency, lot.face_minor, lot.target_minor, lot.advance_bps,
            lot.reserve_bps, lot.indicative_bps, lot.expected_on, lot.tenor_days, lot.recourse, lot.deal_type,
-           lot.lot_size_minor, lot.group_cap_bps, lot.closes_at, lot.expected_loss_ppm,
+           lot.lot_size_minor, lot.group_cap_bps, lot.closes_at, lot.expected_loss_ppm, lot.bidding, lot.buy_now_bps,
            receivable.evidence = 'einvoice' AS einvoice, receivable.confirmed_at IS NOT NULL AS confirmed,
            answer.prior_notice, held.review, award.outcome, award.stop_out_bps, award.awarded_minor,
            my.bids AS my_bids, my.cash_minor AS my_cash_minor, my.rate_bps AS my_rate_bps,
@@ -156,6 +156,8 @@ class LotLine:
     deal_type: str
     closes_at: datetime
     expected_loss_ppm: int
+    bidding: str
+    buy_now_bps: int | None
     checks: Mapping[str, str]
     outcome: str | None
     stop_out_bps: int | None

@@ -23,7 +23,7 @@ from marketplace.rating import queries as ratings
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
 from marketplace.receivables.walls.rechecking import Against
-from marketplace.trading import engine, placing, queries, rules, steps, title_check
+from marketplace.trading import engine, placing, queries, rules, running, steps, title_check
 from marketplace.trading.instructing import place_mandates
 from marketplace.trading.placing import Seen
 from marketplace.trading.rules import BID, BidState, LotState
@@ -54,7 +54,8 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
     rating = ratings.receivable_rating(tx.session, receivable.id)
     if rating is None or receivable.state != "rated":
         raise RuleBroken("wrong_state", N_("Only a rated receivable can go on auction."))
-    gathering = queries.gathering(tx.session, receivable.currency) if command.open_minutes is None else None
+    alone = command.open_minutes is not None or receivable.bidding == "open" or receivable.buy_now_bps is not None
+    gathering = None if alone else queries.gathering(tx.session, receivable.currency)
     closes_at = tx.now + timedelta(minutes=command.open_minutes or tx.policy.auction.open_minutes)
     if gathering is not None:
         closes_at = gathering.closes_at
@@ -95,8 +96,24 @@ def place_bid(tx: Tx, command: PlaceBid) -> Result:
     if tx.actor.organisation_id is None or tx.actor.user_id is None:
         raise NotPermitted("not_permitted", N_("Only an investor’s own people may bid."))
     seen = placing.look(tx, command.lot_id, tx.actor.organisation_id)
+    judged(tx, seen, command)
+    before = running.before(tx, seen)
+    if command.replaces_bid_id is not None:
+        _take_back(tx, command.replaces_bid_id, seen)
+    try:
+        placed = placing.write(tx, seen, command)
+    except DBAPIError as error:
+        raise refused_by_database(error, seen) from error
+    return placed | running.answer(tx, seen, before)
+
+
+def judged(tx: Tx, seen: Seen, command: PlaceBid) -> None:
+    """Let a bid pass that no rule refuses.
+
+    Raises: RuleBroken("lot_closed", "bid_refused" with every reason).
+    """
     if seen.state != LotState.OPEN or seen.now >= seen.closes_at:
-        raise _closed(seen)
+        raise closed(seen)
     problems = rules.bid_problems(
         seen,
         rate_bps=command.rate_bps,
@@ -105,23 +122,22 @@ def place_bid(tx: Tx, command: PlaceBid) -> Result:
         related=seen.group_id in seen.related_groups,
         good_standing=bool(seen.good_standing),
     )
+    problems += running.late_problems(tx, seen, command)
     if problems:
         raise RuleBroken("bid_refused", N_("The bid was not placed."), problems=problems)
-    if command.replaces_bid_id is not None:
-        _take_back(tx, command.replaces_bid_id, seen)
-    try:
-        return placing.write(tx, seen, command)
-    except DBAPIError as error:
-        raise _late_or(error, seen) from error
 
 
 @verb("withdraw_bid")
 def withdraw_bid(tx: Tx, command: WithdrawBid) -> Result:
     """Take a bid back while its lot is open, and free its hold.
 
-    Raises: NotFound, RuleBroken("lot_closed", "wrong_state").
+    An open lot gives none back in its last minutes.
+
+    Raises: NotFound, RuleBroken("lot_closed", "wrong_state", "only_improvements_now").
     """
     lot = queries.lock_lot(tx.session, queries.lot_of_bid(tx.session, command.bid_id), share=True)
+    if running.only_improvements(lot, tx.clock()):
+        raise RuleBroken(running.ONLY_IMPROVEMENTS, running.WORDS[running.ONLY_IMPROVEMENTS])
     _take_back(tx, command.bid_id, lot)
     return {"bid_id": command.bid_id, "state": BidState.WITHDRAWN}
 
@@ -141,7 +157,7 @@ def _take_back(tx: Tx, bid_id: UUID, lot: LotRow | Seen) -> None:
                 .execution_options(synchronize_session=False)
             )
     except DBAPIError as error:
-        raise _late_or(error, lot) from error
+        raise refused_by_database(error, lot) from error
     ledger.resolve_holds(tx, [bid.hold_id], "voided")
     tx.record("bid", bid.id, verb="withdraw_bid", before={"state": bid.state}, after={"state": BidState.WITHDRAWN})
 
@@ -152,27 +168,34 @@ def _in_time(tx: Tx, lot: LotRow | Seen) -> None:
     Raises: RuleBroken("lot_closed").
     """
     if lot.state != LotState.OPEN or tx.clock() >= lot.closes_at:
-        raise _closed(lot)
+        raise closed(lot)
 
 
-def _closed(lot: LotRow | Seen) -> RuleBroken:
+def closed(lot: LotRow | Seen) -> RuleBroken:
+    """Return the refusal of a bid that came too late."""
     return RuleBroken("lot_closed", LATE, {"closes_at": lot.closes_at.strftime("%Y-%m-%d %H:%M:%S UTC")})
 
 
-def _late_or(error: DBAPIError, lot: LotRow | Seen) -> Exception:
+def refused_by_database(error: DBAPIError, lot: LotRow | Seen) -> Exception:
     """Return the market's word for the database's own refusal, or the error itself."""
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     if constraint == "bid_in_time":
-        return _closed(lot)
+        return closed(lot)
+    if constraint == "bid_improves":
+        return RuleBroken(running.ONLY_IMPROVEMENTS, running.WORDS[running.ONLY_IMPROVEMENTS])
     if constraint == "bid_of_group":
         return Conflict("changed_meanwhile", N_("Somebody else decided this just now."))
     if constraint == "bid_fits_lot":
         return IntegrityBreach("bid_fits_lot", "A bid passed the rules and not the database.")
     found = ledger.refused_or(error)
-    if isinstance(found, RuleBroken):
-        words = N_("You have less free cash than this: add some, or bid less.")
-        return RuleBroken(found.code, found.words, problems=[Problem("cash_minor", found.code, words)])
-    return found
+    return short_of_cash() if isinstance(found, RuleBroken) else found
+
+
+def short_of_cash() -> RuleBroken:
+    """Return the refusal of a bid that free cash does not cover."""
+    words = N_("You have less free cash than this: add some, or bid less.")
+    return RuleBroken("insufficient_cash", N_("There is not enough free cash in the account."),
+                      problems=[Problem("cash_minor", "insufficient_cash", words)])  # fmt: skip
 
 
 @verb("cancel_lot")
@@ -230,7 +253,7 @@ def close_lot(tx: Tx, command: CloseLot) -> Result:
     steps.move_lot(tx, lot, LotState.AWAITING_SELLER, closed_at=now, decide_by=decide_by)
     receivables.move(tx, receivable.id, "awarded")
     state = LotState.AWAITING_SELLER
-    if rules.accepts_itself(cleared.outcome, cleared.stop_out_bps, cleared.groups, lot.own_rate_bps):
+    if rules.accepts_itself(cleared.outcome, cleared.stop_out_bps, cleared.groups, steps.unasked_bps(lot)):
         steps.move_lot(tx, lot, LotState.ACCEPTED, decided_at=now, decided_how="own_rate")
         state = LotState.ACCEPTED
     return {

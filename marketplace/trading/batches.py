@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import text, update
 
+from marketplace.db import array
 from marketplace.exchange import queries as exchange
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.words import N_
@@ -25,11 +26,23 @@ from marketplace.trading import engine, queries, rules, steps, title_check
 from marketplace.trading.instructing import place_mandates
 from marketplace.trading.rules import BidState, LotState
 from marketplace.trading.schemas import CloseLots
-from marketplace.trading.tables import AwardRow, LotRow
+from marketplace.trading.tables import LotRow
 
 # So many together at the most. Every lot takes about a dozen of the server's advisory locks while its title is asked
 # about, and a server of the usual size has some six thousand of them.
 TOGETHER_MAX = 200
+
+
+AWARDED = {
+    "outcome": "text", "stop_out_bps": "integer", "awarded_minor": "bigint", "discount_minor": "bigint",
+    "standing_minor": "bigint", "groups": "integer", "rule": "text", "rule_version": "text", "sha256": "text",
+}  # fmt: skip
+AWARDS = text(f"""
+    INSERT INTO award (lot_id, round, transcript, {", ".join(AWARDED)})
+    SELECT made.lot_id, 1, made.transcript, {", ".join(f"made.{name}" for name in AWARDED)}
+    FROM unnest(CAST(:lots AS uuid[]), CAST(:bytes AS bytea[]),
+        {", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in AWARDED.items())})
+        AS made (lot_id, transcript, {", ".join(AWARDED)})""")  # noqa: S608 (names of columns)
 
 
 @verb("close_lots")
@@ -53,8 +66,9 @@ def close_lots(tx: Tx, command: CloseLots) -> Result:
 def write_closed(tx: Tx, lots: Sequence[LotRow], cleared: dict[UUID, engine.Cleared], now: datetime) -> None:
     """Write down what cleared: awards and fills, the end of every bid, where lots and receivables stand now."""
     _write_awards(tx, cleared)
-    _end_bids(tx, cleared)
+    freed = _end_bids(tx, cleared)
     _move(tx, lots, cleared, now)
+    ledger.void_holds(tx, freed)  # last: whoever bids elsewhere meanwhile waits for these accounts
 
 
 def without_called_off(tx: Tx, lots: Sequence[LotRow]) -> list[LotRow]:
@@ -82,8 +96,9 @@ def _write_awards(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> None:
     if not cleared:
         return
     figures = {lot_id: steps.figures_of(one) for lot_id, one in cleared.items()}
-    rows = [{"lot_id": lot_id, "transcript": cleared[lot_id].transcript, **told} for lot_id, told in figures.items()]
-    tx.session.execute(insert(AwardRow), rows)
+    columns = {name: [told[name] for told in figures.values()] for name in AWARDED}
+    given = {"lots": list(figures), "bytes": [cleared[lot_id].transcript for lot_id in figures]}
+    tx.session.execute(AWARDS, given | columns)
     legs = [(lot_id, leg) for lot_id, one in cleared.items() for leg in one.legs]
     tx.session.execute(
         text(
@@ -94,20 +109,20 @@ def _write_awards(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> None:
             "     AS leg (lot, id, cash, discount, rate) JOIN bid ON bid.id = leg.id"
         ),
         {
-            "lots": [lot_id for lot_id, _ in legs],
-            "ids": [leg.bid_id for _, leg in legs],
-            "cash": [leg.cash_minor for _, leg in legs],
-            "discounts": [leg.discount_minor for _, leg in legs],
-            "rates": [leg.rate_bps for _, leg in legs],
+            "lots": array(lot_id for lot_id, _ in legs),
+            "ids": array(leg.bid_id for _, leg in legs),
+            "cash": array(leg.cash_minor for _, leg in legs),
+            "discounts": array(leg.discount_minor for _, leg in legs),
+            "rates": array(leg.rate_bps for _, leg in legs),
         },
     )
     tx.record_many("lot", "award", [(lot_id, None, told) for lot_id, told in figures.items()])
 
 
-def _end_bids(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> None:
-    """Give every bid its end, then free the holds of all that got nothing, one event a lot."""
-    filled = [leg.bid_id for one in cleared.values() for leg in one.legs]
-    tx.session.execute(text("UPDATE bid SET state = 'filled' WHERE id = ANY (:ids)"), {"ids": filled})
+def _end_bids(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> list[list[UUID]]:
+    """Give every bid its end; return the holds of those that got nothing, by lot."""
+    filled = array(leg.bid_id for one in cleared.values() for leg in one.legs)
+    tx.session.execute(text("UPDATE bid SET state = 'filled' WHERE id = ANY (CAST(:ids AS uuid[]))"), {"ids": filled})
     freed: dict[UUID, list[UUID]] = {lot_id: [] for lot_id in cleared}
     why: dict[tuple[str, ...], list[UUID]] = {}
     for one in cleared.values():
@@ -119,7 +134,7 @@ def _end_bids(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> None:
     _end(tx, freed, BidState.PASSED_OVER, "id = ANY (:ids)", {"ids": passed})
     left = {"ids": list(cleared), "placed": str(BidState.PLACED)}
     _end(tx, freed, BidState.UNFILLED, "lot_id = ANY (:ids) AND state = :placed", left)
-    ledger.void_holds(tx, list(freed.values()))
+    return list(freed.values())
 
 
 def _end(tx: Tx, freed: dict[UUID, list[UUID]], state: BidState, whose: str, given: dict[str, Any]) -> None:
@@ -156,7 +171,7 @@ def _move(tx: Tx, lots: Sequence[LotRow], cleared: dict[UUID, engine.Cleared], n
 
 
 def _accepts_itself(lot: LotRow, one: engine.Cleared) -> bool:
-    return rules.accepts_itself(one.outcome, one.stop_out_bps, one.groups, lot.own_rate_bps)
+    return rules.accepts_itself(one.outcome, one.stop_out_bps, one.groups, steps.unasked_bps(lot))
 
 
 def _move_lots(tx: Tx, lots: Sequence[LotRow], before: LotState, after: LotState, **changes: Any) -> None:

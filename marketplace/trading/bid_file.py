@@ -8,7 +8,7 @@ from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 
 NEEDED, OPTIONAL = ("lot", "rate", "cash"), ("least",)
-ROWS_MAX = 200
+ROWS_MAX = 2_000
 CELL_MAX = 100
 
 

@@ -37,8 +37,9 @@ def calls_of(
 ) -> list[Call]:
     """Return how an investor's bids in open lots stood at the last call points, newest call first, by lot and seq."""
     lots = session.scalars(
-        select(LotRow).where(LotRow.id.in_(list(lot_ids)), LotRow.state == LotState.OPEN, LotRow.session_id.is_(None))
-    ).all()
+        select(LotRow).where(LotRow.id.in_(list(lot_ids)), LotRow.state == LotState.OPEN, LotRow.session_id.is_(None),
+                             LotRow.bidding == "sealed")
+    ).all()  # fmt: skip
     if not lots:
         return []
     first = min(lot.opened_at for lot in lots)

@@ -1,7 +1,9 @@
 """The one door to the engine: rows become a book, the engine's outcome becomes what is stored."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -17,33 +19,34 @@ from auction.mandates import Mandate, Offered
 from auction.mandates import Reason as Reason
 from auction.mandates import Used as Used
 from auction.mandates import instruct as _instruct
-from auction.replay import Outcome, canonical, read, replay, run, sha256
+from auction.openings import Offer, SoftClose, bought_now, shown_rate
+from auction.openings import improvement_faults as _improvement_faults
+from auction.replay import Outcome, canonical, clear_quickly, read, replay, run, sha256
 from auction.replay import Verdict as Verdict
 from marketplace.kernel.errors import IntegrityBreach
 from marketplace.rating.grades import GRADES
 from marketplace.trading.tables import LotRow
 
 Books = JointSession  # what clears together, as callers name it
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 SECONDS_MAX = 60  # a solver is given so long; what has then been found is taken, and says how far off it may be
 
 
 class SealedBid(Protocol):
-    """What a book needs of a bid; a row of the table has it."""
+    """What a book needs of a bid; a row of the table has it. Ids may be texts already."""
 
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> UUID | str: ...
     @property
-    def investor_id(self) -> UUID: ...
+    def investor_id(self) -> UUID | str: ...
     @property
-    def group_id(self) -> UUID: ...
+    def group_id(self) -> UUID | str: ...
     @property
     def cash_minor(self) -> int: ...
     @property
     def min_fill_minor(self) -> int: ...
     @property
     def rate_bps(self) -> int: ...
-    @property
-    def seq(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,62 @@ def clear_lot(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None
     return _cleared(run(book))
 
 
+@dataclass(frozen=True)
+class Running:
+    """A lot that is still open, as it would clear now: the rate it may show, and whether its buy-now rate is met."""
+
+    shown_bps: int | None
+    bought: bool
+
+
+def run_now(lot: LotRow, bids: Sequence[SealedBid]) -> Running:
+    """Clear an open lot's book as it stands, in the order in which the bids came in.
+
+    Raises: IntegrityBreach when the engine refuses the book.
+    """
+    try:
+        clearing = clear_quickly(Book.parse(book_of(lot, bids)))
+    except AuctionError as error:
+        raise IntegrityBreach("book_invalid", f"The book of a lot is not sound: {error}") from error
+    return Running(shown_rate(clearing), bought_now(clearing, lot.buy_now_bps))
+
+
+def closes_after(lot: LotRow, placed_at: datetime, before: Running, after: Running) -> datetime:
+    """Return when an open lot closes once a bid was taken: later when the bid is late and lowers the rate shown."""
+    if lot.bidding != "open":
+        return lot.closes_at
+    rules = SoftClose(lot.late_seconds, lot.extend_seconds, lot.extensions_max, lot.improve_only_seconds)
+    now_us, closes_us = ((at - EPOCH) // MICROSECOND for at in (placed_at, lot.closes_at))
+    moved = rules.closes_after(now_us, closes_us, lot.extensions, before.shown_bps, after.shown_bps)
+    return lot.closes_at + (moved - closes_us) * MICROSECOND
+
+
+class Offers(Protocol):
+    """What of a bid decides whether it is better than another: a row has it, and so has the command."""
+
+    @property
+    def rate_bps(self) -> int: ...
+    @property
+    def cash_minor(self) -> int: ...
+    @property
+    def min_fill_minor(self) -> int: ...
+
+
+def improvement_faults(earlier: Offers | None, later: Offers) -> tuple[str, ...]:
+    """Return why a bid is no improvement of an earlier one; none when it is."""
+    return _improvement_faults(None if earlier is None else _offer(earlier), _offer(later))
+
+
+def _offer(bid: Offers) -> Offer:
+    return Offer(bid.rate_bps, bid.cash_minor, bid.min_fill_minor)
+
+
 def book_of(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None = None) -> dict[str, object]:
-    """Return the book as the engine reads it. Ids are written as lower-case texts."""
+    """Return the book as the engine reads it. Ids are written as lower-case texts.
+
+    `bids` come in the order in which they came in, and their places in this book stand for it: the market's own
+    numbers would tell whoever reads two transcripts how many bids there were elsewhere between them.
+    """
     accepted = {} if accepted_minor is None else {"accepted_minor": accepted_minor}
     return {
         **accepted,
@@ -112,9 +169,9 @@ def book_of(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None =
                 "cash_minor": bid.cash_minor,
                 "min_fill_minor": bid.min_fill_minor,
                 "rate_bps": bid.rate_bps,
-                "seq": bid.seq,
+                "seq": place,
             }
-            for bid in bids
+            for place, bid in enumerate(bids, 1)
         ],
     }
 
@@ -211,7 +268,7 @@ def _cleared_jointly(award: LotAward, transcript: dict[str, object]) -> Cleared:
         legs=tuple(Leg(UUID(fill.bid.id), fill.cash_minor, fill.discount_minor, fill.rate_bps) for fill in award.fills),
         refused={UUID(one.bid.id): one.reasons for one in award.refusals}, passed_over=(),
         rule=str(transcript["rule"]), rule_version=str(transcript["rule_version"]),
-        transcript=canonical(transcript), sha256=sha256(transcript),
+        transcript=(raw := canonical(transcript)), sha256=hashlib.sha256(raw).hexdigest(),
     )  # fmt: skip
 
 
@@ -236,6 +293,6 @@ def _cleared(outcome: Outcome) -> Cleared:
         passed_over=tuple(UUID(bid.id) for bid in clearing.passed_over),
         rule=str(transcript["rule"]),
         rule_version=str(transcript["rule_version"]),
-        transcript=canonical(transcript),
-        sha256=sha256(transcript),
+        transcript=(raw := canonical(transcript)),
+        sha256=hashlib.sha256(raw).hexdigest(),
     )

@@ -5,6 +5,7 @@ and the lot's row is held meanwhile. Both are the same for every bid, so that no
 takes, or from what is asked before it, what rivals have bid.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,19 +21,31 @@ from marketplace.trading import queries
 from marketplace.trading.rules import BidState
 from marketplace.trading.schemas import PlaceBid
 
+ANSWERS = "(lot.bidding = 'open' OR lot.buy_now_bps IS NOT NULL)"
+SEEN = f"""
+    SELECT lot.id, lot.state, lot.closes_at, lot.currency, lot.reserve_bps, lot.minimum_minor, lot.lot_size_minor,
+        lot.related_groups || ARRAY(
+            SELECT coalesce(owner.group_id, owner.id) FROM organisation AS owner
+            WHERE owner.id IN (lot.seller_id, lot.debtor_id)) AS related_groups,
+        lot.session_id, lot.bidding, lot.improve_only_seconds, {ANSWERS} AS answers,
+        house.good_standing, coalesce(house.group_id, house.id) AS group_id, account.id AS account_id
+    FROM lot LEFT JOIN organisation AS house ON house.id = :investor
+        LEFT JOIN account ON account.organisation_id = house.id AND account.code = 'investor_cash'
+            AND account.currency = lot.currency"""  # noqa: S608 (parts of statements, nothing that anybody sent)
+# A lot that answers to its bids is held alone, any other is shared. What it is never changes, so one part finds it.
 # The clock is read outside, after the inner query holds the lot's row.
-LOOK = text("""
-    SELECT locked.*, market_now() AS now FROM (
-        SELECT lot.id, lot.state, lot.closes_at, lot.currency, lot.reserve_bps, lot.minimum_minor, lot.lot_size_minor,
-            lot.related_groups || ARRAY(
-                SELECT coalesce(owner.group_id, owner.id) FROM organisation AS owner
-                WHERE owner.id IN (lot.seller_id, lot.debtor_id)) AS related_groups,
-            lot.session_id, house.good_standing, coalesce(house.group_id, house.id) AS group_id,
-            account.id AS account_id
-        FROM lot LEFT JOIN organisation AS house ON house.id = :investor
-            LEFT JOIN account ON account.organisation_id = house.id AND account.code = 'investor_cash'
-                AND account.currency = lot.currency
-        WHERE lot.id = :lot FOR SHARE OF lot) AS locked""")
+LOOK = text(f"""
+    WITH shared AS ({SEEN} WHERE lot.id = :lot AND NOT {ANSWERS} FOR SHARE OF lot),
+    alone AS ({SEEN} WHERE lot.id = :lot AND {ANSWERS} FOR NO KEY UPDATE OF lot)
+    SELECT locked.*, market_now() AS now
+    FROM (SELECT * FROM shared UNION ALL SELECT * FROM alone) AS locked""")  # noqa: S608
+# Many at once, in order of id; those that answer are only named: they are not to be shared.
+LOOK_MANY = text(f"""
+    SELECT locked.*, market_now() AS now
+    FROM ({SEEN} WHERE lot.id = ANY (:lots) AND NOT {ANSWERS} ORDER BY lot.id FOR SHARE OF lot) AS locked
+    UNION ALL
+    SELECT named.*, market_now() AS now FROM ({SEEN} WHERE lot.id = ANY (:lots) AND {ANSWERS}) AS named
+""")  # noqa: S608
 WRITE = text(f"""
     WITH held AS ({ledger.HOLDING}),
     placed AS (
@@ -57,6 +70,9 @@ class Seen:
     lot_size_minor: int
     related_groups: list[UUID]
     session_id: UUID | None
+    bidding: str
+    improve_only_seconds: int
+    answers: bool
     good_standing: bool | None
     group_id: UUID | None
     account_id: UUID | None
@@ -74,8 +90,16 @@ def look(tx: Tx, lot_id: UUID, investor_id: UUID) -> Seen:
     return Seen(*row)
 
 
+def look_many(tx: Tx, lot_ids: Collection[UUID], investor_id: UUID) -> dict[UUID, Seen]:
+    """Lock lots that do not answer to their bids, shared, in order of id; return all that exist, by id."""
+    rows = tx.session.execute(LOOK_MANY, {"lots": list(lot_ids), "investor": investor_id})
+    return {row.id: Seen(*row) for row in rows if row.group_id is not None}
+
+
 def write(tx: Tx, seen: Seen, command: PlaceBid) -> dict[str, Any]:
-    """Write a bid with its hold and what is told of both; return the ids and the number it takes in the row.
+    """Write a bid with its hold and what is told of both; return their ids.
+
+    The number that the bid takes in the row stays inside: it counts the bids of the whole market.
 
     Raises: DBAPIError with the constraint's name when the database refuses it.
     """
@@ -87,5 +111,5 @@ def write(tx: Tx, seen: Seen, command: PlaceBid) -> dict[str, Any]:
     after = {**plain, **owner, "seq": 0, "replaces_id": command.replaces_bid_id, "state": BidState.PLACED}
     events = [tx.told(seen.now, "hold", hold_id, "place_hold", hold), tx.told(seen.now, "bid", bid_id, tx.verb, after)]
     given = {**plain, **owner, **hold, "replaces_id": command.replaces_bid_id, "placed_by": tx.actor.user_id}
-    seq: int = tx.session.execute(WRITE, given | given_with(events)).scalar_one()
-    return {"bid_id": bid_id, "seq": seq, "hold_id": hold_id}
+    tx.session.execute(WRITE, given | given_with(events))
+    return {"bid_id": bid_id, "hold_id": hold_id}

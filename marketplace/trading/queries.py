@@ -1,14 +1,14 @@
 """Reads and locks of this room."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.orm import Session, undefer
 
 from marketplace.exchange import queries as exchange
@@ -66,6 +66,14 @@ class Lot:
     state_reason: str | None
     held_until: datetime | None
     session_id: UUID | None
+    bidding: str
+    buy_now_bps: int | None
+    extensions: int
+    extensions_max: int
+    late_seconds: int
+    extend_seconds: int
+    improve_only_seconds: int
+    bought_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,26 @@ def related_now(session: Session, found: Lot) -> set[UUID]:
     """Return the groups that may not bid or buy: those the lot opened with, and its owners' groups of now."""
     owners = parties.organisations(session, (found.seller_id, found.debtor_id)).values()
     return {*found.related_groups, *(owner.group for owner in owners)}
+
+
+@dataclass(frozen=True)
+class Named:
+    """A lot as somebody names it: by its receivable's reference."""
+
+    id: UUID
+    currency: str
+
+
+def named(session: Session, refs: Collection[str]) -> dict[str, Named]:
+    """Return the newest lot of each reference that has one."""
+    asked = sorted({ref for ref in refs if "\0" not in ref})
+    rows = session.execute(
+        text("SELECT DISTINCT ON (receivable.ref) receivable.ref, lot.id, lot.currency FROM lot "
+             "JOIN receivable ON receivable.id = lot.receivable_id WHERE receivable.ref = ANY (:refs) "
+             "ORDER BY receivable.ref, lot.number DESC"),
+        {"refs": asked},
+    )  # fmt: skip
+    return {row.ref: Named(row.id, row.currency) for row in rows}
 
 
 def lots(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, Lot]:
@@ -240,9 +268,12 @@ def standing_bids(session: Session, lot_id: UUID) -> list[BidRow]:
 
 
 def standing_books(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
-    """Return the bids of each lot that stand, by seq, as plain rows with the columns that a book needs."""
-    columns = (BidRow.lot_id, BidRow.id, BidRow.investor_id, BidRow.group_id, BidRow.cash_minor,
-               BidRow.min_fill_minor, BidRow.rate_bps, BidRow.seq)  # fmt: skip
+    """Return the bids of each lot that stand, by seq, as plain rows with the columns that a book needs.
+
+    Ids come as the texts that a book is written with: a hundred thousand of them need not be read and written again.
+    """
+    ids = (cast(getattr(BidRow, name), Text).label(name) for name in ("id", "investor_id", "group_id"))
+    columns = (BidRow.lot_id, *ids, BidRow.cash_minor, BidRow.min_fill_minor, BidRow.rate_bps)
     rows = session.execute(
         select(*columns).where(BidRow.lot_id.in_(list(lot_ids)), BidRow.state == BidState.PLACED).order_by(BidRow.seq)
     )

@@ -143,6 +143,21 @@ def terms_of(
     )
 
 
+def answering(policy: Policy, bidding: str, buy_now_bps: int | None, reserve_bps: int) -> dict[str, int | None]:
+    """Return how a lot answers to its bids while it is open: buy-now, never above the reserve, and its soft close.
+
+    A sealed lot has no soft close: its numbers are 0.
+    """
+    auction, soft = policy.auction, int(bidding == "open")
+    return {
+        "buy_now_bps": buy_now_bps and min(buy_now_bps, reserve_bps),
+        "late_seconds": soft * auction.late_seconds,
+        "extend_seconds": soft * auction.extend_seconds,
+        "extensions_max": soft * auction.extensions_max,
+        "improve_only_seconds": soft * auction.improve_only_seconds,
+    }
+
+
 def opening_problems(terms: Terms, standing: Collection[bool], stops: Collection[str]) -> list[Problem]:
     """Return every reason why a lot may not open."""
     problems = []
@@ -220,6 +235,12 @@ def accepts_itself(outcome: str, stop_out_bps: int | None, groups: int, own_rate
     if outcome == "failed" or own_rate_bps is None or stop_out_bps is None:
         return False
     return stop_out_bps <= own_rate_bps and groups >= 2
+
+
+def accepted_unasked_bps(own_rate_bps: int | None, buy_now_bps: int | None, bought: bool) -> int | None:
+    """Return the highest rate the seller takes unasked: its own, and for a lot that was bought its buy-now rate."""
+    rates = [rate for rate in (own_rate_bps, buy_now_bps if bought else None) if rate is not None]
+    return max(rates, default=None)
 
 
 def default_decision(seller_default: str, groups: int) -> str:

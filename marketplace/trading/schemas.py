@@ -32,6 +32,13 @@ class PlaceBid:
 
 
 @dataclass(frozen=True)
+class PlaceBids:
+    """Many bids of one investor, each judged by itself."""
+
+    bids: tuple[PlaceBid, ...]
+
+
+@dataclass(frozen=True)
 class WithdrawBid:
     """Take a bid back while its lot is open."""
 

@@ -36,7 +36,7 @@ def lot_row(
     earlier = select(func.coalesce(func.max(LotRow.number), 0)).where(LotRow.receivable_id == receivable.id)
     kept = (
         "seller_id", "debtor_id", "deal_type", "recourse", "currency", "own_rate_bps", "min_share_bps", "price_rule",
-        "seller_default", "expected_on",
+        "seller_default", "expected_on", "bidding",
     )  # fmt: skip
     rated = ("indicative_bps", "expected_loss_ppm", "expected_loss_recourse_ppm", "model_version")
     return {
@@ -46,6 +46,7 @@ def lot_row(
         **{name: getattr(receivable, name) for name in kept},
         **{name: getattr(rating, name) for name in rated},
         **asdict(terms),
+        **rules.answering(tx.policy, receivable.bidding, receivable.buy_now_bps, terms.reserve_bps),
         "group_cap_bps": tx.policy.auction.group_cap_bps,
         "related_groups": related_groups,
         "debtor_grade": rating.debtor.grade,
@@ -55,6 +56,11 @@ def lot_row(
         "opened_at": tx.now,
         "closes_at": closes_at,
     }
+
+
+def unasked_bps(lot: LotRow) -> int | None:
+    """Return the highest rate at which the seller takes this lot's award without being asked."""
+    return rules.accepted_unasked_bps(lot.own_rate_bps, lot.buy_now_bps, lot.bought_at is not None)
 
 
 def move_lot(tx: Tx, lot: LotRow, state: LotState, *, reason: str | None = None, **changes: Any) -> None:

@@ -88,6 +88,14 @@ class LotRow(Base):
     state_reason: Mapped[str | None] = mapped_column(Text)
     held_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     session_id: Mapped[UUID | None]
+    bidding: Mapped[str] = mapped_column(Text, server_default=text("'sealed'"))
+    buy_now_bps: Mapped[int | None] = mapped_column(Integer)
+    late_seconds: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    extend_seconds: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    extensions_max: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    improve_only_seconds: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    extensions: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    bought_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class BidRow(Base):
@@ -153,11 +161,11 @@ class FillRow(Base):
     lot_id: Mapped[UUID] = mapped_column(primary_key=True)
     round: Mapped[int] = mapped_column(Integer, primary_key=True)
     bid_id: Mapped[UUID] = mapped_column(ForeignKey("bid.id"), primary_key=True)
-    investor_id: Mapped[OrganisationId]
+    investor_id: Mapped[UUID]  # its bid's, as the hold is: the database looks at the bid
     cash_minor: Mapped[Minor]
     discount_minor: Mapped[Minor]
     rate_bps: Mapped[Rate]
-    hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"))
+    hold_id: Mapped[UUID]
 
 
 class MandateRow(Base):

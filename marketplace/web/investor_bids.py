@@ -4,30 +4,30 @@ Row by row, not all or none: a lot that closes while the file is read must not t
 file sent again under the same key places nothing twice.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import text
 
 from marketplace.db import db
 from marketplace.kernel.actors import Role
-from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, Problem
+from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, NotFound, Problem
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
-from marketplace.perform import perform
 from marketplace.schemas import load
 from marketplace.trading import queries
-from marketplace.trading.actions import place_bid
 from marketplace.trading.bid_file import ROWS_MAX, Row, read_rows
-from marketplace.trading.schemas import PlaceBidSchema
+from marketplace.trading.placing_many import Told, place_all
+from marketplace.trading.queries import Named
+from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
 from marketplace.web import investor_lot_parts as parts
 from marketplace.web.forms import minor_of, reasons, status_of
 from marketplace.web.investor_door import blueprint
 from marketplace.web.session import require_actor, signed_in
 
-BYTES_MAX = 200_000
+BYTES_MAX = 400_000
 
 
 @dataclass(frozen=True)
@@ -49,43 +49,46 @@ def bid_file() -> ResponseReturnValue:
 @blueprint.post("/bids/file")
 @signed_in(Role.INVESTOR)
 def place_bids() -> ResponseReturnValue:
-    """Place the bids of a file, row by row, and tell what became of each."""
+    """Place the bids of a file and tell what became of each row."""
     sent = request.files.get("document")
     try:
         rows = read_rows(sent.stream.read(BYTES_MAX) if sent else b"")
     except InvalidInput as refusal:
         return _page(refusal), status_of(refusal)
-    once = request.form.get("once", "")[:64] or str(new_id())
-    return _page(judged=[_judged(row, once) for row in rows])
+    return _page(judged=_judged(rows, request.form.get("once", "")[:64] or str(new_id())))
 
 
-def _judged(row: Row, once: str) -> Judged:
+def _judged(rows: Sequence[Row], once: str) -> list[Judged]:
+    """Place what can be read, hundreds of rows at a time, and say of every row what became of it."""
+    lots = queries.named(db.session(), [row.lot for row in rows])
+    found: dict[int, Judged] = {}
+    bids: list[tuple[Row, PlaceBid]] = []
+    for row in rows:
+        try:
+            bids.append((row, load(PlaceBidSchema, _values(row, lots.get(row.lot)))))
+        except MarketplaceError as refusal:
+            found[row.number] = Judged(row, False, tuple(reasons(refusal)))
+    db.session.rollback()
     try:
-        command = load(PlaceBidSchema, _values(row))
-        perform(place_bid, command, require_actor(), idempotency_key=f"{once}:{row.number}")
-        return Judged(row, True)
-    except MarketplaceError as refusal:
-        db.session.rollback()
-        return Judged(row, False, tuple(reasons(refusal)))
+        done = place_all([bid for _, bid in bids], require_actor(), once)
+    except (InvalidInput, Conflict) as refusal:  # of the page's own key, and so of every row
+        done = [Told(None, refusal.code, tuple(reasons(refusal)))] * len(bids)
+    for (row, _), told in zip(bids, done, strict=True):
+        found[row.number] = Judged(row, told.bid_id is not None, told.problems)
+    return [found[row.number] for row in rows]
 
 
-def _values(row: Row) -> dict[str, Any]:
+def _values(row: Row, lot: Named | None) -> dict[str, Any]:
     """Return a row as the schema reads it. Raises: InvalidInput, NotFound."""
-    lot_id = db.session.execute(
-        text("SELECT lot.id FROM lot JOIN receivable ON receivable.id = lot.receivable_id "
-             "WHERE receivable.ref = :ref ORDER BY lot.number DESC LIMIT 1"),
-        {"ref": row.lot},
-    ).scalar_one_or_none()  # fmt: skip
-    if lot_id is None:
+    if lot is None:
         raise NotFound("not_found", N_("No lot on auction has this reference."))
-    currency = queries.lot(db.session(), lot_id).currency
-    values: dict[str, Any] = {"lot_id": str(lot_id)}
+    values: dict[str, Any] = {"lot_id": str(lot.id)}
     problems: list[Problem] = []
     for name, typed in (("rate_bps", row.rate), ("cash_minor", row.cash), ("min_fill_minor", row.least)):
         if not typed and name == "min_fill_minor":
             continue
         try:
-            values[name] = parts.rate_of(typed) if name == "rate_bps" else minor_of(typed, currency, name)
+            values[name] = parts.rate_of(typed) if name == "rate_bps" else minor_of(typed, lot.currency, name)
         except InvalidInput as error:
             problems += error.problems
     if problems:

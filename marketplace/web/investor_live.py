@@ -9,6 +9,7 @@ from marketplace.db import db, market_now
 from marketplace.kernel.actors import Role
 from marketplace.trading import queries
 from marketplace.trading.calls import calls_of
+from marketplace.trading.running import shown
 from marketplace.web import live
 from marketplace.web.investor_door import blueprint, policy
 from marketplace.web.session import require_actor, signed_in
@@ -26,10 +27,16 @@ def lot_live(lot_id: UUID) -> ResponseReturnValue:
 
 
 def facts(lot_id: UUID, investor_id: UUID) -> dict[str, Any]:
-    """Return what this investor may see of the lot now; no rival's bid changes a word of it before the next call."""
+    """Return what this investor may see of the lot now.
+
+    No rival's bid changes a word of it before the next call; in an open lot, the rate shown and the close it moves.
+    """
     session = db.session()
     found, now = queries.lot(session, lot_id), market_now(session)
     mine = [bid for bid in queries.bids_of(session, lot_id, investor_id) if bid.state == "placed"]
     called = calls_of(session, policy(), now, investor_id, [lot_id], most=1) if mine else []
     calls = [{"at": one.called_at, "bid": one.bid_id, "clearing": one.clearing} for one in called]
-    return live.plain({"now": now, "mark": {"state": found.state, "closes_at": found.closes_at, "calls": calls}})
+    mark = {"state": found.state, "closes_at": found.closes_at, "calls": calls}
+    if found.bidding == "open":
+        mark["shown_bps"] = shown(session, [lot_id]).get(lot_id)
+    return live.plain({"now": now, "mark": mark})

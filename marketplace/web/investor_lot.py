@@ -22,7 +22,7 @@ from marketplace.receivables import queries as receivables
 from marketplace.reports import market as report
 from marketplace.reports.rating_watch import falls
 from marketplace.schemas import load
-from marketplace.trading import actions, engine, queries, rules
+from marketplace.trading import actions, engine, queries, rules, running
 from marketplace.trading.calls import calls_of
 from marketplace.trading.queries import Lot
 from marketplace.trading.schemas import PlaceBidSchema, WithdrawBid
@@ -62,17 +62,26 @@ def place_bid(lot_id: UUID) -> ResponseReturnValue:
     found = queries.lot(db.session(), lot_id)
     try:
         command = load(PlaceBidSchema, _typed(found), lot_id=lot_id)
-        perform(actions.place_bid, command, require_actor(), idempotency_key=request.form.get("once") or None)
+        placed = perform(actions.place_bid, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except (InvalidInput, RuleBroken, Conflict) as refusal:
         db.session.rollback()
         return _page(lot_id, refusal), status_of(refusal)
-    words = gettext(
-        "Your sealed bid of %(cash)s at %(rate)s bp is in. Nobody sees it before the close.",
-        cash=money_text(command.cash_minor, found.currency),
-        rate=command.rate_bps,
-    )
-    say(words)
+    say(_said(found, money_text(command.cash_minor, found.currency), command.rate_bps, bool(placed.get("bought"))))
     return redirect(url_for("investor.lot", lot_id=lot_id), 303)
+
+
+def _said(found: Lot, cash: str, rate_bps: int, bought: bool) -> str:
+    """Return what a bidder reads once his bid is in."""
+    known = {"cash": cash, "rate": rate_bps}
+    if bought:
+        words = gettext("Your bid of %(cash)s at %(rate)s bp is in. It met the buy-now rate, so the lot closes now.",
+                        **known)  # fmt: skip
+    elif found.bidding == "open":
+        words = gettext("Your bid of %(cash)s at %(rate)s bp is in. Others see only the rate the lot would clear at.",
+                        **known)  # fmt: skip
+    else:
+        words = gettext("Your sealed bid of %(cash)s at %(rate)s bp is in. Nobody sees it before the close.", **known)
+    return str(words)
 
 
 @blueprint.post("/bids/<uuid:bid_id>/withdraw")
@@ -180,6 +189,9 @@ def _page(lot_id: UUID, refusal: MarketplaceError | None = None) -> str:
         owned=report.concentration(session, investor.id, found.debtor_id, found.seller_id, found.currency),
         documents=receivables.documents(session, found.receivable_id),
         call_hours=policy().auction.call_hours,
+        shown_bps=running.shown(session, [lot_id]).get(lot_id),
+        only_improvements=running.only_improvements(found, server_now()),
+        improve_from=running.improve_from(found),
         calls=calls_of(session, policy(), server_now(), investor.id, [lot_id]),
         timeline_items=parts.timeline_of(found, receivable),
         book=book,

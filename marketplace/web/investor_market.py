@@ -12,6 +12,7 @@ from marketplace.rating.grades import GRADES
 from marketplace.reports import market as report
 from marketplace.reports import portfolio as money
 from marketplace.trading.calls import calls_of
+from marketplace.trading.running import shown
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.frame import server_now
 from marketplace.web.investor_door import RECOURSE, blueprint, house, policy
@@ -70,6 +71,7 @@ def market() -> ResponseReturnValue:
         "investor/market.html",
         called={one.lot_id: one for one in sorted(called, key=lambda one: one.clearing)},
         found=found,
+        shown=shown(db.session(), [line.id for line in found.lines]),
         asked=asked,
         purses=[(code, purses[("investor_cash", code)]) for code in money.currencies(db.session(), investor.id)],
         recourse_words=RECOURSE,
@@ -97,8 +99,10 @@ def market_csv() -> Response:
         gettext("Debtor grade"), gettext("Seller grade"), gettext("Currency"), gettext("Face"), gettext("Sought"),
         gettext("Reserve, bp"), gettext("Indicative, bp"), gettext("Expected"), gettext("Days"), gettext("Recourse"),
         gettext("Expected loss, ppm"), gettext("Closes"), gettext("My cash"), gettext("My rate, bp"),
-        gettext("Stop-out, bp"), gettext("My fill"),
+        gettext("Stop-out, bp"), gettext("My fill"), gettext("Bidding"), gettext("Clearing now, bp"),
+        gettext("Buy now, bp"),
     ]  # fmt: skip
+    now = shown(db.session(), [line.id for line in found.lines])
     rows = (
         [
             line.ref, line.state, line.debtor_name, line.seller, line.debtor_sector, line.debtor_grade,
@@ -106,7 +110,7 @@ def market_csv() -> Response:
             plain(line.target_minor, line.currency), line.reserve_bps, line.indicative_bps, line.expected_on,
             line.tenor_days, line.recourse, line.expected_loss_ppm, line.closes_at,
             plain(line.my_cash_minor, line.currency), line.my_rate_bps, line.stop_out_bps,
-            plain(line.my_filled_minor, line.currency),
+            plain(line.my_filled_minor, line.currency), line.bidding, now.get(line.id), line.buy_now_bps,
         ]
         for line in found.lines
     )  # fmt: skip

@@ -66,6 +66,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Sessions"), ("investor.sessions", "investor.session"), tucked=True),
         Item(N_("Cash"), ("investor.cash",)),
         Item(N_("Statement"), ("investor.statement",)),
+        Item(N_("Keys for programs"), ("investor.keys",), tucked=True),
     ),
     Role.OPERATOR: (
         Item(N_("Today"), ("operator.today",)),

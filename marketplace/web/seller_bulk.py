@@ -42,7 +42,7 @@ from marketplace.web.security import LARGE
 from marketplace.web.seller_door import blueprint, for_sellers, policy, seller
 
 AT_ONCE = 2  # pieces kept in one transaction
-RATES = ("reserve_bps", "own_rate_bps", "min_share_bps")
+RATES = ("reserve_bps", "own_rate_bps", "min_share_bps", "buy_now_bps")
 
 
 def _room(market: Policy) -> tuple[int, int]:

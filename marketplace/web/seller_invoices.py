@@ -22,6 +22,7 @@ from marketplace.reports import seller as reports
 from marketplace.schemas import load
 from marketplace.trading import actions as trading
 from marketplace.trading import queries as lots
+from marketplace.trading.running import shown
 from marketplace.trading.schemas import AcceptAward, RefuseAward
 from marketplace.web import seller_words as words
 from marketplace.web.downloads import csv_file, plain
@@ -119,6 +120,7 @@ def _page(receivable_id: UUID, error: MarketplaceError | None = None, wanted: st
         timeline_lines=words.timeline_of(page), confirmed_words=words.confirmed_words(page),
         notice_words=words.notice_words(page), steps=words.steps_of(page.collection),
         sums=words.sums_of(page.collection), to_you=lambda one: words.share_of(one, found.seller_id),
+        shown_bps=next(iter(shown(db.session(), [page.lot.id] if page.lot else []).values()), None),
         lowest=page.lot.target_minor * found.min_share_bps // 10_000 if page.lot else 0,
         returns=can_come_back(db.session(), found), given=request.form if error else {}, policy=policy(),
         dispute_reasons=DISPUTE_REASONS, phrase=notice.phrase_of(found.seller_id, found.debtor_id),

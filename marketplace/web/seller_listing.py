@@ -220,7 +220,7 @@ def parsed(given: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
     currency = given.get("currency") or "GBP"
     for name in ("face_minor", "total_minor", "net_minor", "vat_minor"):
         problems += _turn(values, name, lambda text, name: minor_of(text, currency, name))
-    for name in ("reserve_bps", "own_rate_bps", "min_share_bps"):
+    for name in ("reserve_bps", "own_rate_bps", "min_share_bps", "buy_now_bps"):
         problems += _turn(values, name, bps_of_percent)
     return values, problems
 

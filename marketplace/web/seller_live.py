@@ -1,4 +1,4 @@
-"""What a seller sees of its own lot while it is open, live: its cover, never a rate."""
+"""What a seller sees of its own lot while it is open, live: its cover, and the rate that an open one shows to all."""
 
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from marketplace.db import db, market_now
 from marketplace.parties.rules import require_own
 from marketplace.trading import queries
+from marketplace.trading.running import shown
 from marketplace.web import live
 from marketplace.web.seller_door import blueprint, for_sellers, seller
 
@@ -28,4 +29,6 @@ def facts(lot_id: UUID) -> dict[str, Any]:
     found = queries.lot(session, lot_id)
     cover = queries.cover_minor(session, [lot_id]).get(lot_id, 0) if found.state == "open" else 0
     mark = {"state": found.state, "closes_at": found.closes_at, "cover_minor": cover}
+    if found.bidding == "open":
+        mark["shown_bps"] = shown(session, [lot_id]).get(lot_id)
     return live.plain({"now": market_now(session), "mark": mark})

@@ -140,6 +140,20 @@ def test_an_award_and_its_fills_are_sealed_and_add_up(world: World) -> None:
     assert refuse(world, forged) == "ck_award_sha256"
 
 
+def test_a_fill_is_of_its_bids_lot_investor_and_hold(world: World) -> None:
+    lot, _ = an_open_lot_with_a_bid(world)
+    world.move_clock(timedelta(hours=1))
+    perform(close_lot, CloseLot(lot), SYSTEM)
+    again = (
+        "WITH second AS (INSERT INTO award (lot_id, round, outcome, stop_out_bps, awarded_minor, discount_minor, "
+        "standing_minor, groups, rule, rule_version, transcript, sha256) SELECT lot_id, 2, outcome, stop_out_bps, "
+        "awarded_minor, discount_minor, standing_minor, groups, rule, rule_version, transcript, sha256 FROM award) "
+        "INSERT INTO fill SELECT lot_id, 2, bid_id, {investor}, cash_minor, discount_minor, rate_bps, {hold} FROM fill"
+    )
+    assert refuse(world, again.format(investor="%s", hold="hold_id"), world.id("carol")) == "fill_is_its_bids"
+    assert refuse(world, again.format(investor="investor_id", hold="%s"), new_id()) == "fill_is_its_bids"
+
+
 def test_the_migration_lists_the_same_states_and_moves_as_the_code() -> None:
     bids, lots = import_module("migrations.versions.0009_trading"), import_module("migrations.versions.0017_matches")
     assert machine_sql(LOT) == (lots.LOT_STATES, lots.LOT_MOVES)

@@ -87,7 +87,8 @@ def _check_files(tx: Tx, files: tuple[Announced, ...]) -> None:
 
 def _check_terms(tx: Tx, terms: Terms) -> None:
     problems = rules.judge_terms(deal_type=terms.deal_type, recourse=terms.recourse, reserve_bps=terms.reserve_bps,
-                                 own_rate_bps=terms.own_rate_bps, policy=tx.policy)  # fmt: skip
+                                 own_rate_bps=terms.own_rate_bps, buy_now_bps=terms.buy_now_bps,
+                                 policy=tx.policy)  # fmt: skip
     if problems:
         raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
 

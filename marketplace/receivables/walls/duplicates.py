@@ -4,7 +4,6 @@ Look-alikes are found by keys alone: two claims that resemble each other enough 
 key, and one query over one index fetches who bears any of them, however many receivables there are.
 """
 
-import hashlib
 import hmac
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -131,7 +130,7 @@ def _line(line: Line, currency: str | None) -> ClaimLine:
 def key_of(kind: str, words: str) -> bytes:
     """Return a blocking key as it is kept: nobody reads it back, nor guesses it without the pepper."""
     message = b"".join(len(raw).to_bytes(4, "big") + raw for raw in (kind.encode(), words.encode()))
-    return hmac.new(_pepper(), b"duebill/blocking/1" + message, hashlib.sha256).digest()[:KEY_BYTES]
+    return hmac.digest(_pepper(), b"duebill/blocking/1" + message, "sha256")[:KEY_BYTES]
 
 
 def keys_of(subject: Subject) -> dict[bytes, str]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
+from marketplace.db import array
 from marketplace.perform import Tx
 from marketplace.receivables import rules
 from marketplace.receivables.tables import ListingRoundRow, PriorNoticeRow, ReceivableRow
@@ -40,7 +41,7 @@ def to_look_at(tx: Tx, receivable_ids: Sequence[UUID]) -> set[UUID]:
 
 def _near(tx: Tx, keys: dict[UUID, list[bytes]]) -> set[UUID]:
     pairs = [(one, key) for one, some in keys.items() for key in some]
-    asked = {"ids": [one for one, _ in pairs], "keys": [key for _, key in pairs]}
+    asked = {"ids": array(one for one, _ in pairs), "keys": [key for _, key in pairs]}
     return set(tx.session.execute(text(NEAR), asked).scalars())
 
 

@@ -1,0 +1,112 @@
+"""Version 1 of the programmable door: a key in the header lets a program act for the person whose key it is."""
+
+from typing import Any
+
+from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import TooManyRequests
+
+from marketplace.api.errors import refused
+from marketplace.db import db
+from marketplace.kernel.actors import Actor, Role
+from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, NotPermitted, Problem
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
+from marketplace.parties import api_keys
+from marketplace.parties.windows import hit
+from marketplace.schemas import load
+from marketplace.trading import queries
+from marketplace.trading.bid_file import ROWS_MAX
+from marketplace.trading.placing_many import Told, place_all
+from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
+
+blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
+BODY_MAX = 1_000_000
+
+
+@blueprint.post("/bids")
+def place_bids() -> ResponseReturnValue:
+    """Place up to some thousand bids, each judged by itself: `{"bids": [{"lot", "rate_bps", "cash_minor", …}]}`."""
+    actor = _actor(Role.INVESTOR)
+    key, rows = _key(), _rows()
+    lots = queries.named(db.session(), [str(row.get("lot", "")) for row in rows])
+    told: list[Told | None] = [None] * len(rows)
+    bids: list[tuple[int, PlaceBid]] = []
+    for place, row in enumerate(rows):
+        try:
+            bids.append((place, _bid(row, lots)))
+        except MarketplaceError as refusal:
+            told[place] = Told(None, refusal.code, refusal.problems or (Problem("", refusal.code, refusal.words),))
+    db.session.rollback()
+    for (place, _), one in zip(bids, place_all([bid for _, bid in bids], actor, key), strict=True):
+        told[place] = one
+    answers = [_answer(place, one) for place, one in enumerate(told) if one is not None]
+    return jsonify(placed=sum("bid_id" in one for one in answers), bids=answers)
+
+
+@blueprint.errorhandler(MarketplaceError)
+def refuse(error: MarketplaceError) -> Response:
+    """Say no as a problem document."""
+    db.session.rollback()
+    return refused(error)
+
+
+def _actor(role: Role) -> Actor:
+    """Return whom the key in the header lets act.
+
+    Raises: NotPermitted("key_missing", "not_permitted"), TooManyRequests.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    known = scheme.lower() == "bearer" and token.startswith(api_keys.PREFIX) and token.isascii()
+    actor = api_keys.actor_of(db.session(), token.strip(), g.get("request_id") or new_id()) if known else None
+    if actor is None:
+        raise NotPermitted("key_missing", N_("Send a key that is alive: Authorization: Bearer dbk_…"))
+    most = current_app.extensions["duebill"].policy.session.posts_per_minute_max
+    if wait := hit(db.engine, f"key {actor.user_id}", most, 60):
+        raise TooManyRequests(retry_after=wait)
+    if actor.role != role:
+        raise NotPermitted("not_permitted", N_("Your role may not do this."))
+    return actor
+
+
+def _key() -> str:
+    """Return the idempotency key; chunks of a list add to it. Raises: InvalidInput("idempotency_key")."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not 1 <= len(key) <= 200 or not key.isprintable():
+        raise InvalidInput("idempotency_key", N_("Send an Idempotency-Key of 1 to 200 characters."))
+    return key
+
+
+def _rows() -> list[dict[str, Any]]:
+    """Return the bids as they were sent. Raises: InvalidInput("invalid_fields")."""
+    request.max_content_length = BODY_MAX
+    sent = request.get_json(silent=True)
+    rows = sent.get("bids") if isinstance(sent, dict) else None
+    words = ""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        words = N_("Send a JSON object with a list of objects under “bids”.")
+    elif not 1 <= len(rows) <= ROWS_MAX:
+        words = N_("Send from 1 to %(most)s bids.")
+    if words:
+        problem = Problem("bids", "form", words, {"most": ROWS_MAX})
+        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[problem])
+    found: list[dict[str, Any]] = rows or []
+    return found
+
+
+def _bid(row: dict[str, Any], lots: dict[str, queries.Named]) -> PlaceBid:
+    """Return a row as a command; a lot is named by its reference or its id. Raises: InvalidInput, NotFound."""
+    if "lot_id" not in row:
+        lot = lots.get(str(row.get("lot", "")))
+        if lot is None:
+            raise NotFound("not_found", N_("No lot on auction has this reference."))
+        row = row | {"lot_id": str(lot.id)}
+    bid: PlaceBid = load(PlaceBidSchema, row)
+    return bid
+
+
+def _answer(place: int, told: Told) -> dict[str, Any]:
+    if told.bid_id is not None:
+        return {"place": place, "bid_id": told.bid_id}
+    errors = [{"field": one.field, "rule": one.rule, "words": one.said()} for one in told.problems]
+    return {"place": place, "code": told.code, "errors": errors}

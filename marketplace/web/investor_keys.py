@@ -1,0 +1,68 @@
+"""An investor's keys for programs: made here, shown once, ended here."""
+
+from uuid import UUID
+
+from flask import redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+
+from marketplace.db import db
+from marketplace.kernel.actors import Role
+from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, Problem
+from marketplace.kernel.words import N_
+from marketplace.parties import api_keys
+from marketplace.parties.schemas import CreateApiKey, EndApiKey
+from marketplace.parties.sessions import new_token, token_hash
+from marketplace.perform import perform
+from marketplace.trading.bid_file import ROWS_MAX
+from marketplace.web.forms import reasons, say, status_of
+from marketplace.web.investor_door import blueprint
+from marketplace.web.session import require_actor, signed_in
+
+
+@blueprint.get("/keys")
+@signed_in(Role.INVESTOR)
+def keys() -> ResponseReturnValue:
+    """List the investor's own keys, and how they are used."""
+    return _page()
+
+
+@blueprint.post("/keys")
+@signed_in(Role.INVESTOR)
+def create_api_key() -> ResponseReturnValue:
+    """Make a key and show it, this once."""
+    name = request.form.get("name", "").strip()
+    try:
+        if not 1 <= len(name) <= 80 or not name.isprintable():
+            words = N_("Enter a name of 1 to 80 characters.")
+            raise InvalidInput("invalid_fields", N_("Some fields need another look."),
+                               problems=[Problem("name", "length", words)])  # fmt: skip
+        token = api_keys.PREFIX + new_token()
+        perform(api_keys.create_api_key, CreateApiKey(name, token_hash(token)), require_actor())
+    except (InvalidInput, Conflict) as refusal:
+        db.session.rollback()
+        return _page(refusal, name=name), status_of(refusal)
+    return _page(token=token)
+
+
+@blueprint.post("/keys/<uuid:key_id>/end")
+@signed_in(Role.INVESTOR)
+def end_api_key(key_id: UUID) -> ResponseReturnValue:
+    """End one of the investor's own keys."""
+    try:
+        perform(api_keys.end_api_key, EndApiKey(key_id), require_actor())
+    except Conflict as refusal:
+        db.session.rollback()
+        return _page(refusal), status_of(refusal)
+    say(gettext("The key has ended. Nothing is taken with it any more."))
+    return redirect(url_for("investor.keys"), 303)
+
+
+def _page(refusal: MarketplaceError | None = None, token: str = "", name: str = "") -> str:
+    actor = require_actor()
+    assert actor.user_id is not None
+    return render_template(
+        "investor/keys.html", found=api_keys.keys_of(db.session(), actor.user_id), token=token, name=name,
+        refusal=refusal, problems=reasons(refusal) if refusal else (), rows_max=ROWS_MAX,
+        address=url_for("v1.place_bids", _external=True),
+    )  # fmt: skip

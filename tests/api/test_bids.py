@@ -1,0 +1,128 @@
+"""Bids over the API: whose key it is decides, each is answered in its place, a list sent twice is placed once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from marketplace.db import db
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.trading.bid_file import ROWS_MAX
+from tests.trading.world import World
+from tests.web.test_investor import visitor
+
+
+@pytest.fixture
+def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
+    with app.app_context():
+        yield World(postgres, database)
+
+
+def key_of(app: Flask, world: World, who: str, client: FlaskClient | None = None) -> str:
+    """Let somebody make a key on the page; return what the page shows, this once."""
+    client = client or visitor(app, world, who)
+    page = client.post("/investor/keys", data={"name": "Desk 4"})
+    assert page.status_code == 200
+    token = page.text.partition('user-select-all">')[2].partition("<")[0]
+    assert token.startswith("dbk_")
+    assert token not in client.get("/investor/keys").text
+    return token
+
+
+def post(app: Flask, token: str, body: Any, key: str = "one", **more: Any) -> TestResponse:
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
+    return app.test_client().post("/api/v1/bids", json=body, headers={**headers, **more})
+
+
+def placed() -> int:
+    db.session.rollback()
+    return int(db.session.execute(text("SELECT count(*) FROM bid")).scalar_one())
+
+
+def test_each_bid_is_answered_in_its_place_and_a_list_sent_twice_is_placed_once(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    lot = world.lot()  # DB-26-0001
+    token = key_of(app, world, "bob")
+    sound = {"lot": "DB-26-0001", "rate_bps": 700, "cash_minor": 1_000_000}
+    body = {"bids": [sound, sound | {"rate_bps": 851, "cash_minor": 15_000}, sound | {"lot": "DB-26-9999"},
+                     sound | {"cash_minor": "much"}, {"lot_id": str(lot), "rate_bps": 650, "cash_minor": 500_000},
+                     sound | {"cash_minor": 2_000_000}, {}]}  # fmt: skip
+    first = post(app, token, body)
+    assert first.status_code == 200
+    told = first.get_json()
+    assert [one["place"] for one in told["bids"]] == list(range(7))
+    assert [one.get("code", "in") for one in told["bids"]] == [
+        "in", "bid_refused", "not_found", "invalid_fields", "in", "insufficient_cash", "not_found",
+    ]  # fmt: skip
+    assert [error["rule"] for error in told["bids"][1]["errors"]] == ["above_reserve", "not_lot_multiple"]
+    assert told["placed"] == placed() == 2
+    assert post(app, token, body).get_json() == told
+    assert placed() == 2
+    assert "seq" not in first.text
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "code", "status"),
+    [({}, "k", "invalid_fields", 422), ({"bids": "all"}, "k", "invalid_fields", 422), ([], "k", "invalid_fields", 422),
+     ({"bids": [7]}, "k", "invalid_fields", 422), ({"bids": []}, "k", "invalid_fields", 422),
+     ({"bids": [{}] * (ROWS_MAX + 1)}, "k", "invalid_fields", 422),
+     ({"bids": [{}]}, "", "idempotency_key", 422), ({"bids": [{}]}, "k" * 201, "idempotency_key", 422),
+     ({"bids": [{"lot": "\x00", "lot_id": "\x00"}]}, "k", None, 200), ({"bids": [{"lot": {}}]}, "k", None, 200)],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_and_never_breaks(
+    app: Flask, world: World, body: Any, key: str, code: str | None, status: int
+) -> None:
+    answer = post(app, key_of(app, world, "bob"), body, key)
+    assert (answer.status_code, answer.get_json().get("code")) == (status, code)
+    assert placed() == 0
+
+
+def test_only_a_living_key_of_an_investor_bids(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    world.lot()
+    bob = visitor(app, world, "bob")
+    token, body = (
+        key_of(app, world, "bob", bob),
+        {"bids": [{"lot": "DB-26-0001", "rate_bps": 700, "cash_minor": 10_000}]},
+    )
+    for wrong in ("", "dbk_wrong", token[4:], token + "x", "dbk_é"):
+        assert post(app, wrong, body).status_code == 401
+    assert post(app, token, body, Authorization=f"Basic {token}").status_code == 401
+    page = bob.get("/investor/keys").text
+    end = page.partition('action="/investor/keys/')[2].partition('"')[0]
+    assert visitor(app, world, "carol").post(f"/investor/keys/{end}").status_code == 404
+    assert post(app, token, body, "before").get_json()["placed"] == 1
+    assert bob.post(f"/investor/keys/{end}").status_code == 303
+    assert bob.post(f"/investor/keys/{end}").status_code == 409
+    assert post(app, token, body, "after").status_code == 401
+    assert placed() == 1
+
+
+def test_a_key_of_somebody_locked_out_opens_nothing(app: Flask, world: World) -> None:
+    token = key_of(app, world, "bob")
+    with world.superuser() as connection:
+        connection.execute("UPDATE user_account SET active = false WHERE organisation_id = %s", (world.id("bob"),))
+    assert post(app, token, {"bids": [{}]}).status_code == 401
+
+
+def test_the_page_refuses_a_name_that_is_none_and_an_eleventh_key(app: Flask, world: World) -> None:
+    bob = visitor(app, world, "bob")
+    assert bob.post("/investor/keys", data={"name": " "}).status_code == 422
+    codes = [bob.post("/investor/keys", data={"name": f"Key {place}"}).status_code for place in range(11)]
+    assert codes == [200] * 10 + [409]
+
+
+def test_the_database_keeps_a_key_as_it_was_and_ended(app: Flask, world: World) -> None:
+    from tests.trading.test_constraints import refuse
+
+    key_of(app, world, "bob")
+    assert refuse(world, "UPDATE api_key SET expires_at = expires_at + interval '1 year'") == "api_key_keep_columns"
+    assert refuse(world, "DELETE FROM api_key") == "api_key_no_delete"
+    assert refuse(world, "UPDATE api_key SET ended_at = now()") == "api_key_event"
+    with world.superuser() as connection:
+        connection.execute("UPDATE api_key SET ended_at = now()")
+    assert refuse(world, "UPDATE api_key SET ended_at = NULL") == "api_key_ends_once"

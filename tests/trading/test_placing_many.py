@@ -1,0 +1,115 @@
+"""Many bids at once: as each would be placed alone, in a number of statements that does not grow with them."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from marketplace.db import db
+from marketplace.kernel.errors import NotPermitted
+from marketplace.kernel.ids import new_id
+from marketplace.perform import perform
+from marketplace.trading import placing
+from marketplace.trading.placing_many import place_all, place_bids
+from marketplace.trading.schemas import PlaceBid, PlaceBids
+from tests.trading.test_bidding import cash, count
+from tests.trading.test_placing import crowd, statements
+from tests.trading.world import World
+
+STEP = 10_000
+
+
+def stored() -> list[tuple[int, int, int]]:
+    db.session.rollback()
+    rows = db.session.execute(text("SELECT rate_bps, cash_minor, min_fill_minor FROM bid ORDER BY seq"))
+    return [(row.rate_bps, row.cash_minor, row.min_fill_minor) for row in rows]
+
+
+def test_every_row_is_judged_by_itself_and_says_why(world: World) -> None:
+    world.fund("bob", 300_000)
+    lot, gone, closed = world.lot(), new_id(), world.lot(minutes=1)
+    related = world.lot(related_groups=[world.id("bob")])
+    world.move_clock(timedelta(minutes=2))
+    told = place_all(
+        [
+            PlaceBid(lot, 700, 100_000), PlaceBid(lot, 851, 100_000), PlaceBid(lot, 700, 15_000),
+            PlaceBid(gone, 700, 100_000), PlaceBid(closed, 700, 100_000), PlaceBid(related, 700, 100_000),
+            PlaceBid(lot, 700, 250_000), PlaceBid(lot, 650, 200_000, 50_000), PlaceBid(lot, 650, STEP),
+        ],
+        world.bob, "one",
+    )  # fmt: skip
+    assert [one.code for one in told] == [
+        "", "bid_refused", "bid_refused", "not_found", "lot_closed", "bid_refused", "insufficient_cash", "",
+        "insufficient_cash",
+    ]  # fmt: skip
+    rules = [[problem.rule for problem in one.problems] for one in told]
+    assert rules[1:4] == [["above_reserve"], ["not_lot_multiple"], ["not_found"]]
+    assert rules[5] == ["related_party"]
+    assert stored() == [(700, 100_000, 0), (650, 200_000, 50_000)]
+    assert cash(world, "bob") == (300_000, 300_000)
+    verbs = "SELECT verb, count(*) FROM event WHERE verb IN ('place_bid', 'place_hold') GROUP BY verb ORDER BY verb"
+    assert [tuple(row) for row in db.session.execute(text(verbs))] == [("place_bid", 2), ("place_hold", 2)]
+
+
+def test_the_same_list_under_the_same_key_places_nothing_twice(world: World) -> None:
+    world.fund("bob", 900_000)
+    lot, open_one = world.lot(), world.lot(bidding="open", extend_seconds=120)
+    bids = [PlaceBid(lot, 700, 100_000), PlaceBid(open_one, 700, 100_000), PlaceBid(lot, 900, 100_000)]
+    first = place_all(bids, world.bob, "a key")
+    assert place_all(bids, world.bob, "a key") == first
+    assert (len(stored()), [one.bid_id is None for one in first]) == (2, [False, False, True])
+
+
+def test_answering_lots_and_replaced_bids_are_placed_one_by_one(world: World) -> None:
+    world.fund("bob", 9_000_000)
+    lot, bought = world.lot(), world.lot(buy_now_bps=700)
+    first = place_all([PlaceBid(lot, 700, 100_000)], world.bob, "first")[0].bid_id
+    told = place_all([PlaceBid(lot, 690, 200_000, 0, first), PlaceBid(bought, 650, 4_140_000)], world.bob, "second")
+    assert all(one.bid_id for one in told)
+    states = db.session.execute(text("SELECT state FROM bid WHERE lot_id = :lot ORDER BY seq"), {"lot": lot}).scalars()
+    assert list(states) == ["withdrawn", "placed"]
+    assert db.session.execute(text("SELECT count(*) FROM lot WHERE bought_at IS NOT NULL")).scalar_one() == 1
+
+
+def test_it_takes_as_many_statements_for_many_as_for_one_whatever_rivals_have_bid(world: World) -> None:
+    world.fund("bob", 90_000_000)
+    lots, crowded = [world.lot() for _ in range(6)], world.lot()
+    crowd(world, crowded)
+
+    def sent(bids: list[PlaceBid]) -> list[str]:
+        with statements() as told:
+            perform(place_bids, PlaceBids(tuple(bids)), world.bob)
+        return told
+
+    two = sent([PlaceBid(lots[0], 700, STEP)] * 2)
+    assert sent([PlaceBid(lot, rate, STEP) for lot in lots for rate in (650, 700)]) == two
+    assert sent([PlaceBid(crowded, 700, STEP)] * 2) == two
+    assert not [one for one in two if "FROM bid" in one or "JOIN bid" in one]
+
+
+def test_what_the_database_refuses_stops_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules see one of three lots open that has closed: it is found by halving, and the others' bids are in."""
+    world.fund("bob", 900_000)
+    lots = [world.lot(), world.lot(minutes=1), world.lot()]
+    world.move_clock(timedelta(minutes=2))
+    look = placing.look_many
+
+    def early(*given: object) -> dict[UUID, placing.Seen]:
+        seen = look(*given)  # type: ignore[arg-type]
+        late = seen[lots[1]]
+        return seen | {lots[1]: placing.Seen(**{**late.__dict__, "now": late.closes_at - timedelta(seconds=1)})}
+
+    monkeypatch.setattr(placing, "look_many", early)
+    told = place_all([PlaceBid(lot, 700, 100_000) for lot in lots], world.bob, "key")
+    assert [one.code for one in told] == ["", "lot_closed", ""]
+    assert (len(stored()), cash(world, "bob")[1]) == (2, 200_000)
+
+
+def test_nothing_placed_is_on_record_too_and_only_investors_place(world: World) -> None:
+    events = count("event")
+    assert place_all([PlaceBid(new_id(), 700, STEP)], world.bob, "key")[0].code == "not_found"
+    assert count("event") == events + 1
+    for who in ("alice", "olga"):
+        with pytest.raises(NotPermitted):
+            place_all([PlaceBid(new_id(), 700, STEP)], getattr(world, who), "key")
