@@ -36,7 +36,8 @@ COUNTS = {
     "+ (SELECT coalesce(sum(residual_minor), 0) FROM dilution_effect e "
     "WHERE e.receivable_id = collection.receivable_id) "
     "+ (SELECT coalesce(sum(covered_minor), 0) FROM dilution_cover c "
-    "WHERE c.receivable_id = collection.receivable_id)",
+    "WHERE c.receivable_id = collection.receivable_id) "
+    "- (SELECT coalesce(sum(minor), 0) FROM late_receipt l WHERE l.receivable_id = collection.receivable_id)",
     "paid_equals_shares": "SELECT count(*) FROM due WHERE paid_minor <> "
     "(SELECT coalesce(sum(minor), 0) FROM share WHERE due_id = due.id) "
     "- (SELECT coalesce(sum(minor), 0) FROM reversal_share WHERE due_id = due.id)",

@@ -1,8 +1,11 @@
 """The business numbers, as rules receive them. Read from `config/policy.toml` by the app and handed down."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
+
+HALF_YEAR = re.compile(r"2\d\d\d-0[17]-01", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,30 @@ class Collection:
 
 
 @dataclass(frozen=True)
+class LateInterest:
+    """What the law lets us claim of a late debtor: references by half-year, fixed sums by size of the debt."""
+
+    margin_bps: int
+    gb_countries: tuple[str, ...]
+    gb_reference: tuple[tuple[str, int], ...]
+    gb_compensation: tuple[tuple[int, int], ...]
+    eu_countries: tuple[str, ...]
+    eu_reference: tuple[tuple[str, int], ...]
+    eu_compensation: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        for name in ("gb_reference", "eu_reference"):
+            for row in getattr(self, name):
+                if len(row) != 2 or not HALF_YEAR.fullmatch(str(row[0])) or type(row[1]) is not int or row[1] < 0:
+                    raise ValueError(f"policy.late_interest.{name}: a line is a half-year and basis points, not {row}")
+        for name in ("gb_compensation", "eu_compensation"):
+            rows = getattr(self, name)
+            sound = all(len(row) == 2 and all(type(one) is int and one >= 0 for one in row) for row in rows)
+            if not rows or not sound or rows[0][0] != 0 or list(rows) != sorted(rows):
+                raise ValueError(f"policy.late_interest.{name}: lines rise from a debt of 0")
+
+
+@dataclass(frozen=True)
 class Exchange:
     """How claims are told apart from other markets' claims; a registry and its peers share the last five numbers."""
 
@@ -159,6 +186,7 @@ class Policy:
     fees: Fees
     secondary: Secondary
     collection: Collection
+    late_interest: LateInterest
     exchange: Exchange
     rating: Rating
     session: Session

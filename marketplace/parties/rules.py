@@ -102,6 +102,7 @@ MAY: dict[str, frozenset[Role]] = {
     "park_call": SYSTEM,
     "retry_call": DESK,
     "start_payout": SYSTEM,
+    "send_payout_again": OPERATOR,
     "reconcile": DESK,
     # banking
     "take_bank_file": DESK,

@@ -21,7 +21,7 @@ from marketplace.payments.rules import Rail
 from marketplace.perform import Result, Tx
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivables_queries
-from marketplace.servicing import decisions, queries
+from marketplace.servicing import decisions, late_claims, queries
 from marketplace.servicing.ageing import Ageing, days_past_due, steps_reached
 from marketplace.servicing.demands import demand_recourse
 from marketplace.servicing.dilution import share_receipt
@@ -50,7 +50,8 @@ WRONG_CURRENCY = N_("The payment is in %(paid)s, the debt in %(owed)s: it waits 
 def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     """Share one cleared payment by the waterfall, to the penny, and close the collection when nothing is left.
 
-    What comes after that, or is too much, goes to suspense. What comes after a write-off still goes to those who lost.
+    What comes beyond the debt pays the interest that the law gives for paying late; what is too much even for that goes
+    to suspense. What comes after a write-off still goes to those who lost.
 
     Raises: RuleBroken("nothing_owed") when the receivable was never funded, RuleBroken("wrong_currency"): the money
     stays where it is and the operators are told. Conflict("payment_applied") when it was shared out before.
@@ -61,8 +62,10 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     dues = dues_on(tx, row, received_on) if row.closed_at is None else known_dues(tx, row)
     demanded = queries.demanded(tx.session, [row.receivable_id]).get(row.receivable_id, 0)
     given = share_receipt(payment.amount_minor, dues, demanded)
+    dues, given, late_minor = late_claims.take(tx, row, dues, given, received_on)
     entry_id = _post(tx, row, payment.amount_minor, given, payment.rail or Rail.PROVIDER)
     distribution_id = _keep(tx, row, payment.id, payment.amount_minor, given, entry_id)
+    late_claims.note(tx, row, distribution_id, late_minor)
     _pay_seller(tx, row, given, distribution_id)
     payments.mark_applied(tx, payment.id, distribution_id)
     void_offers(tx, row.receivable_id, "payment_received")
@@ -177,6 +180,8 @@ def age_receivable(tx: Tx, command: AgeReceivable) -> Result:
     new = [step for step in reached if step not in taken]
     if new:
         tx.session.execute(insert(AgeingStepRow), [{"receivable_id": row.receivable_id, "step": step} for step in new])
+    if Ageing.OVERDUE in reached:
+        late_claims.open_claim(tx, row)
     if Ageing.OVERDUE in reached and row.state in (CollectionState.DUE, CollectionState.PAID_IN_PART):
         move(tx, row, CollectionState.OVERDUE)
     if Ageing.DEFAULT in reached and row.state == CollectionState.OVERDUE:

@@ -73,6 +73,31 @@ class ShareRow(Base):
     minor: Mapped[Minor]
 
 
+class LateClaimRow(Base):
+    """What the law lets us claim of a debtor that pays late, frozen when the debt became overdue. Append-only."""
+
+    __tablename__ = "late_claim"
+
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"), primary_key=True)
+    law: Mapped[str] = mapped_column(Text)
+    reference_bps: Mapped[int] = mapped_column(Integer)
+    rate_bps: Mapped[int] = mapped_column(Integer)
+    since_on: Mapped[date] = mapped_column(Date)
+    compensation_minor: Mapped[Minor]
+    policy_version: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[Created]
+
+
+class LateReceiptRow(Base):
+    """What of a receipt was interest, beyond the debt itself. Append-only."""
+
+    __tablename__ = "late_receipt"
+
+    distribution_id: Mapped[UUID] = mapped_column(ForeignKey("distribution.id"), primary_key=True)
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("late_claim.receivable_id"), index=True)
+    minor: Mapped[Minor]
+
+
 class ReceiptReversalRow(Base):
     """What a chargeback took from a receipt that had been shared out. Append-only: one for each chargeback."""
 

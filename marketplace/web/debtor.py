@@ -29,6 +29,8 @@ from marketplace.receivables.schemas import (
 )
 from marketplace.reports import debtor as reports
 from marketplace.schemas import load
+from marketplace.servicing import late_claims
+from marketplace.servicing.late_claims import Standing
 from marketplace.servicing.schemas import ConfirmDilutionSchema, RefuseDilutionSchema
 from marketplace.servicing.second_voice import confirm_dilution, refuse_dilution
 from marketplace.web.debtor_debts import page_of_all
@@ -77,8 +79,16 @@ def _page(
         given=given or {}, error=error, problems=reasons(error) if error else (),
         dispute_reasons=[(key, gettext(words)) for key, words in DISPUTE_REASONS.items()],
         reason_words={key: gettext(words) for key, words in DISPUTE_REASONS.items()}, typed_amount=typed_amount,
-        today=today(),
+        today=today(), late=_late(found),
     )  # fmt: skip
+
+
+def _late(found: reports.Slip) -> Standing | None:
+    """Return what the law lets us claim for paying late, as it stands today."""
+    if found.collection is None:
+        return None
+    policy = current_app.extensions["duebill"].policy
+    return late_claims.standing(db.session(), found.collection, today(), policy)
 
 
 def _home(token: str, found: reports.Slip) -> str:
@@ -269,7 +279,8 @@ def start_debtor_payment(token: str, receivable_id: UUID | None = None) -> Respo
 
 def _start(token: str, found: reports.Slip) -> UUID:
     links.require_purpose(found.link, *PAYABLE)
-    r, owed = found.receivable, found.outstanding_minor
+    late = _late(found)
+    r, owed = found.receivable, found.outstanding_minor + (late.left_minor if late else 0)
     if not owed:
         raise RuleBroken("nothing_owed", N_("Nothing is owed here now."))
     amount = minor_of(request.form.get("pay_minor") or typed_amount(owed, r.currency), r.currency, "pay_minor")

@@ -31,7 +31,7 @@ VERBS = (
     N_("write off receivable"), N_("record register answer"), N_("note register trouble"),
     N_("note register document"), N_("note register line"), N_("ask register again"),
     N_("write payout file"), N_("set payout rail"), N_("propose payout file"), N_("propose payout rail"),
-    N_("propose payout refused"), N_("propose bank suspense"),
+    N_("propose payout refused"), N_("propose bank suspense"), N_("send payout again"),
 )  # fmt: skip
 JOBS = (
     N_("age receivables"), N_("apply payments"), N_("ask after silence"), N_("build bundles"),
@@ -56,6 +56,7 @@ MATTERS = (
     N_("bank money suspended"), N_("bank money taken back"), N_("bank money unmatched"),
     N_("reverse bank money suspended"), N_("reverse debtor payment received"), N_("bank lender"),
     N_("own money moved"), N_("statement gap"), N_("before first statement"), N_("booked by hand"),
+    N_("late rate unknown"), N_("late claim"), N_("open late claim"), N_("receive late interest"),
     N_("entry differs"), N_("bank reconciliation"),
     N_("bank borrower"), N_("bank platform"), N_("bank unexplained"), N_("payout file paid"),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from marketplace.db import db
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.parties import queries as parties
 from marketplace.payments import queries as payments
+from marketplace.payments.again import came_back
 from marketplace.payments.release import retry_call
 from marketplace.payments.schemas import RetryCall
 from marketplace.perform import perform
@@ -28,7 +29,7 @@ from marketplace.receivables.schemas import (
 from marketplace.receivables.walls.reviewing import accept_evidence, reject_receivable, release_review, resolve_dispute
 from marketplace.reports import arrears, breaks, operations
 from marketplace.schemas import load
-from marketplace.servicing import bank_suspense
+from marketplace.servicing import bank_suspense, late_claims
 from marketplace.servicing import queries as servicing
 from marketplace.servicing.actions import default_receivable, write_off_receivable
 from marketplace.servicing.schemas import (
@@ -254,6 +255,7 @@ def receivable(receivable_id: UUID, error: MarketplaceError | None = None, form:
     page = render_template(
         "operator/receivable.html", receivable=found, collection=collection, chain=chain, today=business_day(),
         names={key: house.legal_name for key, house in parties.organisations(session, ids).items()},
+        late=late_claims.standing(session, collection, business_day(), policy()) if collection else None,
         receipts=servicing.receipts(session, receivable_id), steps=servicing.steps_taken(session, receivable_id),
         dues=sorted(collection.dues, key=lambda due: list(Step).index(due.step)) if collection else [],
         lot=trading.lot_of(session, receivable_id), rating=ratings.receivable_rating(session, receivable_id),
@@ -326,10 +328,11 @@ def suspense(error: MarketplaceError | None = None, form: str = "") -> ResponseR
     session = db.session()
     if error:
         session.rollback()
-    left = servicing.suspended(session)
+    left, back = servicing.suspended(session), came_back(session)
     page = render_template(
         "operator/suspense.html", left=left, bank_left=bank_suspense.items(session),
-        names=parties.organisations(session, {one.debtor_id for one in left}),
+        names=parties.organisations(session, {one.debtor_id for one in left} | {one.organisation_id for one in back}),
+        back=back, purposes=operator_bank_payouts.PURPOSES,
         proposed=len(servicing.decisions(session, False)), form=form, given=request.form,
         totals=operations.suspense(session), items=operations.suspense_items(session),
         alerts=payments.open_alerts(session), resting=payments.resting_calls(session), mine=require_actor().user_id,

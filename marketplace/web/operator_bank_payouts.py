@@ -14,6 +14,7 @@ from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.payments import bank_payouts as payouts
 from marketplace.payments import queries as payments
+from marketplace.payments.again import SendAgain, send_payout_again
 from marketplace.payments.rules import Rail
 from marketplace.perform import Verb, perform
 from marketplace.schemas import load
@@ -94,6 +95,20 @@ def payout_file(file_id: UUID) -> ResponseReturnValue:
     answer.headers["Content-Disposition"] = f'attachment; filename="pain.001-{file_id.hex}.xml"'
     answer.headers["Cache-Control"] = "no-store"
     return answer
+
+
+@blueprint.post("/suspense/pay-outs/<uuid:payout_id>/again")
+@only_operators
+def send_again(payout_id: UUID) -> ResponseReturnValue:
+    """Pay what came back once more."""
+    from marketplace.web.operator import suspense
+
+    try:
+        perform(send_payout_again, SendAgain(payout_id), require_actor())
+    except MarketplaceError as error:
+        return suspense(error, str(payout_id))
+    say(gettext("It is on its way once more."))
+    return redirect(url_for("operator.suspense"), 303)
 
 
 def _proposed(verb: Verb, schema: Any, form: str, **known: Any) -> ResponseReturnValue:

@@ -382,3 +382,31 @@ def test_the_command_lists_what_waits_and_carries_files(
     assert state(payout) == "paid"
     with pytest.raises(InvalidInput, match="bad_message_id"):
         said("fetch", "nonsense", "--out", str(out))
+
+
+def test_an_advance_that_came_back_is_sent_once_more_to_the_account_that_is_known_now(bank: World, app: Flask) -> None:
+    pay_by_bank(bank, "alice")
+    lives.funded(bank)
+    money_at_the_bank(bank, 4_131_000)
+    db.session.rollback()
+    (first,) = bank_payouts.waiting(db.session())
+    olga = visitor(app, bank, "olga")
+    again = f"/operator/suspense/pay-outs/{first.id}/again"
+    assert olga.post(again).status_code == 409  # it has not come back
+    file_of(bank, first.id)
+    ours = [("EndToEndId", first.id.hex)]
+    take(camt(entry("A", "41310.00", into=False, names=ours), entry("B", "41310.00", names=ours, returned="AC04")))
+    assert (state(first.id), held("seller_advance", owner=bank.id("alice"))) == ("returned", 4_131_000)
+    by_two(propose_payout_rail, ProposePayoutRail(bank.id("alice"), "bank", "GB33BUKB20201555555555", WHY), bank)
+    assert "Send it again" in olga.get("/operator/suspense").text
+    assert [olga.post(again).status_code for _ in range(2)] == [303, 409]
+    assert "Send it again" not in olga.get("/operator/suspense").text
+    db.session.rollback()
+    (second,) = bank_payouts.waiting(db.session())
+    assert (second.minor, second.iban, second.id != first.id) == (4_131_000, "GB33BUKB20201555555555", True)
+    file_of(bank, second.id)
+    debit = entry("C", "41310.00", into=False, names=[("EndToEndId", second.id.hex)])
+    assert take(camt(debit, message="M-2"))["outcomes"] == {"paid_out": 1}
+    assert (state(second.id), held("seller_advance", owner=bank.id("alice")), held("bank_lender")) == ("paid", 0, 0)
+    assert olga.post(f"/operator/suspense/pay-outs/{bank.id('bob')}/again").status_code == 404
+    assert sound()
