@@ -206,15 +206,16 @@ def void_holds(tx: Tx, together: Sequence[Sequence[UUID]]) -> None:
     some = [sorted(holds) for holds in together if holds]
     if not some:
         return
+    told = [[str(hold) for hold in holds] for holds in some]
     try:
         with tx.session.begin_nested():
             tx.session.execute(
                 text("INSERT INTO hold_resolution (hold_id, outcome) SELECT unnest(CAST(:holds AS uuid[])), 'voided'"),
-                {"holds": array(hold for holds in some for hold in holds)},
+                {"holds": array(hold for holds in told for hold in holds)},
             )
     except IntegrityError as error:
         raise IntegrityBreach("hold_resolved", "A hold ends only once.") from error
-    events = [(holds[0], None, {"outcome": "voided", "holds": [str(hold) for hold in holds]}) for holds in some]
+    events = [(holds[0], None, {"outcome": "voided", "holds": named}) for holds, named in zip(some, told, strict=True)]
     tx.record_many("hold", "resolve_holds", events)
 
 

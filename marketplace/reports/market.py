@@ -44,7 +44,8 @@ SELECTED = """
            answer.prior_notice, held.review, award.outcome, award.stop_out_bps, award.awarded_minor,
            my.bids AS my_bids, my.cash_minor AS my_cash_minor, my.rate_bps AS my_rate_bps,
            my.filled_minor AS my_filled_minor,
-           (:group_id = ANY (lot.related_groups)) AS related,
+           (:group_id = ANY (lot.related_groups) OR :group_id IN (coalesce(seller.group_id, seller.id),
+               coalesce(debtor.group_id, debtor.id))) AS related,
            coalesce(purse.posted_minor - purse.held_minor, 0) AS free_minor
 """
 FROM = """

@@ -110,7 +110,7 @@ def _write_awards(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> None:
         ),
         {
             "lots": array(lot_id for lot_id, _ in legs),
-            "ids": array(leg.bid_id for _, leg in legs),
+            "ids": array(leg.bid for _, leg in legs),
             "cash": array(leg.cash_minor for _, leg in legs),
             "discounts": array(leg.discount_minor for _, leg in legs),
             "rates": array(leg.rate_bps for _, leg in legs),
@@ -121,7 +121,7 @@ def _write_awards(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> None:
 
 def _end_bids(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> list[list[UUID]]:
     """Give every bid its end; return the holds of those that got nothing, by lot."""
-    filled = array(leg.bid_id for one in cleared.values() for leg in one.legs)
+    filled = array(leg.bid for one in cleared.values() for leg in one.legs)
     tx.session.execute(text("UPDATE bid SET state = 'filled' WHERE id = ANY (CAST(:ids AS uuid[]))"), {"ids": filled})
     freed: dict[UUID, list[UUID]] = {lot_id: [] for lot_id in cleared}
     why: dict[tuple[str, ...], list[UUID]] = {}

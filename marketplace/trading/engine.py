@@ -51,12 +51,17 @@ class SealedBid(Protocol):
 
 @dataclass(frozen=True)
 class Leg:
-    """One fill as the engine priced it."""
+    """One fill as the engine priced it, of a bid by its id as texts have it."""
 
-    bid_id: UUID
+    bid: str
     cash_minor: int
     discount_minor: int
     rate_bps: int
+
+    @property
+    def bid_id(self) -> UUID:
+        """The bid's id."""
+        return UUID(self.bid)
 
 
 @dataclass(frozen=True)
@@ -265,7 +270,7 @@ def _cleared_jointly(award: LotAward, transcript: dict[str, object]) -> Cleared:
         discount_minor=sum(fill.discount_minor for fill in award.fills),
         standing_minor=sum(one.cash_minor for one in award.standing),
         groups=len({fill.bid.group for fill in award.fills}),
-        legs=tuple(Leg(UUID(fill.bid.id), fill.cash_minor, fill.discount_minor, fill.rate_bps) for fill in award.fills),
+        legs=tuple(Leg(fill.bid.id, fill.cash_minor, fill.discount_minor, fill.rate_bps) for fill in award.fills),
         refused={UUID(one.bid.id): one.reasons for one in award.refusals}, passed_over=(),
         rule=str(transcript["rule"]), rule_version=str(transcript["rule_version"]),
         transcript=(raw := canonical(transcript)), sha256=hashlib.sha256(raw).hexdigest(),
@@ -286,9 +291,7 @@ def _cleared(outcome: Outcome) -> Cleared:
         discount_minor=outcome.discount_minor,
         standing_minor=clearing.standing_minor,
         groups=outcome.groups,
-        legs=tuple(
-            Leg(UUID(fill.bid.id), fill.cash_minor, fill.discount_minor, fill.rate_bps) for fill in outcome.fills
-        ),
+        legs=tuple(Leg(fill.bid.id, fill.cash_minor, fill.discount_minor, fill.rate_bps) for fill in outcome.fills),
         refused={UUID(refusal.bid.id): refusal.reasons for refusal in clearing.refusals},
         passed_over=tuple(UUID(bid.id) for bid in clearing.passed_over),
         rule=str(transcript["rule"]),

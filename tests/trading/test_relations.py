@@ -6,12 +6,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from marketplace.commands.relations import read, recorded
 from marketplace.db import db
 from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from marketplace.kernel.ids import new_id
 from marketplace.parties import queries as parties
 from marketplace.parties.schemas import EndRelation, RelateOrganisations
 from marketplace.perform import perform
+from marketplace.reports import market
 from marketplace.trading import queries
 from marketplace.trading.actions import close_lot
 from marketplace.trading.relations import end_relation, relate_organisations
@@ -52,6 +54,61 @@ def test_it_reaches_around_a_corner_and_an_open_lot_s_own_list_is_not_the_last_w
     relate(world, "alice", "bob")
     assert group(world, "carol") == group(world, "alice")
     assert [one.rule for one in refused(world, "carol", lot, 700, 1_000_000).problems] == ["related_party"]
+
+
+def test_the_market_s_list_marks_a_lot_as_related_by_the_groups_of_now(world: World) -> None:
+    """As a bid would hear it: nobody is shown headroom in a lot that would refuse him."""
+    world.fund("bob", 5_000_000)
+    lot = world.lot()
+
+    def line() -> tuple[bool, bool]:
+        found = market.line(db.session(), lot, world.id("bob"), group(world, "bob"))
+        assert found is not None
+        return found.related, found.headroom_minor > 0
+
+    assert line() == (False, True)
+    relation = relate(world, "bob", "kestrel")
+    assert line() == (True, False)
+    perform(end_relation, EndRelation(relation), world.olga)
+    assert line() == (False, True)
+
+
+FILE = """other,one,reference,Kind,note
+GB:00000001,{bob},"Register of directors, 2026",shared_officer,first
+
+{bob},GB:00000001,Again,shared_officer,known already
+GB:99999999,{bob},Nobody,shared_owner,unknown
+{bob},{bob},Himself,shared_owner,twice the same
+not an id,{bob},x,friends,nothing right
+"""
+
+
+def test_relations_come_in_from_a_file_row_by_row(world: World) -> None:
+    world.fund("bob", 5_000_000)
+    lot = world.lot()
+    bid(world, "bob", lot, 700, 1_000_000)
+    rows = [recorded(number, row) for number, row in read(FILE.format(bob=world.id("bob")).encode())]
+    assert [(row["row"], row["outcome"], row["withdrawn_bids"]) for row in rows] == [
+        (2, "recorded", 1), (4, "known", 0), (5, "refused", 0), (6, "refused", 0), (7, "refused", 0),
+    ]  # fmt: skip
+    assert rows[1]["rules"] == ["relation_known"]
+    assert rows[2]["rules"] == ["other: unknown"]
+    assert "GB:99999999" in rows[2]["why"]
+    assert rows[3]["rules"] == ["other_id: same"]
+    assert (count("relation"), cash(world, "bob")) == (1, (5_000_000, 0))
+    assert group(world, "bob") == group(world, "kestrel")
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [(b"", "lacks the column one"), (b"one,other,kind\nx,y,z\n", "lacks the column reference"),
+     (b"one,other,kind,reference\n", "has no rows"), (b"one,other\xff", "not UTF-8"),
+     (b'one,other,kind,reference\n"' + b"x" * 200_000, "cannot be read as CSV")],
+)  # fmt: skip
+def test_a_file_that_is_none_is_refused_as_a_whole(raw: bytes, words: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        list(read(raw))
+    assert words in refusal.value.said()
 
 
 def test_bids_that_become_self_dealing_are_taken_back_at_once_and_others_stand(world: World) -> None:

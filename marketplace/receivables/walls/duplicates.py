@@ -129,15 +129,21 @@ def _line(line: Line, currency: str | None) -> ClaimLine:
 
 def key_of(kind: str, words: str) -> bytes:
     """Return a blocking key as it is kept: nobody reads it back, nor guesses it without the pepper."""
-    message = b"".join(len(raw).to_bytes(4, "big") + raw for raw in (kind.encode(), words.encode()))
-    return hmac.digest(_pepper(), b"duebill/blocking/1" + message, "sha256")[:KEY_BYTES]
+    return _key(_pepper(), kind, words)
+
+
+def _key(pepper: bytes, kind: str, words: str) -> bytes:
+    one, other = kind.encode(), words.encode()
+    message = b"".join((b"duebill/blocking/1", len(one).to_bytes(4, "big"), one, len(other).to_bytes(4, "big"), other))
+    return hmac.digest(pepper, message, "sha256")[:KEY_BYTES]
 
 
 def keys_of(subject: Subject) -> dict[bytes, str]:
     """Return the blocking keys of an invoice with their kinds; none while it cannot be compared."""
     if not subject.comparable:
         return {}
-    return {key_of(kind, words): kind for kind, words in sorted(blocking_keys(claim_of(subject)))}
+    pepper = _pepper()
+    return {_key(pepper, kind, words): kind for kind, words in sorted(blocking_keys(claim_of(subject)))}
 
 
 def exact_of(subject: Subject) -> bytes | None:

@@ -18,8 +18,8 @@ from marketplace.receivables.walls.considering import party
 from marketplace.receivables.walls.duplicates import Subject
 
 NEAR = """
-    SELECT DISTINCT wanted.id FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS bytea[])) AS wanted (id, key)
-    JOIN fingerprint ON fingerprint.value = wanted.key AND fingerprint.receivable_id <> wanted.id
+    SELECT DISTINCT wanted.id FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[])) AS wanted (id, key)
+    JOIN fingerprint ON fingerprint.value = decode(wanted.key, 'hex') AND fingerprint.receivable_id <> wanted.id
 """
 
 
@@ -40,8 +40,8 @@ def to_look_at(tx: Tx, receivable_ids: Sequence[UUID]) -> set[UUID]:
 
 
 def _near(tx: Tx, keys: dict[UUID, list[bytes]]) -> set[UUID]:
-    pairs = [(one, key) for one, some in keys.items() for key in some]
-    asked = {"ids": array(one for one, _ in pairs), "keys": [key for _, key in pairs]}
+    pairs = [(told, key) for told, some in ((str(one), some) for one, some in keys.items()) for key in some]
+    asked = {"ids": array(one for one, _ in pairs), "keys": array(key.hex() for _, key in pairs)}
     return set(tx.session.execute(text(NEAR), asked).scalars())
 
 
