@@ -18,6 +18,7 @@ CHUNK = 2_000
 LEFT_OUT = frozenset({
     "content", "password_hash", "token_hash", "totp_secret", "secret", "key", "email", "debtor_email", "address",
     "body", "request", "response", "raw", "payload", "signature", "pay_url", "return_url", "phrase", "pay_to",
+    "pay_to_name", "pay_to_iban",
     "answered_by", "promised_by", "acknowledged_by", "claimant", "words", "facts", "read", "features_blob",
 })  # fmt: skip
 
@@ -25,7 +26,8 @@ LEFT_OUT = frozenset({
 AS_THEY_STOOD: dict[str, Sequence[str]] = {
     "parties": ("organisation",),
     "journal": ("account", "balance", "hold_resolution", "funding", "debtor_payment", "payout", "outgoing_call",
-                "incoming_event", "provider_transaction", "reconciliation", "reconciliation_break"),
+                "incoming_event", "provider_transaction", "reconciliation", "reconciliation_break",
+                "payout_file", "bank_reconciliation"),
     "title": ("title", "tombstone", "title_return", "holding_offer", "notice_of_assignment"),
     "auctions": ("lot", "fill"),
     "invoices": ("receivable", "document", "review", "confirmation", "prior_notice", "dispute", "payment_promise",
@@ -33,7 +35,7 @@ AS_THEY_STOOD: dict[str, Sequence[str]] = {
     "ratings": ("filing", "party_rating", "receivable_rating", "payment_record", "grade_override",
                 "rating_watch"),
     "collections": ("collection", "due", "distribution", "share", "ageing_step", "buy_back", "buy_back_share",
-                    "dilution_effect", "dilution_cover", "dilution_cover_share"),
+                    "dilution_effect", "dilution_cover", "dilution_cover_share", "late_claim", "late_receipt"),
 }  # fmt: skip
 
 _LOG = "FROM event_order JOIN event ON event.id = event_order.event_id"

@@ -129,7 +129,11 @@ def strip(session: Session, midnight: datetime) -> Strip:
         )
     ).all()
     compared = session.execute(
-        text("SELECT DISTINCT ON (currency) * FROM reconciliation ORDER BY currency, at DESC")
+        text(
+            "SELECT * FROM (SELECT DISTINCT ON (currency) currency, unexplained_minor, at FROM reconciliation "
+            "ORDER BY currency, at DESC) AS provider UNION ALL SELECT * FROM (SELECT DISTINCT ON (iban, currency) "
+            "currency, unexplained_minor, at FROM bank_reconciliation ORDER BY iban, currency, at DESC) AS bank"
+        )
     ).all()
     failures = session.execute(text("SELECT count(*) FROM job_failure WHERE cleared_at IS NULL")).scalar_one()
     return Strip(

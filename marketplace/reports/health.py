@@ -1,5 +1,6 @@
 """How the installation is: what a probe asks before it sends people here, and what is measured over time."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,8 +10,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations" / "versions"
+REVISION = re.compile(r'^revision = "(\w+)"', re.MULTILINE)
+EARLIER = re.compile(r'^down_revision = "(\w+)"', re.MULTILINE)
 SILENT_SECONDS_MAX = 60
 
+BANK_UNEXPLAINED = (
+    "SELECT currency, sum(unexplained_minor) FROM (SELECT DISTINCT ON (iban, currency) * FROM bank_reconciliation "
+    "ORDER BY iban, currency, at DESC) AS last GROUP BY currency"
+)
 # name: (what it means, the labels, a statement that returns the labels and then the value)
 GAUGES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "duebill_clock_silent_seconds": (
@@ -49,6 +56,10 @@ GAUGES: dict[str, tuple[str, tuple[str, ...], str]] = {
         "What the last reconciliation could not explain, in minor units.", ("currency",),
         "SELECT DISTINCT ON (currency) currency, unexplained_minor FROM reconciliation ORDER BY currency, at DESC",
     ),
+    "duebill_bank_unexplained_minor": (
+        "What the last comparison with the bank's statements could not explain, in minor units.", ("currency",),
+        BANK_UNEXPLAINED,
+    ),
     "duebill_events_unsequenced": (
         "Audit events without a place in the log.", (),
         "SELECT count(*) FROM event LEFT JOIN event_order ON event_id = event.id WHERE event_id IS NULL",
@@ -73,8 +84,11 @@ class Readiness:
 
 @cache
 def newest_migration() -> str:
-    """Return the revision that this code needs."""
-    return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("[0-9]*.py"))
+    """Return the revision that this code needs: the one that no other follows, whatever the files are called."""
+    told = [path.read_text(encoding="utf-8") for path in MIGRATIONS.glob("[0-9]*.py")]
+    earlier = {found[1] for words in told if (found := EARLIER.search(words))}
+    (newest,) = {found[1] for words in told if (found := REVISION.search(words))} - earlier
+    return newest
 
 
 def readiness(session: Session) -> Readiness:

@@ -86,6 +86,7 @@ def test_every_kind_of_difference_is_named_and_ages(bank: World, app: Flask) -> 
     page = visitor(app, bank, "olga").get("/operator/reconciliation").text
     for words in ("before first statement", "booked by hand", "does not reconcile", "3 days", "£13"):
         assert words in page, words
+    assert "unexplained £13" in page  # in the strip of every page
     told = db.session.execute(text("SELECT count(*) FROM payment_alert WHERE subject_kind = 'bank_reconciliation'"))
     assert told.scalar_one() == 3
     for change in ("UPDATE bank_reconciliation SET unexplained_minor = 0", "DELETE FROM bank_reconciliation"):
