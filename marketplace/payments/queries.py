@@ -301,6 +301,14 @@ def provider_id(session: Session, organisation_id: UUID, kind: str, currency: st
     ).one_or_none()  # fmt: skip
 
 
+def known_at_provider(session: Session, organisation_id: UUID) -> bool:
+    """Say whether the provider keeps an account to which an organisation is paid."""
+    row = ProviderAccountRow
+    return session.scalars(
+        select(row.id).where(row.organisation_id == organisation_id, row.kind == "connected").limit(1)
+    ).first() is not None  # fmt: skip
+
+
 def _found(row: T | None) -> T:
     if row is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))

@@ -25,6 +25,7 @@ AHEAD_DAYS_MAX = 30
 WRONG_DAY = N_("Choose today or a day within the next %(days)s.")
 NO_IBAN = N_("Who is paid by the bank needs an IBAN.")
 OWN_RAIL = N_("The market itself is not paid: only its account is kept.")
+KEPT_THERE = N_("The payment provider keeps its account: it changes it there, or is paid by the bank.")
 SENDER_UNKNOWN = N_("The bank told no account of the sender: apply it to a receivable, or ask the bank.")
 
 
@@ -49,13 +50,15 @@ def propose_payout_file(tx: Tx, command: ProposePayoutFile) -> Result:
 def propose_payout_rail(tx: Tx, command: ProposePayoutRail) -> Result:
     """Propose by which rail, and on which account, an organisation is paid.
 
-    Raises: NotFound; RuleBroken("no_iban"), RuleBroken("own_rail").
+    Raises: NotFound; RuleBroken("no_iban"), RuleBroken("own_rail"), RuleBroken("kept_there").
     """
     known = parties.organisation(tx.session, command.organisation_id)
     if command.rail == Rail.BANK and not (command.iban or known.iban):
         raise RuleBroken("no_iban", NO_IBAN, problems=[Problem("iban", "no_iban", NO_IBAN)])
     if known.kind == "operator" and command.rail != Rail.PROVIDER:
         raise RuleBroken("own_rail", OWN_RAIL, problems=[Problem("rail", "own_rail", OWN_RAIL)])
+    if command.rail == Rail.PROVIDER and command.iban and payments.known_at_provider(tx.session, known.id):
+        raise RuleBroken("kept_there", KEPT_THERE, problems=[Problem("iban", "kept_there", KEPT_THERE)])
     payload = {"rail": command.rail, "iban": command.iban, "organisation": known.legal_name}
     told = {"rail": command.rail, "iban_ends": (command.iban or "")[-4:]}
     return propose(tx, "payout_rail", known.id, payload, command.reason, told)

@@ -223,6 +223,11 @@ def test_what_cannot_be_ordered_is_named(paid_by_bank: World) -> None:
     ):  # fmt: skip
         with pytest.raises(RuleBroken, match=code):
             perform(propose_payout_rail, ProposePayoutRail(world.id(organisation), rail, iban, WHY), world.olga)
+    with world.superuser() as owner:
+        owner.execute("INSERT INTO provider_account (id, organisation_id, kind, currency, provider_id) "
+                      "VALUES (gen_random_uuid(), %s, 'connected', 'GBP', 'acct_1')", (world.id("carol"),))  # fmt: skip
+    with pytest.raises(RuleBroken, match="kept_there"):
+        perform(propose_payout_rail, ProposePayoutRail(world.id("carol"), "provider", OTHER, WHY), world.olga)
     with pytest.raises(RuleBroken, match="payout_not_on_its_way"):
         perform(propose_payout_refused, ProposePayoutRefused(payout, WHY), world.olga)
 
