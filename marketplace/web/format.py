@@ -17,7 +17,7 @@ from flask_babel import get_locale, gettext, ngettext
 from markupsafe import Markup, escape
 
 from marketplace.kernel.money import exponent
-from marketplace.web.names import level_word, named
+from marketplace.web.names import level_word, named, ratio_word
 
 MINUS = "\u2212"
 NOTHING = "–"
@@ -317,7 +317,7 @@ def install(app: Flask) -> None:
         "ppm": ppm, "number": number, "days": days, "day": day, "day_short": day_short, "clock": clock,
         "moment": moment, "instant": instant, "hash_short": hash_short, "initials": initials,
         "translated": translated, "grouped": grouped, "named": named, "level_word": level_word,
-        "grade_class": grade_class, "dpd_class": dpd_class,
+        "ratio_word": ratio_word, "grade_class": grade_class, "dpd_class": dpd_class,
     }  # fmt: skip
     app.jinja_env.filters.update(filters)
     app.jinja_env.globals.update(

@@ -68,12 +68,44 @@ LEVELS = {
     "micro": N_("Micro-entity"),
     "micro-prior": N_("Micro-entity, with the year before"),
 }
+# What the model sees, as the operators' page of its drift calls it.
+RATIOS = {
+    "equity": N_("Equity"),
+    "working_capital": N_("Working capital"),
+    "current_cover": N_("Current assets to what is due within a year"),
+    "due_within": N_("Due within a year"),
+    "due_after": N_("Due after a year"),
+    "retained": N_("Retained profits"),
+    "liquid": N_("Cash and the like"),
+    "liquid_cover": N_("Cash to what is due within a year"),
+    "debtors": N_("Debtors"),
+    "equity_change": N_("Equity, change in its share"),
+    "equity_earned": N_("Equity, growth in the year"),
+    "growth": N_("Assets, growth in the year"),
+    "working_capital_change": N_("Working capital, change in its share"),
+    "retained_change": N_("Retained profits, change in the year"),
+    "liquid_change": N_("Cash, change in its share"),
+    "profit": N_("Profit"),
+    "operating_profit": N_("Operating profit"),
+    "turnover": N_("Turnover"),
+    "margin": N_("Profit to turnover"),
+    "operating_cover": N_("Operating profit to what is due within a year"),
+    "profit_change": N_("Profit, change in the year"),
+    "loss_borne": N_("Equity left after the year's loss"),
+    "profit_before": N_("Profit of the year before"),
+    "grades": N_("Grades"),
+}
 
 
 def named(name: str) -> str:
     """Return an identifier as words, in the reader's language where there are words for it."""
     words = str(name).replace("_", " ")
     return str(gettext(words)) if words in NAMES else words
+
+
+def ratio_word(name: str) -> str:
+    """Return what the model sees, in words."""
+    return str(gettext(RATIOS[name])) if name in RATIOS else name.replace("_", " ")
 
 
 def level_word(level: str) -> str:

@@ -14,8 +14,10 @@ from marketplace.perform import perform
 from marketplace.rating import queries
 from marketplace.rating.behaviour import PaymentRecord
 from marketplace.rating.drift import Bucket, against, calibration, drift, inversions, shadow
+from marketplace.rating.ratios import NAMES
 from marketplace.rating.schemas import NotePayments, NoteWatch
 from marketplace.rating.watching import note_payments, note_watch
+from marketplace.web.names import RATIOS
 from tests import lives
 from tests.rating.test_watching import POLICY, WHY
 from tests.support import SYSTEM
@@ -108,3 +110,7 @@ def test_who_pays_late_and_what_fell_stand_on_the_page(world: World, olga: Flask
     assert "Fallen since they were listed" in page
     assert "held by investors" in page
     assert "It is more than thirty days late now" in olga.get(f"/operator/ratings/{kestrel}").text
+
+
+def test_all_that_the_model_sees_has_a_name_that_people_read() -> None:
+    assert {*NAMES, "grades"} == RATIOS.keys()
