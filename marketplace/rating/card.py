@@ -57,8 +57,10 @@ REGISTER_METRICS_NOTE = N_(
     "The model in use learnt from them too."
 )
 BY_COMPANY_NOTE = (
-    "All years; each company scored by a model that saw none of its years. Calibrated as the model in use."
+    "By companies held out, all years: each company scored by a model, and calibrated by a line, that saw none of its "
+    "years."
 )
+BY_COMPANY_NEWEST_NOTE = "The same, judged and calibrated on the newest three years alone."
 EXPLANATION = (
     "Shapley values of the champion's log-odds against one reference company, the median survivor of the fitting "
     "window seen at the same level: interventional TreeSHAP with one background row, exact, adding up."
@@ -77,6 +79,7 @@ def write_card(
     trees_weight: float,
     held_back: Mapping[str, Any],
     by_company: Mapping[str, Any],
+    by_company_newest: Mapping[str, Any],
     files: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write `card.json` and return it. The version is made of what the model is: other files, another version."""
@@ -111,6 +114,8 @@ def write_card(
         "metrics_note": note if held_back else BY_COMPANY_NOTE,
         "by_company": dict(by_company),
         "by_company_note": BY_COMPANY_NOTE,
+        "by_company_newest": dict(by_company_newest),
+        "by_company_newest_note": BY_COMPANY_NEWEST_NOTE,
         "explanation": EXPLANATION,
         "limits": list(limits),
         "files": dict(files),

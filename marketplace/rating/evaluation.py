@@ -10,9 +10,9 @@ from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 from marketplace.rating.dataset import FirmYears
 from marketplace.rating.drift import P_WATCH
-from marketplace.rating.measures import Outcome, auc, auc_interval, by_grade, measure
+from marketplace.rating.measures import Outcome, Ranked, auc, by_grade, measure
 from marketplace.rating.model import Model
-from marketplace.rating.ratios import NAMES, Array, masked
+from marketplace.rating.ratios import NAMES, Array
 
 # Without assets there is no such share, and no rating.
 ASSETS = NAMES.index("equity")
@@ -35,18 +35,20 @@ def evaluate(
     Raises: InvalidInput("nothing_to_judge") when there is no failure, or no survivor, among the rows to judge.
     """
     rows = data.between(first if first is not None else -9999, last if last is not None else 9999)
-    table = masked(data.ratios[rows], level)
-    seen = np.isfinite(table[:, ASSETS])
-    table, outcome = table[seen], data.outcome[rows][seen]
+    rows &= np.isfinite(data.ratios[:, ASSETS])
+    # Hundreds of megabytes are not copied to leave nothing out.
+    whole = bool(rows.all())
+    table, z = (column if whole else column[rows] for column in (data.ratios, data.z))
+    outcome = data.outcome if whole else data.outcome[rows]
     _require_both(outcome, data.filename)
-    z = data.z[rows][seen]
+    champion, challenger = model.both(table, level)
     told = np.isfinite(z)
     z_auc = auc(outcome[told], -z[told])
     return {
         "n": len(outcome),
         "events": int(outcome.sum()),
-        **_judged(outcome, model.pd(table, level), bounds_ppm),
-        "challenger": _judged(outcome, model.challenger_pd(table, level), bounds_ppm),
+        **_judged(outcome, champion, bounds_ppm),
+        "challenger": _judged(outcome, challenger, bounds_ppm),
         "z_double_prime_auc": round(z_auc, 4) if np.isfinite(z_auc) else None,
     }
 
@@ -70,8 +72,9 @@ def inversions(grades: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _judged(outcome: Outcome, pd: Array, bounds_ppm: Sequence[int]) -> dict[str, Any]:
-    found = measure(outcome, pd)
-    _, low, high = auc_interval(outcome, pd)
+    ranked = Ranked.of(outcome, pd)
+    found = measure(outcome, pd, ranked)
+    _, low, high = ranked.auc_interval()
     interval = [round(bound, 4) if np.isfinite(bound) else None for bound in (low, high)]
     return {"auc": found["auc"], "auc_interval": interval, **{name: found[name] for name in MEASURES},
             "grades": by_grade(outcome, pd, bounds_ppm)}  # fmt: skip

@@ -1,6 +1,7 @@
 """How good a PD is: discrimination, calibration, and the table by grade. Pure, NumPy only."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,42 +24,68 @@ def expit(score: Array | float) -> Array:
     return np.asarray(1 / (1 + np.exp(-np.clip(score, -40, 40))))
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """Outcomes by rising score, sorted once for all measures; per distinct score how many failed and survived."""
+
+    outcome: Outcome
+    score: Array
+    bad: Array
+    good: Array
+
+    @classmethod
+    def of(cls, outcome: Outcome, score: Array) -> "Ranked":
+        """Sort by score; equal scores keep their order."""
+        order = np.argsort(score, kind="stable")
+        outcome, score = outcome[order], score[order]
+        last = np.flatnonzero(np.append(score[1:] != score[:-1], True)) if len(score) else np.empty(0, np.int64)
+        bad = np.diff(np.cumsum(outcome)[last], prepend=0).astype(np.float64)
+        return cls(outcome, score, bad, np.diff(last + 1, prepend=0) - bad)
+
+    def auc(self) -> float:
+        """Return the chance that a failure scores above a survivor; ties count half (Mann-Whitney)."""
+        bad, good = self.bad.sum(), self.good.sum()
+        if not bad or not good:
+            return float("nan")
+        return float(self.bad @ (np.cumsum(self.good) - self.good / 2) / (bad * good))
+
+    def auc_interval(self, z: float = 1.96) -> tuple[float, float, float]:
+        """Return (standard error, low, high) of the AUC: DeLong's variance, the bounds on the scale of log-odds.
+
+        A company's years count as if they were independent. At 0 or 1 there is no error to tell: the bounds are the
+        AUC.
+
+        Source: DeLong, DeLong, Clarke-Pearson 1988, Biometrics 44, 837-845; Sun, Xu 2014, IEEE SPL 21(11) (by ranks).
+        """
+        bad, good = self.bad.sum(), self.good.sum()
+        if min(bad, good) < 2:
+            return float("nan"), float("nan"), float("nan")
+        value = self.auc()
+        above_good = (np.cumsum(self.good) - self.good / 2) / good
+        below_bad = 1 - (np.cumsum(self.bad) - self.bad / 2) / bad
+        spread = self.bad @ (above_good - value) ** 2 / (bad - 1) / bad
+        spread += self.good @ (below_bad - value) ** 2 / (good - 1) / good
+        error = float(np.sqrt(spread))
+        if not 0 < value < 1:
+            return error, value, value
+        wide = z * error / (value * (1 - value))
+        middle = float(logit(value))
+        return error, float(expit(middle - wide)), float(expit(middle + wide))
+
+    def ks(self) -> float:
+        """Return the widest gap between the distributions of failures and survivors (Kolmogorov-Smirnov)."""
+        return float(np.abs(np.cumsum(self.bad) / self.bad.sum() - np.cumsum(self.good) / self.good.sum()).max())
+
+    def ece(self, bins: int = 10) -> float:
+        """Return the expected calibration error of PDs over bins of equal count."""
+        parts = zip(np.array_split(self.outcome, bins), np.array_split(self.score, bins), strict=True)
+        count = len(self.score)
+        return float(sum(len(pd) / count * abs(outcome.mean() - pd.mean()) for outcome, pd in parts if len(pd)))
+
+
 def auc(outcome: Outcome, score: Array) -> float:
     """Return the chance that a failure scores above a survivor; ties count half (Mann-Whitney)."""
-    bad = int(outcome.sum())
-    good = len(outcome) - bad
-    if not bad or not good:
-        return float("nan")
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[outcome == 1].sum() - bad * (bad + 1) / 2) / (bad * good))
-
-
-def auc_interval(outcome: Outcome, score: Array, z: float = 1.96) -> tuple[float, float, float]:
-    """Return (standard error, low, high) of the AUC: DeLong's variance, the bounds on the scale of log-odds.
-
-    A company's years count as if they were independent. At 0 or 1 there is no error to tell: the bounds are the AUC.
-
-    Source: DeLong, DeLong, Clarke-Pearson 1988, Biometrics 44, 837-845; Sun, Xu 2014, IEEE SPL 21(11) (by ranks).
-    """
-    bad, good = score[outcome == 1], score[outcome == 0]
-    if len(bad) < 2 or len(good) < 2:
-        return float("nan"), float("nan"), float("nan")
-    above_good = (_ranks(np.concatenate([bad, good]))[: len(bad)] - _ranks(bad)) / len(good)
-    below_bad = 1 - (_ranks(np.concatenate([good, bad]))[: len(good)] - _ranks(good)) / len(bad)
-    value = float(above_good.mean())
-    error = float(np.sqrt(above_good.var(ddof=1) / len(bad) + below_bad.var(ddof=1) / len(good)))
-    if not 0 < value < 1:
-        return error, value, value
-    wide = z * error / (value * (1 - value))
-    middle = float(logit(value))
-    return error, float(expit(middle - wide)), float(expit(middle + wide))
-
-
-def _ranks(values: Array) -> Array:
-    """Return ranks from 1; equal values share the middle one."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
+    return Ranked.of(outcome, score).auc()
 
 
 def jeffreys_p(defaults: int, count: int, pd: float) -> float:
@@ -73,36 +100,33 @@ def jeffreys_p(defaults: int, count: int, pd: float) -> float:
     return float(betainc(defaults + 0.5, count - defaults + 0.5, pd))
 
 
-def ks(outcome: Outcome, score: Array) -> float:
-    """Return the widest gap between the distributions of failures and survivors (Kolmogorov-Smirnov)."""
-    values, inverse = np.unique(score, return_inverse=True)
-    bad = np.bincount(inverse, weights=outcome, minlength=len(values))
-    good = np.bincount(inverse, weights=1 - outcome, minlength=len(values))
-    return float(np.max(np.abs(np.cumsum(bad) / bad.sum() - np.cumsum(good) / good.sum())))
-
-
-def ece(outcome: Outcome, pd: Array, bins: int = 10) -> float:
-    """Return the expected calibration error over bins of equal count."""
-    parts = np.array_split(np.argsort(pd, kind="stable"), bins)
-    return float(sum(len(part) / len(pd) * abs(outcome[part].mean() - pd[part].mean()) for part in parts if len(part)))
-
-
 def fit_line(outcome: Outcome, score: Array) -> tuple[float, float]:
     """Return (intercept, slope) of a logistic regression of the outcome on one score, by Newton's method."""
-    weights = fit_logistic(outcome, score[:, None], ridge=0.0)
+    weights = fit_logistic(outcome, [score], ridge=0.0)
     return float(weights[0]), float(weights[1])
 
 
-def fit_logistic(outcome: Outcome, features: Array, ridge: float) -> Array:
-    """Return intercept and weights of a logistic regression; the ridge spares the intercept."""
+def fit_logistic(
+    outcome: Outcome | Array,
+    features: Sequence[Array],
+    ridge: float,
+    start: Array | None = None,
+    last_step: float = 1e-7,
+) -> Array:
+    """Return intercept and weights of a logistic regression; the ridge spares the intercept.
+
+    `start`: weights that are known to be near, which save steps. The search ends with a step below `last_step`; the
+    error left is about its square.
+    """
     # A row a feature: products of long rows, and one buffer for all steps.
-    design = np.vstack([np.ones(len(outcome)), features.T])
+    design = np.vstack([np.ones(len(outcome)), *features])
     weighed = np.empty_like(design)
     penalty = np.full(len(design), ridge)
     penalty[0] = 0.0
     rate = (outcome.sum() + 0.5) / (len(outcome) + 1)
-    weights = np.zeros(len(design))
-    weights[0] = float(logit(rate))
+    weights = np.zeros(len(design)) if start is None else start
+    if start is None:
+        weights[0] = float(logit(rate))
     for _ in range(100):
         p = expit(weights @ design)
         slope = design @ (outcome - p) - penalty * weights
@@ -111,25 +135,31 @@ def fit_logistic(outcome: Outcome, features: Array, ridge: float) -> Array:
         step = np.linalg.solve(curve, slope)
         # A long first step overshoots where failures are rare.
         weights = weights + step * min(1.0, 4.0 / max(1e-12, float(np.abs(step).max())))
-        if float(np.abs(step).max()) < 1e-10:
+        if float(np.abs(step).max()) < last_step:
             break
     return weights
 
 
-def measure(outcome: Outcome, pd: Array) -> dict[str, float]:
-    """Return AUC with its standard error, KS, Brier score, log loss, ECE and calibration slope."""
+def measure(outcome: Outcome, pd: Array, ranked: Ranked | None = None) -> dict[str, float]:
+    """Return AUC with its standard error, KS, Brier score, log loss, ECE and calibration slope.
+
+    `ranked`: the same, sorted already.
+    """
+    ranked = ranked or Ranked.of(outcome, pd)
     p = np.clip(pd, 1e-9, 1 - 1e-9)
-    loss = -(outcome * np.log(p) + (1 - outcome) * np.log(1 - p)).mean()
+    loss = -np.log(np.where(outcome == 1, p, 1 - p)).mean()
+    # A PD that means something has a slope near one.
+    slope = fit_logistic(outcome, [logit(p)], ridge=0.0, start=np.array([0.0, 1.0]))[1]
     return {
         "rows": len(outcome),
         "failures": int(outcome.sum()),
-        "auc": round(auc(outcome, pd), 4),
-        "auc_se": round(auc_interval(outcome, pd)[0], 4),
-        "ks": round(ks(outcome, pd), 4),
+        "auc": round(ranked.auc(), 4),
+        "auc_se": round(ranked.auc_interval()[0], 4),
+        "ks": round(ranked.ks(), 4),
         "brier": round(float(((p - outcome) ** 2).mean()), 6),
         "log_loss": round(float(loss), 5),
-        "ece": round(ece(outcome, pd), 5),
-        "slope": round(fit_line(outcome, logit(p))[1], 3),
+        "ece": round(ranked.ece(), 5),
+        "slope": round(float(slope), 3),
         "mean_pd": round(float(p.mean()), 5),
         "rate": round(float(outcome.mean()), 5),
     }

@@ -17,7 +17,7 @@ from marketplace.kernel.errors import IntegrityBreach
 from marketplace.rating.card import CARD
 from marketplace.rating.grades import MILLION, floored
 from marketplace.rating.measures import expit, logit
-from marketplace.rating.parts import in_parts
+from marketplace.rating.parts import fill, in_parts
 from marketplace.rating.ratios import NAMES, Array, Sight, masked
 from marketplace.rating.scorecard import card_log_odds, score_card
 from marketplace.rating.trees import Forest
@@ -53,6 +53,21 @@ class Model:
     def raw(self, table: Array, level: str) -> Array:
         """Return the uncalibrated log-odds of masked rows: the weighed mean of trees and scorecard."""
         return blend(self.trees_weight, self.forest.log_odds(self._known(table)), self.challenger, table, level)
+
+    def both(self, rows: Array, level: str) -> tuple[Array, Array]:
+        """Return the PDs of champion and challenger, without a shift: what both need is worked out once."""
+        champion, challenger = self.calibration[level], self.challenger[level].get("calibration", (0.0, 1.0))
+
+        def score(part: slice) -> Array:
+            table = masked(rows[part], level)
+            trees = self.forest.log_odds(self._known(table)) if self.trees_weight else 0.0
+            card = card_log_odds(self.challenger, table, level)
+            mixed = self.trees_weight * trees + (1 - self.trees_weight) * card
+            lines = (champion, mixed), (challenger, card)
+            return expit(np.stack([line[0] + line[1] * raw for line, raw in lines], axis=1))
+
+        pds = fill(np.empty((len(rows), 2)), score)
+        return pds[:, 0].copy(), pds[:, 1].copy()
 
     def _known(self, table: Array) -> Array:
         """Return the columns that the trees know: all of them, unless the model is a past one."""

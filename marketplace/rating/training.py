@@ -27,16 +27,19 @@ from marketplace.rating.dataset import FirmYears
 from marketplace.rating.measures import Outcome, expit, fit_line, measure
 from marketplace.rating.model import CHALLENGER, CHAMPION, blend, check_types, retire
 from marketplace.rating.ratios import LEVELS, NAMES, RATIOS, Array, masked
-from marketplace.rating.scorecard import card_log_odds, fit_scorecard
+from marketplace.rating.scorecard import BINS, card_log_odds, fit_scorecard
 from marketplace.rating.trees import Forest
 
 CALIBRATION_YEARS = 3
 HELD_BACK_YEARS = 3
 FOLDS = 5
 FAILURES_MIN = 20
-# The best on growing windows inside the fitting years: `bin/market rating choose`.
+# The best on growing windows and on companies held out, both inside the years until 2011: `bin/market rating choose`.
 TREES_WEIGHT = 0.3
-# Few and small trees: more, smaller or slower ones lost or gained less than a standard error inside the fitting years.
+# So much of a failure counts a company that fails in the year after next, when the scorecard is fitted: failures are
+# few, and most are ill for longer than a year. What is judged and calibrated is the coming year alone.
+SOON_WEIGHT = 0.3
+# Few and small trees: more, smaller or slower ones lost or gained less than a standard error inside those years.
 PARAMETERS: dict[str, Any] = {"max_iter": 80, "learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 600,
               "l2_regularization": 20.0, "max_features": 0.4, "early_stopping": False,
               "random_state": 20140101}  # fmt: skip
@@ -72,7 +75,6 @@ def train(
     with _one_thread():
         held_back = _held_back(data, tables, last, progress)
         fitted = _fit(data, tables, last, progress)
-    by_company = _judge(data, fitted.fit, fitted.unseen, fitted)
     challenger = {level: fitted.scorecard[level] | {"calibration": fitted.challenger_lines[level]} for level in LEVELS}
     out.mkdir(parents=True, exist_ok=True)
     retire(out)
@@ -88,13 +90,14 @@ def train(
         data=data,
         windows={"fit": [first, last], "calibrate": [int(data.year[fitted.newest].min()), last],
                  "held_back_fit": [first, split], "held_back": [split + 1, last]},
-        parameters=PARAMETERS | {"folds_of_companies": FOLDS},
+        parameters=PARAMETERS | {"folds_of_companies": FOLDS, "scorecard_bins": list(BINS), "soon_weight": SOON_WEIGHT},
         trees_weight=TREES_WEIGHT,
         calibration=fitted.champion_lines,
         base_rate=float(data.outcome[fitted.newest].mean()),
         reference=_reference(data, fitted.fit),
         held_back=held_back,
-        by_company=by_company,
+        by_company=_by_company(data, fitted, fitted.fit),
+        by_company_newest=_by_company(data, fitted, fitted.newest),
         files={CHAMPION: hashlib.sha256(champion_bytes).hexdigest(),
                CHALLENGER: hashlib.sha256(challenger_bytes).hexdigest()},
     )  # fmt: skip
@@ -131,8 +134,16 @@ def _fit(data: FirmYears, tables: Tables, last: int, progress: Progress) -> Fitt
 def _both(data: FirmYears, tables: Tables, rows: Rows) -> tuple[Any, dict[str, Any]]:
     by_level = {level: data.telling(rows, level, FAILURES_MIN) for level in LEVELS}
     card = fit_scorecard({level: tables[level][one] for level, one in by_level.items()},
-                         {level: data.outcome[one] for level, one in by_level.items()})  # fmt: skip
+                         {level: told_soon(data, rows)[one] for level, one in by_level.items()})  # fmt: skip
     return boost(tables, data.outcome, by_level), card
+
+
+def told_soon(data: FirmYears, rows: Rows, weight: float = SOON_WEIGHT) -> Array:
+    """Return the outcome, and `weight` for each row whose company fails a year later, as far as `rows` tell of it."""
+    key = data.company * 20_000 + data.year
+    later = np.minimum(np.searchsorted(key, key + 1), len(key) - 1)
+    soon = (key[later] == key + 1) & (data.outcome[later] == 1) & rows[later]
+    return np.where(soon & (data.outcome == 0), weight, data.outcome)
 
 
 def scores(booster: Any, card: Mapping[str, Any], table: Array, level: str) -> tuple[Array, Array]:
@@ -164,6 +175,21 @@ def _judge(data: FirmYears, rows: Rows, found: Mapping[str, tuple[Array, Array]]
         }
         for level, some in by_level.items()
     }
+
+
+def _by_company(data: FirmYears, fitted: Fitted, rows: Rows) -> dict[str, Any]:
+    """Judge the scores by models that saw none of a company's years; lines fitted on the other parts calibrate them."""
+    found: dict[str, Any] = {level: {} for level in LEVELS}
+    for level, judged in found.items():
+        some = data.telling(rows, level, FAILURES_MIN)
+        for name, score in zip(("champion", "challenger"), fitted.unseen[level], strict=True):
+            pd = np.full(len(some), np.nan)
+            for fold in range(FOLDS):
+                own = some & (data.company % FOLDS == fold)
+                others = some & ~own
+                pd[own] = _calibrated(_platt(data.outcome[others], score[others]), score[own])
+            judged[name] = measure(data.outcome[some], pd[some])
+    return found
 
 
 def _platt(outcome: Outcome, score: Array) -> list[float]:

@@ -100,11 +100,11 @@ def _ended(session: Session, key: str) -> list[Bucket]:
 def _drifts(session: Session, now: Sequence[Any], model: Model, policy: Rating) -> list[Measure]:
     found = []
     bins = {name: one for level in model.challenger.values() for name, one in level["ratios"].items()
-            if "shares" in one}  # fmt: skip
+            if "watched_cuts" in one}  # fmt: skip
     for name, one in sorted(bins.items()):
         values = np.array([float(row.ratios[name]) for row in now if name in row.ratios])
         if len(values):
-            found.append(drift(name, one["shares"], bin_counts(values, one["cuts"]), policy))
+            found.append(drift(name, one["shares"], bin_counts(values, one["watched_cuts"]), policy))
     then = session.execute(text(NEWEST.format(at=f"market_now() - interval '{PAST_DAYS} days'"))).all()
     if then:
         shares = [sum(row.grade == grade for row in then) / len(then) for grade in GRADES]

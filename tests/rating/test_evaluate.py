@@ -20,7 +20,7 @@ from marketplace.kernel.errors import InvalidInput
 from marketplace.rating.dataset import NEEDED, READY, read_firm_years, read_polish
 from marketplace.rating.evaluation import inversions
 from marketplace.rating.grades import GRADES, grade_of
-from marketplace.rating.measures import auc_interval, by_grade, grade_places, jeffreys_p
+from marketplace.rating.measures import Ranked, by_grade, grade_places, jeffreys_p
 from marketplace.rating.model import load_model
 from marketplace.rating.ratios import BY_NAME, LEVELS, NAMES, masked
 from marketplace.rating.scorecard import card_log_odds
@@ -180,7 +180,7 @@ def test_the_interval_of_an_auc_holds_it_as_often_as_it_says() -> None:
     truth, held, runs = 0.7602, 0, 300  # normal scores one apart: Φ(1/√2)
     for _ in range(runs):
         score = np.concatenate([draw.normal(1, 1, 40), draw.normal(0, 1, 400)])
-        _, low, high = auc_interval(np.repeat([1, 0], [40, 400]), score)
+        _, low, high = Ranked.of(np.repeat([1, 0], [40, 400]), score).auc_interval()
         held += low <= truth <= high
     assert 0.92 <= held / runs <= 0.985
 

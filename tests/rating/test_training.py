@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from click.testing import CliRunner
 from marketplace.commands.rating import command
 from marketplace.kernel.errors import IntegrityBreach, InvalidInput
 from marketplace.rating import training
+from marketplace.rating.choosing import compare
 from marketplace.rating.dataset import NEEDED, read_firm_years
-from marketplace.rating.measures import auc, ece, expit, fit_line, ks, logit
+from marketplace.rating.measures import Ranked, auc, expit, fit_line, logit
 from marketplace.rating.model import CHALLENGER, CHAMPION, HOME, load_model, model_of
 
 SHIPPED_PARAMETERS, SHIPPED_FOLDS = training.PARAMETERS, training.FOLDS
@@ -83,6 +85,34 @@ def test_the_same_data_train_the_same_files(trained: Trained, tmp_path: Path) ->
     assert auc(data.outcome, model.log_odds(data.ratios, "micro")) > 0.7
 
 
+def test_choices_are_judged_on_years_and_companies_that_were_held_out(tmp_path: Path) -> None:
+    data = read_firm_years(population(tmp_path / "long.parquet", companies=150, first=1999, last=2012))
+    said: list[str] = []
+    in_use, card_alone = islice(compare(data, said.append), 2)
+    assert (in_use["choice"], card_alone["choice"]) == ("in use", "trees' weight 0.0")
+    assert said
+    for found in (in_use, card_alone):
+        assert len(found["windows"]) == 4
+        assert found["mean"] == pytest.approx(sum(found["windows"]) / 4, abs=1e-4)
+        assert 0.7 < found["by_company"] < 1, "thin equity fails oftener"
+
+
+def test_a_failure_a_year_later_counts_in_part_as_far_as_it_is_known(tmp_path: Path) -> None:
+    rows = [dict.fromkeys(NEEDED, 10.0) | {"company_name": name, "year": year, "y": int((name, year) == ("A", 2003))}
+            for name, years in (("A", (2001, 2002, 2003)), ("B", (2002, 2003, 2004))) for year in years]  # fmt: skip
+    path = tmp_path / "soon.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    data = read_firm_years(path)
+    assert list(training.told_soon(data, data.year <= 2004, 0.3)) == [0, 0.3, 1, 0, 0, 0]
+    assert list(training.told_soon(data, data.year <= 2002, 0.3))[:2] == [0, 0], "2003 is not known yet"
+
+
+def test_companies_held_out_are_judged_on_all_years_and_on_the_newest(trained: Trained) -> None:
+    whole, newest = (trained.card[name]["full"]["champion"] for name in ("by_company", "by_company_newest"))
+    assert (whole["rows"], newest["rows"]) == (500 * 9, 500 * 3)
+    assert 0.7 < whole["slope"] < 1.3, "the line is that of the other companies"
+
+
 def test_the_model_is_judged_by_the_command(trained: Trained) -> None:
     place = ["--model", str(trained.folder)]
     judged = CliRunner().invoke(
@@ -123,9 +153,9 @@ def test_a_gap_in_a_series_gives_no_prior_year(tmp_path: Path) -> None:
 def test_measures_on_figures_worked_out_by_hand() -> None:
     outcome, score = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
     assert auc(outcome, score) == 0.75
-    assert ks(outcome, score) == 0.5
+    assert Ranked.of(outcome, score).ks() == 0.5
     assert auc(outcome, np.array([1.0, 1, 1, 1])) == 0.5, "ties count half"
-    assert ece(np.array([0, 1]), np.array([0.5, 0.5]), bins=1) == 0
+    assert Ranked.of(np.array([0, 1]), np.array([0.5, 0.5])).ece(bins=1) == 0
     random = np.random.default_rng(1)
     x = random.normal(size=50_000)
     y = (random.random(50_000) < expit(-3 + 0.7 * x)).astype(np.int64)
