@@ -19,7 +19,7 @@ from marketplace.ledger import queries as ledger
 from marketplace.parties.rules import verb
 from marketplace.payments.alerts import raise_alert
 from marketplace.payments.gateway import BalanceLine
-from marketplace.payments.rules import PaymentState, PayoutState, Rail
+from marketplace.payments.rules import ChargebackState, PaymentState, PayoutState, Rail
 from marketplace.payments.stripe_gateway import current_gateway
 from marketplace.payments.tables import PAYING, ChargebackRow, FundingRow, Paying, PayoutRow, ReconciliationRow
 from marketplace.perform import Result, Tx, perform
@@ -194,10 +194,12 @@ def _expected(session: Session) -> dict[tuple[str, str], Expected]:
     for row in session.scalars(select(ChargebackRow)):
         about, name = str(row.id), row.dispute_id
         not_yet = "chargeback_not_booked"
+        # Won before it was booked: it went and came, and nothing of it is booked or ever will be.
+        idle = row.state == ChargebackState.WON and row.entry_id is None
+        gone, back = idle or row.entry_id, idle or row.reinstated_entry_id
         found["chargeback", name] = Expected(
-            "chargeback", about, row.currency, -row.minor if row.entry_id else 0, "" if row.entry_id else not_yet
+            "chargeback", about, row.currency, -row.minor if gone else 0, "" if gone else not_yet
         )
-        back = row.reinstated_entry_id
         found["reinstatement", name] = Expected(
             "reinstatement", about, row.currency, row.minor if back else 0, "" if back else not_yet
         )

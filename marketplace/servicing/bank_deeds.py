@@ -42,6 +42,8 @@ def _refuse_payout(tx: Tx, row: MoneyDecisionRow) -> UUID:
 
 
 def _apply(tx: Tx, row: MoneyDecisionRow) -> UUID:
+    if row.payload.get("organisation_id"):
+        return _fund(tx, row)
     minor, receivable_id = int(row.payload["minor"]), UUID(row.payload["receivable_id"])
     item = bank_suspense.lock(tx, row.subject_id, minor)
     debtor_id = bank_suspense.target(tx.session, receivable_id, item.currency)
@@ -52,6 +54,20 @@ def _apply(tx: Tx, row: MoneyDecisionRow) -> UUID:
         credit(ledger.account(tx, "debtor_receipts", debtor_id, item.currency), minor),
     ]
     return ledger.post_entry(tx, "suspense_applied", "debtor_payment", payment_id, legs, reason=row.reason)
+
+
+def _fund(tx: Tx, row: MoneyDecisionRow) -> UUID:
+    """Book money as what an investor or a seller put in; a lender's goes over to the lenders' money at the bank."""
+    minor, owner_id = int(row.payload["minor"]), UUID(row.payload["organisation_id"])
+    item = bank_suspense.lock(tx, row.subject_id, minor)
+    code, pool = bank_suspense.cash_of(tx.session, owner_id)
+    legs = [
+        debit(ledger.account(tx, "suspense", None, item.currency), minor),
+        credit(ledger.account(tx, "bank_borrower", None, item.currency), minor),
+        debit(ledger.account(tx, f"bank_{pool}", None, item.currency), minor),
+        credit(ledger.account(tx, code, owner_id, item.currency), minor),
+    ]
+    return ledger.post_entry(tx, "suspense_applied", "bank_entry", item.bank_entry_id, legs, reason=row.reason)
 
 
 def _give_back(tx: Tx, row: MoneyDecisionRow) -> UUID:

@@ -25,6 +25,7 @@ AHEAD_DAYS_MAX = 30
 WRONG_DAY = N_("Choose today or a day within the next %(days)s.")
 NO_IBAN = N_("Who is paid by the bank needs an IBAN.")
 OWN_RAIL = N_("The market itself is not paid: only its account is kept.")
+OWNER_NEEDED = N_("Name the investor or seller who put it in, and only then.")
 KEPT_THERE = N_("The payment provider keeps its account: it changes it there, or is paid by the bank.")
 SENDER_UNKNOWN = N_("The bank told no account of the sender: apply it to a receivable, or ask the bank.")
 
@@ -81,16 +82,23 @@ def propose_payout_refused(tx: Tx, command: ProposePayoutRefused) -> Result:
 def propose_bank_suspense(tx: Tx, command: ProposeBankSuspense) -> Result:
     """Propose what becomes of money that came by the bank and matched nothing.
 
-    Raises: NotFound; RuleBroken("more_than_left"), RuleBroken("sender_unknown"), RuleBroken("not_owed_here").
+    Raises: NotFound; RuleBroken("more_than_left"), RuleBroken("sender_unknown"), RuleBroken("not_owed_here"),
+    RuleBroken("no_cash_account").
     """
     item = bank_suspense.item(tx.session, command.bank_entry_id, command.minor)
     if (command.decision == "apply") != (command.receivable_id is not None):
         raise InvalidInput("receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
+    if (command.decision == "fund") != (command.organisation_id is not None):
+        raise InvalidInput("owner_needed", OWNER_NEEDED, problems=[Problem("organisation_id", "owner", OWNER_NEEDED)])
+    if command.organisation_id is not None:
+        bank_suspense.cash_of(tx.session, command.organisation_id)
     if command.receivable_id is not None:
         bank_suspense.target(tx.session, command.receivable_id, item.currency)
     elif command.decision == "return" and item.sender_iban is None:
         raise RuleBroken("sender_unknown", SENDER_UNKNOWN)
     pool = OWN.get(command.decision)
-    payload = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id, "pool": pool}
-    kind = f"bank_suspense_{'own' if pool else command.decision}"
+    payload = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id, "pool": pool,
+               "organisation_id": command.organisation_id}  # fmt: skip
+    what = "own" if pool else "apply" if command.decision == "fund" else command.decision
+    kind = f"bank_suspense_{what}"
     return propose(tx, kind, item.bank_entry_id, payload, command.reason)

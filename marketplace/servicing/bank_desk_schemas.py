@@ -49,7 +49,8 @@ class ProposePayoutRefused:
 class ProposeBankSuspense:
     """Work off money that a bank file told of: `apply` it to a receivable, or `return` it to its sender.
 
-    `own_lender`, `own_borrower`: it is money of that pool that the market itself moved here from the provider.
+    `own_lender`, `own_borrower`: it is money of that pool that the market itself moved here from the provider. `fund`:
+    an investor or a seller put it in by bank transfer.
     """
 
     bank_entry_id: UUID
@@ -57,6 +58,7 @@ class ProposeBankSuspense:
     minor: int
     receivable_id: UUID | None
     reason: str
+    organisation_id: UUID | None = None
 
 
 class PayoutFileSchema(Schema):
@@ -109,9 +111,10 @@ class BankSuspenseSchema(Schema):
     """Loads ProposeBankSuspense."""
 
     bank_entry_id = fields.UUID(required=True)
-    decision = fields.String(required=True, validate=validate.OneOf(("apply", "return", *OWN)))
+    decision = fields.String(required=True, validate=validate.OneOf(("apply", "return", "fund", *OWN)))
     minor = fields.Integer(required=True, validate=MONEY)
     receivable_id = fields.UUID(load_default=None, allow_none=True)
+    organisation_id = fields.UUID(load_default=None, allow_none=True)
     reason = fields.String(required=True, validate=REASON)
 
     @post_load

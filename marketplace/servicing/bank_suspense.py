@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from marketplace.banking import orders
 from marketplace.kernel.errors import NotFound, RuleBroken
 from marketplace.kernel.words import N_
+from marketplace.parties import queries as parties
 from marketplace.perform import Tx
 
 
@@ -30,6 +31,7 @@ class BankItem:
     days: int
 
 
+CASH = {"investor": ("investor_cash", "lender"), "seller": ("seller_cash", "borrower")}
 ITEMS = """
 SELECT * FROM (
     SELECT b.id AS bank_entry_id, b.currency, b.minor, b.words, b.reference, b.sender_name, b.sender_iban, b.booked_on,
@@ -65,6 +67,14 @@ def lock(tx: Tx, bank_entry_id: UUID, minor: int) -> BankItem:
     """Keep bank files and others who work off away until the transaction ends, then return the item as it is."""
     orders.keep_others_away(tx)
     return item(tx.session, bank_entry_id, minor)
+
+
+def cash_of(session: Session, organisation_id: UUID) -> tuple[str, str]:
+    """Return an organisation's own cash account and its pool. Raises: NotFound; RuleBroken("no_cash_account")."""
+    kind = parties.organisation(session, organisation_id).kind
+    if kind not in CASH:
+        raise RuleBroken("no_cash_account", N_("Only investors and sellers have cash here."))
+    return CASH[kind]
 
 
 def target(session: Session, receivable_id: UUID, currency: str) -> UUID:

@@ -328,10 +328,11 @@ def suspense(error: MarketplaceError | None = None, form: str = "") -> ResponseR
     session = db.session()
     if error:
         session.rollback()
-    left, back = servicing.suspended(session), came_back(session)
+    left, back, bank_left = servicing.suspended(session), came_back(session), bank_suspense.items(session)
     page = render_template(
-        "operator/suspense.html", left=left, bank_left=bank_suspense.items(session),
+        "operator/suspense.html", left=left, bank_left=bank_left,
         names=parties.organisations(session, {one.debtor_id for one in left} | {one.organisation_id for one in back}),
+        funders=[one for kind in ("investor", "seller") for one in parties.of_kind(session, kind)] if bank_left else (),
         back=back, purposes=operator_bank_payouts.PURPOSES,
         proposed=len(servicing.decisions(session, False)), form=form, given=request.form,
         totals=operations.suspense(session), items=operations.suspense_items(session),

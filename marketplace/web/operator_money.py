@@ -137,6 +137,8 @@ def _work(schema: type[Schema], item: SuspenseItem | BankItem | None, **known: A
             words = N_("There is no receivable with this reference.")
             raise InvalidInput("unknown_ref", words, problems=[Problem("ref", "unknown_ref", words)]) from missing
     given = {"decision": decision, "reason": request.form.get("reason", "")}
+    if decision == "fund":
+        given["organisation_id"] = request.form.get("organisation_id", "")
     return load(schema, given, **known)
 
 

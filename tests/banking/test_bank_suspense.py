@@ -104,6 +104,24 @@ def test_what_cannot_be_done_with_an_item_is_named_and_two_cannot_take_it_twice(
     assert held("suspense") == 1_300
 
 
+def test_what_an_investor_or_a_seller_put_in_by_transfer_becomes_his_cash(bank: World) -> None:
+    take(camt(entry("A", "500.00", text="for bidding"), entry("B", "20.00", text="for a buy-back")))
+    lent, put_in = sorted(left(), key=lambda one: -one.minor)
+    for item, who in ((lent, "bob"), (put_in, "alice")):
+        command = ProposeBankSuspense(item.bank_entry_id, "fund", item.minor, None, WHY, bank.id(who))
+        by_two(propose_bank_suspense, command, bank)
+    assert (held("investor_cash", owner=bank.id("bob")), held("seller_cash", owner=bank.id("alice"))) == (50_000, 2_000)
+    assert (held("suspense"), held("bank_lender"), held("bank_borrower"), left()) == (0, 50_000, 2_000, [])
+    take(camt(entry("C", "1.00"), message="M-2"))
+    (rest,) = left()
+    for who, code in (("kestrel", "no_cash_account"), ("", "owner_needed")):
+        command = ProposeBankSuspense(rest.bank_entry_id, "fund", 1, None, WHY, bank.id(who) if who else None)
+        with pytest.raises(MarketplaceError) as refused:
+            perform(propose_bank_suspense, command, bank.olga)
+        assert refused.value.code == code
+    assert sound()
+
+
 def test_what_was_worked_off_is_not_undone_out_of_other_peoples_money(bank: World) -> None:
     receivable_id = lives.funded(bank)
     take(camt(entry("A", "5.00", names=[("EndToEndId", "E-7")]), entry("B", "9.00")))
@@ -128,7 +146,7 @@ def test_the_page_shows_age_and_sender_and_proposes(bank: World, app: Flask) -> 
     ref = db.session.execute(text("SELECT ref FROM receivable WHERE id = :id"), {"id": receivable_id}).scalar_one()
     form = {"amount": "5.00", "ref": ref, "reason": WHY, "decision": "apply"}
     for change, status in (({"ref": "DB-99-1"}, 422), ({"amount": "x"}, 422), ({"amount": "5.01"}, 422),
-                           ({"decision": "keep"}, 422), ({}, 303)):  # fmt: skip
+                           ({"decision": "keep"}, 422), ({"decision": "fund"}, 422), ({}, 303)):  # fmt: skip
         assert olga.post(where, data=form | change).status_code == status, change
     assert olga.post(f"/operator/suspense/bank/{receivable_id}", data=form).status_code == 404
     assert "Apply bank money from suspense" in olga.get("/operator/ledger").text

@@ -162,3 +162,15 @@ def test_an_entry_that_nothing_outside_stands_for_stays_unexplained(books: Sessi
 
     do(invent)
     assert named(books, shown(*LINES)) == (set(), 5)
+
+
+def test_what_was_taken_and_given_back_before_anybody_booked_it_is_no_break(
+    books: Session, postgres: EmbeddedPostgres, database: str
+) -> None:
+    with postgres.connect(database) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE chargeback SET entry_id = NULL, booked_at = NULL, reinstated_entry_id = NULL "
+                           "WHERE dispute_id = 'du_2'")  # fmt: skip
+    assert named(books, shown(*LINES)) == (set(), 0)
+    assert named(books, without(7)) == ({"reinstatement_missing"}, 0)  # said to be won, and the money is not back
+    assert named(books, changed(6, minor=-2_999)) == ({"chargeback_differs"}, 0)
