@@ -1,6 +1,7 @@
 """Writing the ledger, inside the transaction of whoever calls. Set-based: one statement a kind of row."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import insert, select, text
@@ -173,6 +174,34 @@ def place_hold(tx: Tx, account_id: UUID, minor: int, subject_kind: str, subject_
     after = {"account_id": account_id, "minor": minor, "subject_kind": subject_kind, "subject_id": subject_id}
     tx.record("hold", hold_id, verb="place_hold", after=after)
     return hold_id
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A hold to be placed: its id, the account, how much, and what it stands behind."""
+
+    id: UUID
+    account_id: UUID
+    minor: int
+    subject_kind: str
+    subject_id: UUID
+
+
+def place_holds(tx: Tx, wanted: Sequence[Wanted]) -> None:
+    """Set aside money of many accounts, all of it or nothing.
+
+    Raises: RuleBroken("insufficient_cash") when less is free in one of them.
+    """
+    if not wanted:
+        return
+    told = [{name: getattr(one, name) for name in ("account_id", "minor", "subject_kind", "subject_id")}
+            for one in wanted]  # fmt: skip
+    try:
+        with tx.session.begin_nested():
+            tx.session.execute(insert(Hold), [{"id": one.id, **row} for one, row in zip(wanted, told, strict=True)])
+    except DBAPIError as error:
+        raise refused_or(error) from error
+    tx.record_many("hold", "place_hold", [(one.id, None, row) for one, row in zip(wanted, told, strict=True)])
 
 
 def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str, entry_id: UUID | None = None) -> None:

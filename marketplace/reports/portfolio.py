@@ -384,6 +384,30 @@ class HeldBid:
     closes_at: datetime
 
 
+@dataclass(frozen=True)
+class HeldBudget:
+    """Cash that stands behind all bids of a session."""
+
+    session_id: UUID
+    minor: int
+    currency: str
+    closes_at: datetime
+
+
+def held_budgets(session: Session, investor_id: UUID) -> list[HeldBudget]:
+    """Return what is held for an investor's bids in sessions that have not closed."""
+    rows = session.execute(
+        text(
+            "SELECT purse.session_id, hold.minor, call_session.currency, call_session.closes_at "
+            "FROM session_purse AS purse JOIN hold ON hold.id = purse.hold_id "
+            "JOIN call_session ON call_session.id = purse.session_id "
+            "WHERE purse.investor_id = :investor_id AND call_session.state = 'open' ORDER BY call_session.closes_at"
+        ),
+        {"investor_id": investor_id},
+    )
+    return [HeldBudget(**row) for row in rows.mappings()]
+
+
 def held_bids(session: Session, investor_id: UUID) -> list[HeldBid]:
     """Return what holds stand against an investor's cash, soonest close first."""
     rows = session.execute(

@@ -89,7 +89,7 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
 
 @verb("place_bid")
 def place_bid(tx: Tx, command: PlaceBid) -> Result:
-    """Bid, sealed: hold exactly the cash, in time by the database's clock. Improving takes the earlier bid back first.
+    """Bid: hold exactly the cash, in time by the database's clock. Improving takes the earlier bid back first.
 
     Raises: NotFound, RuleBroken("lot_closed", "bid_refused" with every reason, "insufficient_cash").
     """
@@ -158,7 +158,7 @@ def _take_back(tx: Tx, bid_id: UUID, lot: LotRow | Seen) -> None:
             )
     except DBAPIError as error:
         raise refused_by_database(error, lot) from error
-    ledger.resolve_holds(tx, [bid.hold_id], "voided")
+    ledger.resolve_holds(tx, [bid.hold_id] if bid.hold_id else [], "voided")
     tx.record("bid", bid.id, verb="withdraw_bid", before={"state": bid.state}, after={"state": BidState.WITHDRAWN})
 
 
@@ -183,7 +183,7 @@ def refused_by_database(error: DBAPIError, lot: LotRow | Seen) -> Exception:
         return closed(lot)
     if constraint == "bid_improves":
         return RuleBroken(running.ONLY_IMPROVEMENTS, running.WORDS[running.ONLY_IMPROVEMENTS])
-    if constraint == "bid_of_group":
+    if constraint in ("bid_of_group", "bid_rests_on_purse"):
         return Conflict("changed_meanwhile", N_("Somebody else decided this just now."))
     if constraint == "bid_fits_lot":
         return IntegrityBreach("bid_fits_lot", "A bid passed the rules and not the database.")

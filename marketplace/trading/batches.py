@@ -148,7 +148,8 @@ def _end(tx: Tx, freed: dict[UUID, list[UUID]], state: BidState, whose: str, giv
         {"reasons": [], **given, "state": str(state)},
     )
     for row in rows:
-        freed[row.lot_id].append(row.hold_id)
+        if row.hold_id is not None:
+            freed[row.lot_id].append(row.hold_id)
 
 
 def _move(tx: Tx, lots: Sequence[LotRow], cleared: dict[UUID, engine.Cleared], now: datetime) -> None:

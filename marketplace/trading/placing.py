@@ -28,10 +28,12 @@ SEEN = f"""
             SELECT coalesce(owner.group_id, owner.id) FROM organisation AS owner
             WHERE owner.id IN (lot.seller_id, lot.debtor_id)) AS related_groups,
         lot.session_id, lot.bidding, lot.improve_only_seconds, {ANSWERS} AS answers,
-        house.good_standing, coalesce(house.group_id, house.id) AS group_id, account.id AS account_id
+        house.good_standing, coalesce(house.group_id, house.id) AS group_id, account.id AS account_id,
+        purse.hold_id IS NOT NULL AS purse
     FROM lot LEFT JOIN organisation AS house ON house.id = :investor
         LEFT JOIN account ON account.organisation_id = house.id AND account.code = 'investor_cash'
-            AND account.currency = lot.currency"""  # noqa: S608 (parts of statements, nothing that anybody sent)
+            AND account.currency = lot.currency
+        LEFT JOIN session_purse AS purse ON purse.session_id = lot.session_id AND purse.investor_id = house.id"""  # noqa: S608 (parts of statements, nothing that anybody sent)
 # A lot that answers to its bids is held alone, any other is shared. What it is never changes, so one part finds it.
 # The clock is read outside, after the inner query holds the lot's row.
 LOOK = text(f"""
@@ -46,15 +48,16 @@ LOOK_MANY = text(f"""
     UNION ALL
     SELECT named.*, market_now() AS now FROM ({SEEN} WHERE lot.id = ANY (:lots) AND {ANSWERS}) AS named
 """)  # noqa: S608
-WRITE = text(f"""
-    WITH held AS ({ledger.HOLDING}),
+PLACED = f"""
     placed AS (
         INSERT INTO bid (id, lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, hold_id, replaces_id,
             placed_by)
-        VALUES (:subject_id, :lot_id, :investor_id, :group_id, :cash_minor, :min_fill_minor, :rate_bps, :hold_id,
-            :replaces_id, :placed_by) RETURNING seq),
+        VALUES (:subject_id, :lot_id, :investor_id, :group_id, :cash_minor, :min_fill_minor, :rate_bps,
+            CAST(:hold_id AS uuid), :replaces_id, :placed_by) RETURNING seq),
     told AS ({EVENTS_WITH.format(rows="placed")})
-    SELECT seq FROM placed""")  # noqa: S608 (parts of statements, nothing that anybody sent)
+    SELECT seq FROM placed"""  # noqa: S608
+WRITE = text(f"WITH held AS ({ledger.HOLDING}), {PLACED}")
+WRITE_RESTING = text(f"WITH {PLACED}")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Seen:
     good_standing: bool | None
     group_id: UUID | None
     account_id: UUID | None
+    purse: bool
     now: datetime
 
 
@@ -97,19 +101,20 @@ def look_many(tx: Tx, lot_ids: Collection[UUID], investor_id: UUID) -> dict[UUID
 
 
 def write(tx: Tx, seen: Seen, command: PlaceBid) -> dict[str, Any]:
-    """Write a bid with its hold and what is told of both; return their ids.
+    """Write a bid with its hold and what is told of both; return their ids. One that rests on a purse has no hold.
 
     The number that the bid takes in the row stays inside: it counts the bids of the whole market.
 
     Raises: DBAPIError with the constraint's name when the database refuses it.
     """
     account = seen.account_id or ledger.account(tx, "investor_cash", tx.actor.organisation_id, seen.currency)
-    bid_id, hold_id = new_id(), new_id()
+    bid_id, hold_id = new_id(), None if seen.purse else new_id()
     plain = {name: getattr(command, name) for name in ("lot_id", "cash_minor", "min_fill_minor", "rate_bps")}
     owner = {"investor_id": tx.actor.organisation_id, "group_id": seen.group_id, "hold_id": hold_id}
     hold = {"account_id": account, "minor": command.cash_minor, "subject_kind": "bid", "subject_id": bid_id}
     after = {**plain, **owner, "seq": 0, "replaces_id": command.replaces_bid_id, "state": BidState.PLACED}
-    events = [tx.told(seen.now, "hold", hold_id, "place_hold", hold), tx.told(seen.now, "bid", bid_id, tx.verb, after)]
+    events = [tx.told(seen.now, "hold", hold_id, "place_hold", hold)] if hold_id else []
+    events.append(tx.told(seen.now, "bid", bid_id, tx.verb, after))
     given = {**plain, **owner, **hold, "replaces_id": command.replaces_bid_id, "placed_by": tx.actor.user_id}
-    tx.session.execute(WRITE, given | given_with(events))
+    tx.session.execute(WRITE if hold_id else WRITE_RESTING, given | given_with(events))
     return {"bid_id": bid_id, "hold_id": hold_id}

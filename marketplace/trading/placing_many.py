@@ -1,8 +1,8 @@
 """Many bids of one investor at once: each is judged and placed by itself, in a few statements for all of them.
 
 A refused bid stops no other. What the database refuses after the rules have passed it, for it came too late or another
-bid took the cash meanwhile, is found by halving. Bids in lots that answer to them, and bids in place of others, want a
-lot's row alone, or another bid's: they are placed one by one.
+bid took the cash meanwhile, is found by halving. Bids in lots that answer to them, that rest on a purse, and
+bids in place of others are placed one by one: they want a lot's row alone, a purse's, or another bid's.
 """
 
 from collections.abc import Iterator, Sequence
@@ -110,7 +110,7 @@ def place_bids(tx: Tx, command: PlaceBids) -> Result:
     sound = []
     for place, bid in enumerate(command.bids):
         lot = seen.get(bid.lot_id)
-        if bid.replaces_bid_id is not None or (lot is not None and lot.answers):
+        if bid.replaces_bid_id is not None or (lot is not None and (lot.answers or lot.purse)):
             rows[place] = {"alone": True}
             continue
         try:

@@ -88,7 +88,7 @@ class Bid:
     cash_minor: int
     min_fill_minor: int
     rate_bps: int
-    hold_id: UUID
+    hold_id: UUID | None
     placed_at: datetime
     state: str
     reasons: list[str]

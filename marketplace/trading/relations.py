@@ -68,5 +68,5 @@ def _take_back(tx: Tx, lots: list[UUID]) -> int:
     for row in rows:
         tx.record("bid", row.id, verb="withdraw_bid", before={"state": BidState.PLACED},
                   after={"state": BidState.WITHDRAWN}, reason="related_party")  # fmt: skip
-    ledger.resolve_holds(tx, [row.hold_id for row in rows], "voided")
+    ledger.resolve_holds(tx, [row.hold_id for row in rows if row.hold_id], "voided")
     return len(rows)

@@ -69,11 +69,15 @@ class OpenSession:
 
 @dataclass(frozen=True)
 class SetSessionCaps:
-    """The most to spend in a session: in all, and by debtor. They replace what was set before."""
+    """The most to spend in a session: in all, and by debtor. They replace what was set before.
+
+    `purse`: hold the budget once, so that bids in the session need no cash each.
+    """
 
     session_id: UUID
     budget_minor: int | None = None
     debtors: tuple[tuple[UUID, int], ...] = ()
+    purse: bool = False
 
 
 @dataclass(frozen=True)

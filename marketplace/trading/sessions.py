@@ -20,7 +20,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
 from marketplace.perform import Result, Tx, perform
-from marketplace.trading import engine, queries
+from marketplace.trading import engine, purses, queries
 from marketplace.trading.batches import without_called_off, write_closed
 from marketplace.trading.instructing import place_mandates
 from marketplace.trading.rules import SESSION, LotState, SessionState
@@ -60,10 +60,14 @@ def open_session(tx: Tx, command: OpenSession) -> Result:
 def set_session_caps(tx: Tx, command: SetSessionCaps) -> Result:
     """Cap what the investor spends in a session, in all and by debtor; what was set before no longer counts.
 
-    Raises: NotFound, InvalidInput, RuleBroken("session_closed").
+    With a purse the budget is held now, once, and bids placed from then on in the session need no hold of their own.
+
+    Raises: NotFound, InvalidInput, RuleBroken("session_closed", "insufficient_cash", "bids_rest_on_budget").
     """
     if tx.actor.organisation_id is None:
         raise NotPermitted("not_permitted", N_("Only an investor’s own people may bid."))
+    if command.purse:
+        purses.demand_budget(command.budget_minor)
     row = tx.session.execute(
         select(CallSessionRow).where(CallSessionRow.id == command.session_id).with_for_update(read=True)
     ).scalar_one_or_none()
@@ -91,6 +95,7 @@ def set_session_caps(tx: Tx, command: SetSessionCaps) -> Result:
         if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == "session_cap_in_time":
             raise RuleBroken("session_closed", N_("The session has closed.")) from error
         raise
+    purses.set_purse(tx, row, who, command.budget_minor if command.purse else None)
     told = {"budget_minor": command.budget_minor, "debtors": [list(pair) for pair in command.debtors]}
     tx.record("call_session", row.id, after={"investor_id": who, **told})
     return {"session_id": row.id, **told}
@@ -122,6 +127,7 @@ def close_session(tx: Tx, command: CloseSession) -> Result:
     lots = without_called_off(tx, queries.lock_due(tx.session, _members(tx, command.session_id)))
     if _books(tx.session, command.session_id, lots) != cleared.books:
         raise Conflict("books_changed", N_("A lot of the session was called off while it cleared."))
+    purses.spend(tx, command.session_id, cleared.lots)
     write_closed(tx, lots, cleared.lots, now)
     kept: dict[str, Any] = {"sha256": cleared.sha256, "path": cleared.path, "gap_ppm": cleared.gap_ppm}
     tx.session.execute(

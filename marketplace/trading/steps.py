@@ -91,7 +91,7 @@ def end_bids(tx: Tx, lot_id: UUID, among: tuple[BidState, ...], state: BidState)
         ),
         {"state": str(state), "lot": lot_id, "among": [str(one) for one in among]},
     ).all()
-    ledger.resolve_holds(tx, [row.hold_id for row in rows], "voided")
+    ledger.resolve_holds(tx, [row.hold_id for row in rows if row.hold_id], "voided")
     return [row.id for row in rows]
 
 
@@ -210,4 +210,4 @@ def end_some(tx: Tx, bid_ids: list[UUID], state: BidState, reasons: list[str] | 
         ),
         {"state": str(state), "reasons": reasons or [], "ids": bid_ids},
     ).scalars()
-    ledger.resolve_holds(tx, list(holds), "voided")
+    ledger.resolve_holds(tx, [hold for hold in holds if hold], "voided")

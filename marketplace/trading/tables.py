@@ -118,7 +118,7 @@ class BidRow(Base):
     cash_minor: Mapped[Minor]
     min_fill_minor: Mapped[Minor]
     rate_bps: Mapped[Rate]
-    hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"), unique=True)
+    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("hold.id"), unique=True)
     replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("bid.id"))
     placed_by: Mapped[UUID]
     placed_at: Mapped[Created]
@@ -248,6 +248,17 @@ class SessionCapRow(Base):
     investor_id: Mapped[OrganisationId]
     debtor_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisation.id"))
     minor: Mapped[Minor]
+    set_at: Mapped[Created]
+
+
+class SessionPurseRow(Base):
+    """One hold of an investor's budget in a session, on which his bids there rest."""
+
+    __tablename__ = "session_purse"
+
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("call_session.id"), primary_key=True)
+    investor_id: Mapped[OrganisationId] = mapped_column(primary_key=True)
+    hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"), unique=True)
     set_at: Mapped[Created]
 
 

@@ -24,6 +24,7 @@ from marketplace.reports.rating_watch import falls
 from marketplace.schemas import load
 from marketplace.trading import actions, engine, queries, rules, running
 from marketplace.trading.calls import calls_of
+from marketplace.trading.purses import purse_minor
 from marketplace.trading.queries import Lot
 from marketplace.trading.schemas import PlaceBidSchema, WithdrawBid
 from marketplace.web import investor_lot_parts as parts
@@ -189,6 +190,7 @@ def _page(lot_id: UUID, refusal: MarketplaceError | None = None) -> str:
         owned=report.concentration(session, investor.id, found.debtor_id, found.seller_id, found.currency),
         documents=receivables.documents(session, found.receivable_id),
         call_hours=policy().auction.call_hours,
+        purse_minor=purse_minor(session, found.session_id, investor.id) if found.session_id else None,
         shown_bps=running.shown(session, [lot_id]).get(lot_id),
         only_improvements=running.only_improvements(found, server_now()),
         improve_from=running.improve_from(found),

@@ -235,6 +235,7 @@ def _cash_page(refusal: MarketplaceError | None = None, form: str = "") -> str:
         problems=problems,
         refusal=refusal,
         held=report.held_bids(session, investor.id),
+        budgets=report.held_budgets(session, investor.id),
         fundings=[one for one in fundings if one.state not in ("succeeded", "expired")],
         payouts=payment_queries.payouts_of(session, investor.id, 20),
         movements=report.last_movements(session, investor.id),

@@ -17,6 +17,7 @@ from marketplace.receivables import queries as receivables
 from marketplace.trading import queries as trading
 from marketplace.trading import session_queries as queries
 from marketplace.trading import sessions as verbs
+from marketplace.trading.purses import purse_minor
 from marketplace.trading.schemas import SetSessionCaps
 from marketplace.web.forms import minor_of, reasons, say, status_of
 from marketplace.web.investor_door import REASONS, blueprint, house
@@ -92,7 +93,7 @@ def _typed(session_id: UUID) -> SetSessionCaps:
     if problems:
         raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
     debtors = tuple((owner, caps[name]) for name, owner in owners.items() if name in caps)
-    return SetSessionCaps(session_id, caps.get("budget"), debtors)
+    return SetSessionCaps(session_id, caps.get("budget"), debtors, request.form.get("purse") == "1")
 
 
 def _page(session_id: UUID, refusal: MarketplaceError | None = None) -> str:
@@ -108,7 +109,8 @@ def _page(session_id: UUID, refusal: MarketplaceError | None = None) -> str:
     }
     return render_template(
         "investor/session.html", found=found, lots=lots, names={one: org.legal_name for one, org in names.items()},
-        refs=refs, budget=budget, debtors=debtors, told=mine, bids=bids, why=WHY, refusal=refusal,
+        refs=refs, budget=budget, debtors=debtors, told=mine,
+        purse=purse_minor(database, session_id, investor.id), bids=bids, why=WHY, refusal=refusal,
         problems=reasons(refusal) if refusal else (), typed=request.form if refusal else {},
         awards={lot.id: trading.award(database, lot.id) for lot in lots} if found.state == "closed" else {},
         lot_of={lot.id: lot for lot in lots},

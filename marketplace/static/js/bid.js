@@ -35,10 +35,11 @@ for (const form of document.querySelectorAll("[data-bid]")) {
     const bps = /^\d{1,4}$/.exec(rate.value.trim());
     echo.textContent = bps ? `${(Number(bps[0]) / 100).toFixed(2)}%; ${words}` : words;
   });
-  form.elements.namedItem("cash").addEventListener("input", (event) => {
+  const held = form.querySelector("[data-hold]");
+  if (held) form.elements.namedItem("cash").addEventListener("input", (event) => {
     const hold = minorOf(event.target.value, digits);
     if (hold === null || !Number.isSafeInteger(hold)) return;
-    show(form.querySelector("[data-hold]"), -hold, digits, symbol);
+    show(held, -hold, digits, symbol);
     const after = form.querySelector("[data-after]");
     show(after, free - hold, digits, symbol);
     after.classList.toggle("neg", free < hold);
