@@ -46,7 +46,8 @@ SELECTED = """
            my.filled_minor AS my_filled_minor,
            (:group_id = ANY (lot.related_groups) OR :group_id IN (coalesce(seller.group_id, seller.id),
                coalesce(debtor.group_id, debtor.id))) AS related,
-           coalesce(purse.posted_minor - purse.held_minor, 0) AS free_minor
+           coalesce((SELECT lot.target_minor FROM session_purse WHERE session_purse.session_id = lot.session_id
+               AND session_purse.investor_id = :investor_id), purse.posted_minor - purse.held_minor, 0) AS free_minor
 """
 FROM = """
     FROM lot

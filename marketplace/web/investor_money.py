@@ -28,6 +28,7 @@ from marketplace.payments.schemas import FundAccount, WithdrawCash
 from marketplace.perform import perform
 from marketplace.reports import portfolio as report
 from marketplace.reports import rating_watch
+from marketplace.reports.held import held_bids, held_budgets
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.format import day_short, money
 from marketplace.web.forms import day_of, minor_of, reasons, say, status_of
@@ -234,8 +235,8 @@ def _cash_page(refusal: MarketplaceError | None = None, form: str = "") -> str:
         form=form,
         problems=problems,
         refusal=refusal,
-        held=report.held_bids(session, investor.id),
-        budgets=report.held_budgets(session, investor.id),
+        held=held_bids(session, investor.id),
+        budgets=held_budgets(session, investor.id),
         fundings=[one for one in fundings if one.state not in ("succeeded", "expired")],
         payouts=payment_queries.payouts_of(session, investor.id, 20),
         movements=report.last_movements(session, investor.id),

@@ -12,6 +12,7 @@ from marketplace.jobs.invariants import invariants
 from marketplace.kernel.errors import InvalidInput, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.perform import perform
+from marketplace.reports import market
 from marketplace.servicing.schemas import SettleAward
 from marketplace.servicing.settlement import settle_award
 from marketplace.trading import queries
@@ -142,6 +143,9 @@ def test_the_page_holds_the_budget_and_says_so(app: Flask, world: World) -> None
     assert "You have less free cash than this budget" in too_much.text
     assert bob.post(path, data={"budget": "4,000", "purse": "1"}).status_code == 303
     assert "£4,000.00 is held for this session" in bob.get(f"/investor/sessions/{session_id}").text
+    found = market.line(db.session(), lot, world.id("bob"), world.id("bob"))
+    assert found is not None
+    assert found.headroom_minor == 4_130_000  # what the lot takes, whatever is free
     assert "It rests on the £4,000.00" in bob.get(f"/investor/lots/{lot}").text
     assert bob.post(f"/investor/lots/{lot}/bids", data={"rate": "700", "cash": "41,000"}).status_code == 303
     assert "all bids of the session" in bob.get("/investor/cash").text
