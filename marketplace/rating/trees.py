@@ -60,14 +60,16 @@ class Forest:
         low, high = np.where(unknown, -np.inf, columns), np.where(unknown, np.inf, columns)
         total = np.full(len(rows), self._baseline)
         above, dropped = np.empty(len(rows), np.bool_), np.empty(len(rows), np.uint8)
-        bits = np.empty(len(rows), np.uint8)
+        bits, values = np.empty(len(rows), np.uint8), np.empty(len(rows))
         for tree in self._trees:
             dropped.fill(0)
             for node in tree.nodes:
                 np.greater((low if node.missing_left else high)[node.ratio], node.threshold, out=above)
                 np.multiply(above.view(np.uint8), np.uint8(node.drops), out=bits)
                 np.bitwise_or(dropped, bits, out=dropped)
-            total += tree.values[dropped]
+            # A byte cannot lie beyond the 256 values: nothing is clipped, and nothing need be checked.
+            np.take(tree.values, dropped, out=values, mode="clip")
+            total += values
         return total
 
 
