@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from flask import Flask
 from sqlalchemy import text
 
 from marketplace.db import db
@@ -17,6 +18,7 @@ from marketplace.trading.schemas import CloseLot, CloseLots, OpenLot, PlaceBid, 
 from tests.support import SYSTEM
 from tests.trading.test_constraints import refuse
 from tests.trading.test_opening import POLICY
+from tests.trading.test_races import at_once
 from tests.trading.world import World
 
 SOFT = {"bidding": "open", "late_seconds": 120, "extend_seconds": 120, "extensions_max": 10,
@@ -230,3 +232,38 @@ def test_answering_lots_join_no_session(rich: World) -> None:
         connection.execute(session, (lot,))
         connection.execute("ALTER TABLE lot DISABLE TRIGGER lot_keep_session")
     assert refuse(rich, "UPDATE lot SET session_id = id WHERE id = %s", lot) == "ck_lot_session"
+
+
+def test_of_many_at_once_one_buys_it_and_nobody_comes_after_him(rich: World, app: Flask) -> None:
+    """Each holds the lot's row alone while he bids: the one who covers it closes it, and those behind him are late."""
+    lot = rich.lot(buy_now_bps=620)
+    who = ("bob", "carol", "dave")
+    results = at_once(app, *[lambda one=one: perform(place_bid, PlaceBid(lot, 610, 2_070_000), getattr(rich, one))
+                             for one in who * 3])  # fmt: skip
+    refused = [one.code for one in results if isinstance(one, RuleBroken)]
+    assert refused == ["lot_closed"] * 7
+    assert [bool(one.get("bought")) for one in results if isinstance(one, dict)].count(True) == 1
+    found = of(lot)
+    latest = db.session.execute(
+        text("SELECT max(placed_at), count(*) FROM bid WHERE lot_id = :lot"), {"lot": lot}
+    ).one()
+    assert (latest.count, found.bought_at) == (2, found.closes_at)
+    assert latest.max <= found.closes_at
+
+
+def test_of_many_late_bids_at_once_the_first_that_lowers_the_rate_moves_the_close(rich: World, app: Flask) -> None:
+    lot, _ = covered(rich, improve_only_seconds=0)
+    before = of(lot).closes_at
+    left(rich, lot, 60)
+    at_once(app, *[lambda rate=rate: perform(place_bid, PlaceBid(lot, rate, 4_140_000), rich.dave)
+                   for rate in (640, 630, 620, 610, 600, 590)])  # fmt: skip
+    found = of(lot)
+    assert (found.extensions, found.closes_at) == (1, before + timedelta(seconds=120))  # none is late after it
+    assert shown(lot) == 590
+
+
+def test_a_bid_cannot_be_late_for_two_closes(rich: World) -> None:
+    lot, _ = covered(rich)
+    with rich.superuser() as connection:
+        connection.execute("ALTER TABLE lot DISABLE TRIGGER lot_keep_columns")
+    assert refuse(rich, "UPDATE lot SET late_seconds = extend_seconds + 1 WHERE id = %s", lot) == "ck_lot_late"
