@@ -154,6 +154,8 @@ def _own_database(home: Path) -> tuple[EmbeddedPostgres, str]:
     postgres.start()
     Preparation.ensure_roles(postgres)
     postgres.create_database(DATABASE, owner=OWNER)
+    with postgres.connect() as connection:  # what is acknowledged is asked for after the server was killed
+        connection.execute(f"ALTER DATABASE {DATABASE} SET synchronous_commit = on")
     migrate(sqlalchemy_url(postgres.url(DATABASE, OWNER)))
     return postgres, DATABASE
 

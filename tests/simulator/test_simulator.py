@@ -14,6 +14,7 @@ import pytest
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.failpoints import read_plan
 from marketplace.simulator import checks, weather
+from marketplace.simulator.place import standing
 from marketplace.simulator.run import Tally, simulate
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -98,3 +99,16 @@ def test_a_life_with_anything_wrong_is_not_ok() -> None:
     assert not Tally(doubled=1).ok()
     assert not Tally(invariants={"entries_balance": False}).ok()
     assert not Tally(wrong=["the market did not come to rest"]).ok()
+
+
+@pytest.mark.long
+def test_what_was_committed_outlives_the_killed_database() -> None:
+    with standing() as place:
+        with place.superuser() as owner:
+            owner.execute("CREATE TABLE kept (n integer)")
+        for n in range(5):
+            with place.superuser() as owner:
+                owner.execute("INSERT INTO kept VALUES (%s)", (n,))
+            place.kill_database()
+            with place.superuser() as owner:
+                assert owner.execute("SELECT count(*) FROM kept").fetchone() == (n + 1,)
