@@ -107,4 +107,5 @@ class NearMatch:
     @property
     def exact(self) -> bool:
         """Whether the exact key itself is the same: the register's unique index refuses the second one."""
-        return self.verdict == "same" and any(finding.code == "same_number" for finding in self.findings)
+        codes = {finding.code for finding in self.findings}
+        return self.verdict == "same" and "same_number" in codes and "one_paper" not in codes

@@ -11,25 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from uuid import UUID
 
+from marketplace.receivables.matching.labels import INVOICE_ALONE, INVOICE_ANYWHERE
 from marketplace.receivables.matching.look_alikes import folded
 from marketplace.receivables.matching.written import without_label, without_scheme, written_name
 
-# Words that say "invoice" or "number" and nothing else. A long one is dropped wherever it leads; a short one only
-# when it stands alone or right before a digit, for it may as well begin a name: RE-7 and RE7, but not REA7.
-# Source: what invoices are headed with in the 24 languages of the Union, and in Chinese and Japanese.
-_LONG = (
-    "RECHNUNGS RECHNUNG RECH INVOICE INV FACTURE FACTURA FACTURII FACTUUR FACT FAC FATTURA FATT FATURA FAKTURA FAKTURY "
-    "FAKTURE FAKTUUR FAKT NUMBER NUMERO NUMMER NUMERIS NUMURS NUMER NUMAR NUM BILL BELEG LASKUNRO LASKUN LASKU NRO "
-    "ARVE REKINS REKINA REKIN SASKAITA SASKAITOS SASK RACUNA RACUNBROJ RACUNBR RACUNST RACUN STEVILKA BROJ CISLO "
-    "SZAMLASZAM SZAMLA SORSZAMA SORSZAM SZAM REGNING SONRASC UIMHIR NBR НОМЕР "
-    "ФАКТУРА СЧЕТФАКТУРА СЧЁТФАКТУРА СЧЕТ СЧЁТ ΤΙΜΟΛΟΓΙΟ ΤΙΜΟΛΟΓΙΟΥ ΤΙΜΟΛΟΓΙΟΑΡ ΑΡΙΘΜΟΣ ΑΡΙΘ ΑΡΤΙΜΟΛΟΓΙΟΥ "
-    "DEFACTURE DEFACTURA DEFATURA NOTAFISCAL CREDITNOTE DEBITNOTE CREDITMEMO GUTSCHRIFT AVOIR NOTADICREDITO "
-    "NOTADECREDITO CREDITNOTA KREDITNOTA KREDITFAKTURA STORNORECHNUNG FOLIO FATURANUMARASI NUMARASI "
-    "חשבונית מספר מס 세금계산서 계산서 번호 "
-    "發票 发票 號碼 号码 編號 编号 帳單 账单 單號 单号 票號 票号 請款單 请款单 號 号 請求書 番号"
-)
-LONG = "|".join(sorted({folded(word) for word in _LONG.split()}, key=lambda word: (-len(word), word)))
-SHORT = "RE|RG|RGN|FA|FT|FV|NO|NR|FRA|FTA|RNR|RGNR|RENR|NOTA|DOC|DOCUMENT|DOKUMENT|REF"
+SEPARATORS = re.compile(r"[^\w]|_")
+_ANYWHERE = {SEPARATORS.sub("", folded(word)) for word in INVOICE_ANYWHERE.split()}
+ANYWHERE = "|".join(sorted(_ANYWHERE, key=lambda word: (-len(word), word)))
+ALONE = "|".join(INVOICE_ALONE.split())
 CURRENCY_SIGNS = {
     "€": "EUR", "£": "GBP", "US$": "USD", "HK$": "HKD", "S$": "SGD", "A$": "AUD", "AU$": "AUD", "C$": "CAD",
     "CA$": "CAD", "NZ$": "NZD", "NT$": "TWD", "R$": "BRL", "MX$": "MXN", "₹": "INR", "₩": "KRW", "₪": "ILS",
@@ -38,13 +27,12 @@ CURRENCY_SIGNS = {
 }  # fmt: skip
 KINDS_OF = frozenset(("TAX", "VAT", "SALES", "COMMERCIAL", "PVM"))  # before a leading word: Tax invoice no. 7
 LEADING_WORDS_MAX = 12
-LEADING_WORD = re.compile(f"(?:{LONG}|{SHORT})")
-LEADING_LONG = re.compile(f"(?:{LONG})")
-LEADING_SHORT = re.compile(f"(?:{SHORT})(?=[0-9])")
+LEADING_WORD = re.compile(f"(?:{ANYWHERE}|{ALONE})")
+LEADING_LONG = re.compile(f"(?:{ANYWHERE})")
+LEADING_SHORT = re.compile(f"(?:{ALONE})(?=[0-9])")
 # Faktura č. 7, fatura n.º 7, n. 7: written so, and not as a series C or N, which folding would make of them.
 ABBREVIATED = re.compile(r"\b(?:[čČ](?:\.|(?=\s*[0-9]))|[nN][.\s]?[º°])|^\s*[nN]\.(?=\s)")
 BEFORE_COLON = re.compile(r"^[^0-9٠-٩０-９:：]*[:：](?=.*\w)")  # Fatura Numarası: BRN-4841
-SEPARATORS = re.compile(r"[^\w]|_")
 WHOLE = re.compile(r"(?:19|20)[0-9]{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))?")  # a year or a date
 TRAILING = re.compile(r"[0-9]+$")
 # 2: separators between groups of digits stay where they tell two numbers apart.
@@ -321,7 +309,7 @@ def _vat(text: str) -> str:
 
 
 def _legal(text: str, country: str) -> str:
-    number = REGISTER.sub(r"\1", without_label(_compact(without_scheme(text))))
+    number = without_label(REGISTER.sub(r"\1", _compact(without_scheme(text))))
     if number[:2] in VAT_COUNTRIES and REGISTERED.fullmatch(number, 2):
         number = number[2:]  # written as the VAT number that contains it
     if country == "FR" and len(number) == 14 and number.isdigit():

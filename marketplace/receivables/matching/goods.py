@@ -180,6 +180,7 @@ def _scaled(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int] | None:
     if len(mine.lines) != len(theirs.lines):
         return None
     known = [(a.amount_minor, b.amount_minor) for a, b in pairs if a.amount_minor and b.amount_minor]
+    known = _greater_last(known)
     if len(known) == len(pairs) >= 2:
         parts = [a / b for a, b in known]
         middle = sorted(parts)[len(parts) // 2]
@@ -190,6 +191,13 @@ def _scaled(mine: GoodsRead, theirs: GoodsRead) -> tuple[str, int] | None:
     if _as_many(pairs):
         return "same_quantities", 28 if any(a.quantity != 1 for a, _ in pairs) else 5
     return ("goods_split", 34) if all(_split(a.quantity, b.quantity) for a, b in pairs) else ("same_goods", 5)
+
+
+def _greater_last(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the pairs with the greater side last, so that what rounding allows is the same from both sides."""
+    one, other = [a for a, _ in pairs], [b for _, b in pairs]
+    swapped = (sum(map(abs, one)), one) > (sum(map(abs, other)), other)
+    return list(zip(other, one, strict=True)) if swapped else pairs
 
 
 def _split(one: float | None, other: float | None) -> bool:

@@ -19,9 +19,11 @@ from marketplace.receivables.matching.goods import EXPLAINS, about_lines, about_
 from marketplace.receivables.matching.goods_read import bare
 from marketplace.receivables.matching.likeness import load_likeness
 from marketplace.receivables.matching.money import DUE_BUCKET_DAYS, about_dates, about_sums, coincidence, days
+from marketplace.receivables.matching.one_paper import one_paper
 from marketplace.receivables.matching.party import Kinship, kinship, registered_apart, vat_alone
 from marketplace.receivables.matching.pattern import about_patterns
 from marketplace.receivables.matching.resemblance import resemblance
+from marketplace.receivables.matching.settled import settled
 
 __all__ = ["HOLD_AT", "Claim", "Finding", "NearMatch", "by_rule", "compare", "nearest"]
 
@@ -61,6 +63,7 @@ HELD_BY_RULE = frozenset(("same_document", "number_again"))
 OF_A_BATCH = frozenset(("other_number", "number_neighbour", "number_partner", "number_close"))
 CHANCE_LEAST = 1e-6
 RESEMBLES = N_("Measured by pairs judged before, it resembles a copy: %(percent)s of 100.")
+ONE_PAPER = N_("Seller, debtor, days, sum and counter agree; only words around them differ.")
 SUM_IN_SPITE = N_("Other goods come to the same odd sum, or to exactly half of it.")
 RECUT = frozenset(("same_amount", "same_issue_date"))
 # Findings that tell a copy from the next invoice of another who happens to use the same number.
@@ -109,7 +112,8 @@ def by_rule(new: Claim, old: Claim) -> tuple[Verdict | None, list[Finding]]:
 
     The very same file, and a number that the two used before, are held; a credit note is not the claim that it takes
     back. The same claim has the same parties, kind of document and currency, and a number that the exact key takes for
-    the same, or that differs in separators or padding only while sum, day, order or lines agree.
+    the same, or that differs in separators or padding only while sum, day, order or lines agree; or all that it hangs
+    on is the same but for words around number and names.
     """
     how = number.relation(new.read, old.read)
     sellers = kinship(new.seller, old.seller, new.seller_who, old.seller_who, _one(new.seller_group, old.seller_group))
@@ -129,6 +133,8 @@ def by_rule(new: Claim, old: Claim) -> tuple[Verdict | None, list[Finding]]:
     findings = _in_view_of_each_other([*findings, *delivered, *silent])
     if parties is Kinship.SAME and _one_number(new, old, how, findings):
         return "same", findings
+    if _one_class(new, old) and one_paper(new, old, sellers, debtors):
+        return "same", [*findings, Finding("one_paper", HOLD_AT, ONE_PAPER)]
     in_spite = _in_spite(new, old, findings) if parties >= Kinship.KIN else 0
     if in_spite or delivered or silent or _score(findings) >= HOLD_AT:  # else no excuse is needed
         findings += about_patterns(new, old, how in number.EDITED or bool(codes & NAMES_OTHER))
@@ -147,7 +153,7 @@ def by_rule(new: Claim, old: Claim) -> tuple[Verdict | None, list[Finding]]:
     if found & HELD_BY_RULE - ({"same_document"} if batch else set()):
         return "hold", findings
     credit = any(finding.weight == CREDIT_NOTE for finding in findings)
-    return "apart" if credit else None, findings
+    return "apart" if credit else settled(new, old, found, debtors), findings
 
 
 def _in_view_of_each_other(findings: list[Finding]) -> list[Finding]:
@@ -192,8 +198,12 @@ def _one_account(new: Claim, old: Claim) -> bool:
     return bool(new.iban and old.iban) and bare(new.iban) == bare(old.iban)
 
 
+def _one_class(new: Claim, old: Claim) -> bool:
+    return document_class(new.document_type) == document_class(old.document_type)
+
+
 def _one_number(new: Claim, old: Claim, how: str, findings: Sequence[Finding]) -> bool:
-    if document_class(new.document_type) != document_class(old.document_type):
+    if not _one_class(new, old):
         return False
     if new.money != old.money:
         return False

@@ -10,11 +10,15 @@ from rapidfuzz.distance import OSA
 
 from marketplace.receivables.matching.fingerprint import Identity, same_party
 from marketplace.receivables.matching.lazily import lazily
+from marketplace.receivables.matching.look_alikes import folded
 
 # Words that say what kind of company it is, where it is or whose; none of them tells one company from another.
 _FORMS = (
     "LTD LLC LLP INC CORP CO PLC GMBH AG KG OHG UG SE EK GBR SA SAS SARL SL SLU SRL SPA SNC BV NV BVBA SRO AS ASA AB "
-    "OY OYJ APS KFT ZRT DOO DD SP ZOO Z O OO PTY PTE LP GP AND THE DE DES LA LE LES DER DIE DAS EL OF VAN MBH CIE C"
+    "OY OYJ APS KFT ZRT DOO DD SP ZOO Z O OO PTY PTE LP GP AND THE DE DES LA LE LES DER DIE DAS EL OF VAN MBH CIE C "
+    "PVT SDN BHD PT TBK STI TIC OU SIA UAB EHF HF ANS KS HB KY NYRT BT KKT RT LTDA EIRL SAC SAB SAPI RL CV SASU EURL "
+    "SAU SLL SRLS SCARL SPRL VOF KGAA EG PCL DAC CIC FZE FZCO WLL GK YK YH TEO JDOO SHPK CTY TNHH CTCP UNIPESSOAL "
+    "OOO AO ПAO 3AO OAO TOB ПAT ПPAT ДOO OOД EOOД AД ЕПЕ IKE 有限公司 股份有限公司"
 )
 _GENERAL = (
     "GROUP HOLDING HOLDINGS INTERNATIONAL GLOBAL EUROPE EUROPEAN TRADING SERVICES SERVICE SOLUTIONS STORES STORE "
@@ -22,7 +26,7 @@ _GENERAL = (
     "SOUTHERN EASTERN WESTERN GB UK HK EU USA DEUTSCHLAND FRANCE ITALIA ESPANA NEDERLAND IRELAND SCOTLAND WALES "
     "ENGLAND BRANCH DIVISION SUPPLIES SUPPLY PRODUCTS PROPERTY PROPERTIES FINANCE OPERATIONS DISTRIBUTION SALES"
 )
-FORMS, GENERAL = frozenset(_FORMS.split()), frozenset(_GENERAL.split())
+FORMS, GENERAL = frozenset(folded(_FORMS).split()), frozenset(_GENERAL.split())
 LATIN = re.compile("[A-Z]{2}")
 ALIKE_AT = 88.0
 STEM_ALIKE_AT = 80.0

@@ -104,6 +104,8 @@ HELD: dict[str, dict[str, Any]] = {
     "and freight more, long after, in its place": {
         "amount_minor": 4_880_137, "total_minor": 4_880_137, "purchase_order": None, "notes": "Storno INV-20418",
         "lines": (*OLD.lines, ("Carriage", 16_667, 1, 16_667)), **later(45)},
+    "and a digit of the order mistyped": {"purchase_order": "PO-7747", "lines": (
+        ("Kartons, zweiwellig", 3_000_000, 100, 30_000), ("Paletten", 1_050_114, 6, 175_019))},
     "and two fifths of it as a lump": {"amount_minor": 1_944_055, "total_minor": 1_944_055,
                                        "lines": (("On account", 1_620_046),)},
     "and a sister's share of the order": {
@@ -169,8 +171,8 @@ HONEST: dict[str, dict[str, Any]] = {
     "the next delivery of the order": {"amount_minor": 2_000_004, "total_minor": 2_000_004,
                                        "lines": (("Steel brackets", 1_666_670),), **later(9)},
     "a credit note": {"number": "CN-77", "document_type": "381", "notes": "For INV-20418", **later(9)},
-    "a company of the debtor's group": {"debtor": "e", "purchase_order": None, "amount_minor": 3_110_400,
-                                        "total_minor": 3_110_400, "lines": (("Seats", 2_592_000, 16, 162_000),),
+    "a company of the debtor's group": {"debtor": "e", "purchase_order": None,
+                                        "lines": (("Seats", 4_050_114, 25, None),),
                                         "debtor_who": identity("08888888", None, "Kestrel Foods plc", "GB")},
     "another debtor": {"debtor": "e", "debtor_who": identity("08888888", None, "Zephyr Foods Ltd", "GB"),
                        "purchase_order": "55-1"},
@@ -204,13 +206,10 @@ def test_what_differs_in_a_particular_only_is_another_bill_of_the_day(words: tup
     assert compare(reworded, old).verdict == "hold"
 
 
-def test_undated_a_second_paper_of_one_order_is_held_and_of_another_month_is_not() -> None:
+def test_neither_dated_is_a_regular_bill_not_a_copy() -> None:
     bare = changed(issued_on=None, due_on=None, lines=(("Retainer", 4_050_114, 1, 4_050_114),))
-    assert compare(replace(bare, number=NEXT), bare).verdict == "hold"
+    assert compare(replace(bare, number=NEXT), bare).verdict == "apart"
     assert compare(replace(bare, number="INV-2O418"), bare).verdict == "hold"
-    may, june = (replace(bare, purchase_order=None, lines=((f"Retainer {month} 2026", 4_050_114, 1, 4_050_114),))
-                 for month in ("May", "June"))  # fmt: skip
-    assert compare(replace(june, number=NEXT), may).verdict == "apart"
 
 
 def test_a_vat_number_alone_does_not_make_one_of_two_names() -> None:
@@ -256,8 +255,7 @@ def test_the_same_number_of_another_seller_is_honest() -> None:
 
 
 def test_the_nearest_comes_first() -> None:
-    stranger = changed(debtor="e", number="X", debtor_who=None, seller_who=None, lines=(("Flour", 9_000),),
-                       amount_minor=10_800, total_minor=10_800, purchase_order=None)  # fmt: skip
+    stranger = changed(debtor="e", number="X", debtor_who=None, seller_who=None)
     found = nearest(changed(number="INV-2O418"), [stranger, changed(number=NEXT), OLD])
     assert [index for index, _ in found] == [2, 1]
 
