@@ -190,6 +190,13 @@ def find_user(session: Session, email: str) -> User | None:
     return _user(row) if row else None
 
 
+def addresses(session: Session, organisation_id: UUID) -> frozenset[str]:
+    """Return the addresses by which an organisation's people sign in, also of those who may not any more."""
+    return frozenset(
+        session.execute(select(UserAccountRow.email).where(UserAccountRow.organisation_id == organisation_id)).scalars()
+    )
+
+
 def everybody(session: Session) -> list[User]:
     """Return all active people in the order they came: for a demonstration's list."""
     rows = session.execute(

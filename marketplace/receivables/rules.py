@@ -13,6 +13,7 @@ from marketplace.kernel.words import N_
 from marketplace.receivables.einvoice.assignment_words import assignment_wording
 from marketplace.receivables.einvoice.policy import CREDIT_NOTES, NO_CLAIMS
 from marketplace.receivables.facts import InvoiceFacts
+from marketplace.receivables.letterbox import whose
 from marketplace.receivables.plain import plain_amount, plain_percent
 
 # A first listing is always the whole book: concentration is judged once the book is a few debtors wide.
@@ -75,6 +76,8 @@ class Circumstances:
     changed: tuple[str, ...] = ()
     typed: bool = False
     document_words: tuple[str, ...] = ()
+    own_addresses: frozenset[str] = frozenset()
+    letters_verified: bool = False
 
 
 def judge(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> list[Check]:
@@ -96,6 +99,7 @@ def held(checks: list[Check]) -> list[Check]:
 
 CAUSES = {"near_match": "near_match", "payee": "outside_evidence", "iban": "outside_evidence",
           "assignment": "outside_evidence", "account_changed": "outside_evidence", "outside_claim": "outside_evidence",
+          "own_domain": "outside_evidence", "public_mailbox": "outside_evidence",
           "prior_notice": "prior_notice", "dispute": "dispute", "came_back": "came_back",
           "differences": "differences"}  # fmt: skip
 GRAVEST = ("near_match", "outside_evidence", "prior_notice", "dispute", "came_back", "differences", "document")
@@ -296,6 +300,26 @@ def _assigned(facts: InvoiceFacts) -> Iterator[Check]:
                        "is asked."))  # fmt: skip
 
 
+def _letters(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
+    """Judge where the debtor would be asked. An address that operators verified goes before the seller's."""
+    if not facts.debtor_email or about.letters_verified:
+        return
+    params = {"address": facts.debtor_email}
+    box = whose(facts.debtor_email, about.own_addresses)
+    if box == "own":
+        yield Check("own_address", "fail", N_("The debtor’s address is your own"), params, "debtor_email",
+                    N_("%(address)s is an address of yours. Enter the one where the debtor’s accounts payable "
+                       "reads."))  # fmt: skip
+    elif box == "own_domain":
+        yield Check("own_domain", "look", N_("The debtor’s address is at your own domain"), params, "debtor_email",
+                    N_("%(address)s is at the domain by which your people sign in. An operator finds the debtor’s own "
+                       "before it is asked."))  # fmt: skip
+    elif box == "public":
+        yield Check("public_mailbox", "look", N_("The debtor’s address is at a public mail provider"), params,
+                    "debtor_email", N_("Anybody may open a box like %(address)s. An operator finds the debtor’s own "
+                                       "before it is asked."))  # fmt: skip
+
+
 def _unique(facts: InvoiceFacts, about: Circumstances, policy: Policy) -> Iterator[Check]:
     if about.earlier_ref and about.left_on:
         yield Check("already_listed", "fail", N_("You listed it before, and it left the market"),
@@ -343,7 +367,7 @@ def _concentration(facts: InvoiceFacts, about: Circumstances, policy: Policy) ->
 
 
 RULES: tuple[Callable[[InvoiceFacts, Circumstances, Policy], Iterator[Check]], ...] = (
-    _present, _sort, _currency, _amount, _dates, _seller, _debtor, _payee, _unique, _document, _concentration,
+    _present, _sort, _currency, _amount, _dates, _seller, _debtor, _payee, _letters, _unique, _document, _concentration,
 )  # fmt: skip
 
 

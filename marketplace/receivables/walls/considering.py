@@ -109,6 +109,8 @@ def judged(
         typed=found.evidence == "typed",
         document_words=tuple(reason["words"] for reason in found.findings.get("reasons", ())
                              if reason["code"] != "payee_is_not_seller"),
+        own_addresses=parties.addresses(session, seller.id),
+        letters_verified=bool(debtor and debtor_queries.contact(session, debtor.id)),
     )  # fmt: skip
     return Considered(facts, rules.judge(facts, about, policy), seller, debtor, alike.matches, changed, back)
 

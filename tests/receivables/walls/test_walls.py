@@ -13,11 +13,12 @@ from flask import Flask
 from sqlalchemy import Engine, event, text
 
 from marketplace.db import db
-from marketplace.kernel.errors import Conflict, NotPermitted
+from marketplace.kernel.errors import Conflict, NotPermitted, RuleBroken
 from marketplace.parties.actions import set_bank_account
 from marketplace.parties.schemas import SetBankAccount
 from marketplace.perform import perform
 from marketplace.receivables import actions, listing, queries
+from marketplace.receivables.debtor.schemas import SetDebtorContact
 from marketplace.receivables.relisting_schemas import RenewKeys
 from marketplace.receivables.schemas import ListReceivable, RejectReceivable, ReleaseReview, WithdrawReceivable
 from marketplace.receivables.walls import duplicates
@@ -287,6 +288,39 @@ def test_a_released_account_holds_again_only_when_the_sellers_own_changes(
     assert recheck(made) == []
     perform(set_bank_account, SetBankAccount(alice, "GB33BUKB20201555555555"), people["operator_olga"].actor)
     assert recheck(made) == ["iban", "account_changed"]
+
+
+def test_a_seller_may_not_name_its_own_letterbox_for_the_debtor(listed: Listed, invoice: Paper) -> None:
+    for own in ("seller.alice@example.com", "Seller.Alice+kestrel@EXAMPLE.com"):
+        with pytest.raises(RuleBroken, match="address of yours") as refused:
+            listed(invoice, corrections={"debtor_email": own})
+        assert [problem.field for problem in refused.value.problems] == ["debtor_email"]
+    db.session.rollback()
+    assert db.session.execute(text("SELECT count(*) FROM receivable")).scalar_one() == 0
+
+
+@pytest.mark.parametrize(("address", "rule"), [
+    ("accounts@example.com", "own_domain"), ("kestrel.accounts@gmail.com", "public_mailbox")])  # fmt: skip
+def test_a_letterbox_that_may_be_the_sellers_is_looked_at_first(
+    listed: Listed, invoice: Paper, address: str, rule: str
+) -> None:
+    review = review_of(listed(invoice, corrections={"debtor_email": address}))
+    assert review.cause == "outside_evidence"
+    assert rule in [check["rule"] for check in review.findings["checks"]]
+    assert queries.outgoing_mail(db.session()) == []
+
+
+def test_the_debtors_own_letterbox_and_a_verified_one_pass(listed: Listed, invoice: Paper, people: People) -> None:
+    made = listed(invoice, corrections={"debtor_email": "ap@kestrel.example"})
+    db.session.rollback()
+    row = queries.receivable(db.session(), UUID(made["receivable_id"]))
+    assert row.state == "awaiting_confirmation"
+    verify = SetDebtorContact(row.debtor_id, "ap@kestrel.example", "en", "Rang the switchboard.")
+    perform(actions.set_debtor_contact, verify, people["operator_olga"].actor)
+    other = invoice.but(number="TPC-90001", pounds=777, goods="Flange, forged", order="PO-91002")
+    again = listed(other, corrections={"debtor_email": "kestrel@gmail.com"})
+    db.session.rollback()
+    assert queries.receivable(db.session(), UUID(again["receivable_id"])).state == "awaiting_confirmation"
 
 
 def test_listings_taken_back_hide_nothing_that_is_live(listed: Listed, invoice: Paper, people: People) -> None:
