@@ -93,6 +93,8 @@ def _leading_long(words: list[str], joined: str) -> int:
     """
     ends = [sum(map(len, words[:count])) for count in range(len(words), 0, -1)]
     whole = next((end for end in ends if LEADING_LONG.fullmatch(joined, 0, end)), 0)
+    if not whole and LEADING_WORD.fullmatch(words[0]):
+        return len(words[0])  # FAKTUR, which begins with FAKT
     found = None if whole else LEADING_LONG.match(joined)
     return found.end() if found else whole
 
@@ -163,6 +165,7 @@ _VAT_COUNTRIES = (
     "AE AU IN JP MY NZ SA SG ZA"
 )
 VAT_COUNTRIES = frozenset(_VAT_COUNTRIES.split())
+VAT_PREFIX = re.compile(r"^[A-Z]{1,2}(?=[0-9]{7,}$)")  # RS of Serbia, T of Japan: with or without
 VAT_ENDINGS = {"NO": ("MVA",), "CH": ("MWST", "TVA", "IVA")}
 # A47387436, 4171973FH, 12345678Z; not what remains of HRB 12345, a register of its own.
 REGISTERED = re.compile(r"[0-9]+|(?!B[0-9]{1,7}$)[A-Z][0-9]{7,9}[A-Z]?|[0-9]{7,9}[A-Z]{1,2}")
@@ -185,7 +188,7 @@ class Identity:
     @cached_property
     def vat_core(self) -> str:
         """The VAT number without the country it may or may not be written with."""
-        return self.vat[2:] if self.vat[:2] in VAT_COUNTRIES else self.vat
+        return self.vat[2:] if self.vat[:2] in VAT_COUNTRIES else VAT_PREFIX.sub("", self.vat)
 
     @cached_property
     def numbers(self) -> frozenset[str]:

@@ -3,6 +3,7 @@
 Who bills the same thing twice changes common words, not these; two honest invoices of one day differ in nothing else.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from rapidfuzz.distance import OSA
 
 from marketplace.receivables.matching.line_words import LineWords
 
+RUN = re.compile(r"[0-9]+")
 NAMES_MAX = 3  # a name is of so many words a line at most
 NAMES_ALIKE_AT = 70.0
 LONG_SIGNS_MIN, LAST_SIGNS = 5, 2  # numbers of one series differ at their end, misread ones anywhere
@@ -25,6 +27,8 @@ def identified_apart(one: Sequence[LineWords], other: Sequence[LineWords]) -> bo
     figures = _counted(one, "figures"), _counted(other, "figures")
     words = _counted(one, "words"), _counted(other, "words")
     mine, theirs = figures[0] - figures[1], figures[1] - figures[0]
+    if mine and theirs and _runs(one) == _runs(other):
+        return False  # 80-83-57107 and 80 83 57107
     kept = (figures[0] & figures[1]).total() + (words[0] & words[1]).total()
     fewest = min(figures[0].total() + words[0].total(), figures[1].total() + words[1].total())
     if mine and theirs:
@@ -47,6 +51,10 @@ def _without_cut(lines: Sequence[LineWords], others: Sequence[LineWords]) -> lis
 
 def _counted(lines: Sequence[LineWords], what: str) -> "Counter[str]":
     return Counter(word for line in lines for word in getattr(line, what))
+
+
+def _runs(lines: Sequence[LineWords]) -> "Counter[str]":
+    return Counter(run for line in lines for run in RUN.findall(line.text))
 
 
 def _capital(words: "Counter[str]", lines: Sequence[LineWords]) -> bool:

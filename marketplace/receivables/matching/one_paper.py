@@ -8,32 +8,48 @@ stays a question: franchisees number alike.
 import re
 from typing import TYPE_CHECKING
 
-from marketplace.receivables.matching.number import NumberRead
+from marketplace.receivables.matching.number import read_number
 from marketplace.receivables.matching.party import Kinship
 
 if TYPE_CHECKING:
     from marketplace.receivables.matching.claim import Claim
 
-BEFORE_DIGITS = re.compile(r"^[^\W\d]+(?=\d)")
-COUNTER_SIGNS_MIN = 3
+COUNTER_SIGNS_MIN = 2
+# What is written right before a number, in whatever language the words before it are. Račun R-1 br. 7: R-1 is a kind.
+SIGN = re.compile(
+    r"^(?:[^\W\d_]|[\s.,:/&'’()–-]|\bR-?[12]\b)*?"
+    r"(?:№|#|第|番号|号|號|번호|\b(?:n\s?[.o]?\s?[º°]|no|nr|nro|num|number|numero|número|numer|nummer|nomor|br|бр|č|číslo|"
+    r"số|so|numarası|sayı|αρ|νο|αριθ|номер)\b)[\s.:º°]*(?=\S*[^\W_])",
+    re.IGNORECASE,
+)
+LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def one_paper(new: "Claim", old: "Claim", sellers: Kinship, debtors: Kinship) -> bool:
     """Say whether two claims of near parties are the same paper but for the words around number and names."""
     near = min(sellers, debtors) >= Kinship.NAMED or (sellers is Kinship.SAME and debtors is Kinship.KIN)
-    return near and _same_terms(new, old) and but_for_words(new.read, old.read)
+    return near and _same_terms(new, old) and but_for_words(new.number, old.number)
 
 
 def _same_terms(new: "Claim", old: "Claim") -> bool:
-    """Say whether sum, currency and both days are given and the same."""
-    mine, theirs = ((it.amount_minor, it.money, it.issued_on, it.due_on) for it in (new, old))
-    return all(mine) and mine == theirs
+    """Say whether sum and currency are the same, and of the two days those that both papers give, one at least."""
+    if not new.amount_minor or (new.amount_minor, new.money) != (old.amount_minor, old.money):
+        return False
+    days = [(a, b) for a, b in ((new.issued_on, old.issued_on), (new.due_on, old.due_on)) if a and b]
+    return bool(days) and all(a == b for a, b in days)
 
 
-def but_for_words(one: NumberRead, other: NumberRead) -> bool:
-    """Say whether two numbers are the same, or one is the other with letters before it: Hotiro 20418 and 20418."""
-    short, long = sorted((one.bare, other.bare), key=len)
+def but_for_words(one: str, other: str) -> bool:
+    """Say whether two numbers are the same, or become so without words before: e-Fatura No VVC26 and Facture VVC26."""
+    return any(
+        _but_for_letters(mine, theirs) for mine in {one, SIGN.sub("", one)} for theirs in {other, SIGN.sub("", other)}
+    )
+
+
+def _but_for_letters(one: str, other: str) -> bool:
+    mine, theirs = read_number(one), read_number(other)
+    short, long = sorted((mine.bare, theirs.bare), key=len)
     if short == long:
-        return bool(short) and (one.cuts <= other.cuts or other.cuts <= one.cuts)
+        return bool(short) and (mine.cuts <= theirs.cuts or theirs.cuts <= mine.cuts)
     added = long.removesuffix(short)
-    return len(short) >= COUNTER_SIGNS_MIN and added != long and added.isalpha()
+    return len(short) >= COUNTER_SIGNS_MIN and added != long and LETTERS.fullmatch(added) is not None

@@ -4,9 +4,8 @@ Every figure is the same in both orders of the pair. UNKNOWN stands where one of
 value is 0 or more. Whatever stands in lines and in notes is taken together.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence
 from datetime import date
 from math import log, log10
 from typing import Any
@@ -17,23 +16,14 @@ from marketplace.receivables.matching import number
 from marketplace.receivables.matching.claim import Claim, Finding
 from marketplace.receivables.matching.fingerprint import document_class
 from marketplace.receivables.matching.goods_read import bare
-from marketplace.receivables.matching.identifying import identified_apart
-from marketplace.receivables.matching.line_words import LineWords
 from marketplace.receivables.matching.money import VAT_RATES
-from marketplace.receivables.matching.particulars import told_apart
 from marketplace.receivables.matching.party import Kinship, NameRead, kinship, registered_apart
 from marketplace.receivables.matching.pattern import rhythm
+from marketplace.receivables.matching.resemblance_words import SETS, UNKNOWN, Figures, about_words
 from marketplace.receivables.matching.told import Told
 
-Figures = Iterator[tuple[str, float]]
-
-UNKNOWN = -1.0
-DIGITS = re.compile(r"[0-9]")
-PERCENT = re.compile(r"[0-9] ?%")
-STEM_SIGNS = 4
 PARTS = (1.5, 2, 2.5, 3, 4, 1 / 0.6, 1 / 0.4, 10 / 3, 10 / 7, 4 / 3)
 STEP_MAX, STEP_OF_SERIES_MAX, ZEROS_MAX = 10_000, 5_000, 9
-LINES_COMPARED_MAX = 64  # times lines
 FOUND = (
     "number_mentioned",
     "order_mentioned",
@@ -49,17 +39,6 @@ FOUND = (
     "same_lines",
 )
 
-_SETS = {
-    "rare": "marks that number one thing only, a consignment or a time sheet",
-    "small": "other figures in the text: a house, a size, a count",
-    "words": "words of three letters and more",
-    "names": "words written with a capital",
-    "days": "days that the text names",
-    "months": "months that the text names, those of its days included",
-    "anchors": "marks, days and months together",
-    "inner": "words written with a capital within a sentence: people and places",
-    "refs": "marks, order and contract together",
-}
 _OF_SETS = {
     "shared": "how many both have",
     "left": "how many one of the two has for itself, the lesser count",
@@ -69,7 +48,7 @@ _OF_SETS = {
 _UNUSED = {"names_shared", "days_shared", "months_left", "months_more", "inner_more"}  # told the trees nothing
 FEATURES: dict[str, str] = {
     **{f"found_{code}": f"1 where the rules found {code}" for code in FOUND},
-    **{f"{of}_{how}": f"{words}: {which}" for of, words in _SETS.items() for how, which in _OF_SETS.items()
+    **{f"{of}_{how}": f"{words}: {which}" for of, words in SETS.items() for how, which in _OF_SETS.items()
        if f"{of}_{how}" not in _UNUSED},
     "rare_longest": "signs of the longest shared mark",
     "rare_shape": "shapes in which each has a mark that the other has not: D-0000 and D-0000",
@@ -82,6 +61,8 @@ FEATURES: dict[str, str] = {
     "lines_best": "likeness of the lines to the nearest of the other, of the paper with fewer lines on average, 0 to 1",
     "lines_least": "the least of these",
     "lines_apart": "how many of these have a figure that the nearest has not, and the reverse",
+    "swapped_alike": "how near the words that only one has are to those that only the other has, on average, 0 to 1",
+    "swapped_least": "the least of these",
     "words_stem": "what part of the one's words begins as words of the other do",
     "percents": "how many of the two name a percentage",
     "identified_apart": "1 where nothing but a figure or a name tells the lines apart",
@@ -155,7 +136,7 @@ def resemblance(new: Claim, old: Claim, findings: Sequence[Finding]) -> list[flo
     """Return the figures of a pair in the order of NAMES; `findings` are what the rules found."""
     codes = {finding.code for finding in findings}
     figures: dict[str, float] = {f"found_{code}": float(code in codes) for code in FOUND}
-    figures.update(_words(new.told, old.told))
+    figures.update(about_words(new.told, old.told))
     figures.update(_counts(new.told, old.told))
     figures.update(_sums(new, old))
     figures.update(_dates(new, old))
@@ -163,74 +144,6 @@ def resemblance(new: Claim, old: Claim, findings: Sequence[Finding]) -> list[flo
     figures.update(_who(new, old))
     figures.update(_papers(new, old))
     return [figures[name] for name in NAMES]
-
-
-def _set(name: str, one: Set[Any], other: Set[Any]) -> Figures:
-    shared = len(one & other)
-    left = len(one) - shared, len(other) - shared
-    yield f"{name}_shared", shared
-    yield f"{name}_left", min(left)
-    yield f"{name}_more", max(left)
-    yield f"{name}_contained", shared / min(len(one), len(other)) if one and other else UNKNOWN
-
-
-def _words(one: Told, other: Told) -> Figures:
-    for name in _SETS:
-        yield from _set(name, getattr(one, name), getattr(other, name))
-    yield "rare_longest", max(map(len, one.rare & other.rare), default=0)
-    mine, theirs = one.rare - other.rare, other.rare - one.rare
-    shapes = ({DIGITS.sub("0", sign) for sign in signs} for signs in (mine, theirs))
-    yield "rare_shape", len(set.intersection(*shapes)) if mine and theirs else 0
-    sites = {name.partition("_")[2]: value for name, value in _set("", one.sites, other.sites)}
-    yield "sites_contained", sites["contained"]
-    yield "sites_left", sites["left"]
-    said = bool(one.text and other.text)
-    yield "text_alike", fuzz.token_sort_ratio(one.undated, other.undated) / 100 if said else UNKNOWN
-    yield "text_contained", fuzz.token_set_ratio(one.text, other.text) / 100 if said else UNKNOWN
-    yield "words_alike", fuzz.ratio(one.worded, other.worded) / 100 if one.words and other.words else UNKNOWN
-    notes = one.claim.goods.notes, other.claim.goods.notes
-    yield "notes_alike", fuzz.ratio(*notes) / 100 if all(notes) else UNKNOWN
-    yield from _by_line(one, other)
-    yield "words_stem", max(_stems(one.words, other.words), _stems(other.words, one.words))
-    yield "percents", sum(PERCENT.search(told.text) is not None for told in (one, other))
-    yield "identified_apart", identified_apart(one.read, other.read)
-    apart = told_apart(one.claim.goods.particulars, other.claim.goods.particulars)
-    yield "apart_position", "position" in apart
-    yield "apart_label", "label" in apart
-
-
-def _by_line(one: Told, other: Told) -> Figures:
-    """Compare each line of the paper with fewer with the nearest of the other."""
-    few, many = sorted((one.claim.goods.read_lines, other.claim.goods.read_lines), key=len)
-    if not few or len(few) * len(many) > LINES_COMPARED_MAX:
-        yield from (("lines_best", UNKNOWN), ("lines_least", UNKNOWN), ("lines_apart", UNKNOWN))
-        return
-    both = len(few) == len(many)
-    there = [_nearest(line, many) for line in few]
-    back = [_nearest(line, few) for line in many] if both else there
-    yield "lines_best", max(sum(near for near, _ in side) for side in (there, back)) / len(few)
-    yield "lines_least", max(min(near for near, _ in side) for side in (there, back))
-    yield "lines_apart", max(sum(apart for _, apart in side) for side in (there, back))
-
-
-def _nearest(line: LineWords, among: Sequence[LineWords]) -> tuple[float, bool]:
-    """Return how near the nearest of other lines is, 0 to 1, and whether the two have figures that tell them apart."""
-    near, apart = 0.0, True
-    for other in among:
-        alike = 1.0 if line.text == other.text else fuzz.ratio(line.text, other.text) / 100
-        if alike >= near:
-            mine, theirs = line.marks, other.marks
-            differ = not (mine <= theirs or theirs <= mine)
-            near, apart = alike, differ and (apart or alike > near)
-    return near, apart
-
-
-def _stems(one: Set[str], other: Set[str]) -> float:
-    """Return what part of the words of one is, or begins as, a word of the other."""
-    if not one or not other:
-        return UNKNOWN
-    stems = {word[:STEM_SIGNS] for word in other}
-    return sum(word[:STEM_SIGNS] in stems for word in one) / len(one)
 
 
 def _counts(one: Told, other: Told) -> Figures:

@@ -24,6 +24,7 @@ MONTH_YEAR = re.compile(r"\b([A-Z]{3,12})\.?(?: DE)?[ /'-]*(20[0-9]{2})\b")
 YEAR_MONTH = re.compile(r"\b(20[0-9]{2})[-/.]([01][0-9])\b|\b([01]?[0-9])[-/.](20[0-9]{2})\b")
 YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 DIGIT = re.compile(r"[0-9]")
+RUN = re.compile(r"[0-9]{2,}")
 RARE_SIGNS_MIN, RARE_DIGITS_MIN, WORD_SIGNS_MIN, TEXT_SIGNS_MAX = 4, 3, 3, 4_000
 
 
@@ -94,7 +95,7 @@ class Told:
         own = bare(self.claim.read.compact)
         for token in TOKEN.findall(self.dated[2]):
             if not DIGIT.search(token):
-                if len(token) >= WORD_SIGNS_MIN and token not in MONTH_WORDS:
+                if (len(token) >= WORD_SIGNS_MIN or not token.isascii()) and token not in MONTH_WORDS:
                     words.add(token)
                 continue
             sign = bare(token)
@@ -120,8 +121,13 @@ class Told:
         return self.tokens[1]
 
     @lazily
+    def runs(self) -> frozenset[str]:
+        """Figures of two digits and more, whatever joins or parts them, without the dates."""
+        return frozenset(RUN.findall(self.dated[2])) - set(RUN.findall(self.claim.read.compact))
+
+    @lazily
     def words(self) -> frozenset[str]:
-        """Words of three letters and more."""
+        """Words of three letters and more; of fewer in an alphabet of its own."""
         return self.tokens[2]
 
     @lazily

@@ -6,11 +6,12 @@ from functools import lru_cache
 from opencc import OpenCC
 
 from marketplace.receivables.matching.labels import REGISTRATION
-from marketplace.receivables.matching.legal_forms import JOINED, PHRASES, WORDS
+from marketplace.receivables.matching.legal_forms import COMPACT, JOINED, PHRASES, WORDS
 from marketplace.receivables.matching.look_alikes import folded
 
 # Some write these before the name, some after it: AB Volvo, Volvo AB.
 LEADING_FORMS = frozenset(folded("AB AS OY SRO PT SIA UAB KK ООО АО ПАО ЗАО ОАО ИП ТОВ ФОП ЕООД ООД").split())
+FORM_WORDS_MAX = 7
 SIGNS = re.compile(r"[^\w]|_")
 # Joined to a name without a space, in Japan, Korea and China.
 JOINED_FORM = re.compile("|".join(re.escape(form) for form in sorted(JOINED, key=len, reverse=True)))
@@ -55,4 +56,12 @@ def written_name(text: str) -> str:
         said = said[1:]
     if len(said) > 1 and said[0] in LEADING_FORMS:
         said = [*said[1:], said[0]]
-    return " ".join([WORDS.get(word, word) for word in said])
+    return " ".join(_form_last([WORDS.get(word, word) for word in said]))
+
+
+def _form_last(words: list[str]) -> list[str]:
+    """Return the words of a name with a legal form at its end in one spelling, however its signs were set apart."""
+    for many in range(min(FORM_WORDS_MAX, len(words) - 1), 0, -1):
+        if short := COMPACT.get("".join(words[-many:])):
+            return [*words[:-many], *short.split()]
+    return words
