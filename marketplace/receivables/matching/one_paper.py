@@ -6,15 +6,16 @@ stays a question: franchisees number alike.
 """
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING
 
-from marketplace.receivables.matching.number import read_number
+from marketplace.receivables.matching.number import read_number, relation
 from marketplace.receivables.matching.party import Kinship
 
 if TYPE_CHECKING:
     from marketplace.receivables.matching.claim import Claim
 
-COUNTER_SIGNS_MIN = 2
+ONE_NUMBER = ("same_number", "number_respelt")
 # What is written right before a number, in whatever language the words before it are. Račun R-1 br. 7: R-1 is a kind.
 SIGN = re.compile(
     r"^(?:[^\W\d_]|[\s.,:/&'’()–-]|\bR-?[12]\b)*?"
@@ -22,7 +23,8 @@ SIGN = re.compile(
     r"số|so|numarası|sayı|αρ|νο|αριθ|номер)\b)[\s.:º°]*(?=\S*[^\W_])",
     re.IGNORECASE,
 )
-LETTERS = re.compile(r"[^\W\d_]+")
+# Words that stand before it, each of three letters and more: a shorter one may be a series.
+WORDS = re.compile(r"^(?:[^\W\d_]{3,}[.,:()]*\s+|[^\W\d_]{1,2}\.\s*)+(?=\S)")
 
 
 def one_paper(new: "Claim", old: "Claim", sellers: Kinship, debtors: Kinship) -> bool:
@@ -40,16 +42,13 @@ def _same_terms(new: "Claim", old: "Claim") -> bool:
 
 
 def but_for_words(one: str, other: str) -> bool:
-    """Say whether two numbers are the same, or become so without words before: e-Fatura No VVC26 and Facture VVC26."""
+    """Say whether two numbers are one without the words before them: e-Fatura No VVC26 and Facture n° VVC26.
+
+    Words before a sign for "number" may stand on both; other words on one only, for LONDON 7 and PARIS 7 are two.
+    """
+    mine, theirs = {one, SIGN.sub("", one)}, {other, SIGN.sub("", other)}
     return any(
-        _but_for_letters(mine, theirs) for mine in {one, SIGN.sub("", one)} for theirs in {other, SIGN.sub("", other)}
-    )
-
-
-def _but_for_letters(one: str, other: str) -> bool:
-    mine, theirs = read_number(one), read_number(other)
-    short, long = sorted((mine.bare, theirs.bare), key=len)
-    if short == long:
-        return bool(short) and (mine.cuts <= theirs.cuts or theirs.cuts <= mine.cuts)
-    added = long.removesuffix(short)
-    return len(short) >= COUNTER_SIGNS_MIN and added != long and LETTERS.fullmatch(added) is not None
+        relation(read_number(left), read_number(right)) in ONE_NUMBER
+        for left, right in {*product(mine, theirs), *product({WORDS.sub("", one)}, theirs),
+                            *product(mine, {WORDS.sub("", other)})}
+    )  # fmt: skip
