@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from marketplace.db import db
 from marketplace.demo.outside import Outside
-from marketplace.demo.papers import accounts_by_name, own_invoices, refused, twins
+from marketplace.demo.papers import accounts_by_name, disguised, own_invoices, refused, twins
 from marketplace.demo.stage import Stage
 from marketplace.demo.story import Story
 from marketplace.jobs.runner import run_job
@@ -15,6 +15,7 @@ from marketplace.kernel.clock import utc_now
 # How many days ago each invoice was issued; it is listed on the next day and confirmed a day later. Those of two and
 # three days ago are on auction now, whatever the hour; later ones await their debtor or were handed in this morning.
 AGES_DAYS = (190, 160, 132, 104, 80, 58, 39, 24, 14, 8, 5, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1)
+DISGUISED = 14  # on auction now, and listed once more the day after: operators compare the two
 
 
 def fill_market(stage: Stage, say: Callable[[str], None]) -> None:
@@ -26,7 +27,7 @@ def fill_market(stage: Stage, say: Callable[[str], None]) -> None:
     days = [(now - timedelta(days=age)).date() for age in AGES_DAYS]
     made = own_invoices(days)
     story = Story(stage.clock, Outside(stage.sandbox_url), say, accounts=accounts_by_name(days[0]))
-    again = twins(made[3][0]) + refused(made[2][0], days[4])
+    again = twins(made[3][0]) + refused(made[2][0], days[4]) + disguised(made[DISGUISED][0], days[DISGUISED + 3])
     story.hand_in([paper for _, paper in made] + again)
     story.open(days[0], ["GBP", "EUR"])
     total = len(made)

@@ -43,6 +43,13 @@ def twins(spec: InvoiceSpec) -> list[Paper]:
     ]
 
 
+def disguised(spec: InvoiceSpec, day: date) -> list[Paper]:
+    """Return a debt that is listed already, a day later in other words under another number: to be compared."""
+    lines = tuple(replace(line, name=f"{line.name}, per delivery schedule") for line in spec.lines)
+    again = replace(spec, number=f"{spec.number}-R", lines=lines, issued_on=day, due_on=day + timedelta(days=60))
+    return [written(again, "ubl", "again-in-other-words")]
+
+
 def refused(spec: InvoiceSpec, day: date) -> list[Paper]:
     """Return documents that are no receivable to sell: a credit note, an invoice that pays another company."""
     financier = replace(spec.seller, name="Quickcash Factors Ltd", legal_id="07654321")
