@@ -153,7 +153,7 @@ def by_rule(new: Claim, old: Claim) -> tuple[Verdict | None, list[Finding]]:
     if found & HELD_BY_RULE - ({"same_document"} if batch else set()):
         return "hold", findings
     credit = any(finding.weight == CREDIT_NOTE for finding in findings)
-    return "apart" if credit else settled(new, old, found, debtors), findings
+    return "apart" if credit else settled(new, old, found, debtors, _score(findings)), findings
 
 
 def _in_view_of_each_other(findings: list[Finding]) -> list[Finding]:

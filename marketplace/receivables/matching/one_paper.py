@@ -23,6 +23,8 @@ SIGN = re.compile(
     r"số|so|numarası|sayı|αρ|νο|αριθ|номер)\b)[\s.:º°]*(?=\S*[^\W_])",
     re.IGNORECASE,
 )
+# Serija ZE Nr. 06956 and ZE 06956, Seria BCR nr. 17 and BCR 17.
+SERIES = re.compile(r"^\s*seri[^\W\d_]*[\s.:]+([^\W\d_]{1,5})[\s.,]+(?:nr|no|n\s?[º°]|№)[\s.:]*(?=\d)", re.IGNORECASE)
 # Words that stand before it, each of three letters and more: a shorter one may be a series.
 WORDS = re.compile(r"^(?:[^\W\d_]{3,}[.,:()]*\s+|[^\W\d_]{1,2}\.\s*)+(?=\S)")
 
@@ -46,9 +48,14 @@ def but_for_words(one: str, other: str) -> bool:
 
     Words before a sign for "number" may stand on both; other words on one only, for LONDON 7 and PARIS 7 are two.
     """
-    mine, theirs = {one, SIGN.sub("", one)}, {other, SIGN.sub("", other)}
+    mine, theirs = ({said, _series(said) or SIGN.sub("", said)} for said in (one, other))
     return any(
         relation(read_number(left), read_number(right)) in ONE_NUMBER
         for left, right in {*product(mine, theirs), *product({WORDS.sub("", one)}, theirs),
                             *product(mine, {WORDS.sub("", other)})}
     )  # fmt: skip
+
+
+def _series(number: str) -> str:
+    """Return a number that names its series as one that does not: Serija ZE Nr. 06956 as ZE 06956; else nothing."""
+    return SERIES.sub(r"\1 ", number) if SERIES.match(number) else ""

@@ -16,12 +16,19 @@ SAME_FIGURES = frozenset(("same_parties", "same_amount", "same_line_amounts", "s
 SHARED_LINES = frozenset(("same_lines", "same_line_amounts", "lines_alike", "part_of_lines", "lines_shared"))
 BROTHERS = frozenset(("number_neighbour", "same_parties", "same_issue_date"))
 LINES_MIN = 2
+SPEAKS_AGAINST_BELOW = 0
 
 
-def settled(new: "Claim", old: "Claim", codes: Set[str], debtors: Kinship) -> "Verdict | None":
-    """Return the verdict on a pair that needs no learning, None where it does."""
+def settled(new: "Claim", old: "Claim", codes: Set[str], debtors: Kinship, score: int) -> "Verdict | None":
+    """Return the verdict on a pair that needs no learning, None where it does; `score` is the sum of the findings.
+
+    A listing is compared with everything that shares a key with it: where more speaks against a pair than for it, what
+    was learnt of others has no say.
+    """
     if _reworded(new, old, codes):
         return "hold"
+    if score < SPEAKS_AGAINST_BELOW:
+        return "apart"
     if codes & number.EDITED:
         return None
     apart = (
