@@ -102,9 +102,10 @@ def _ubl_party(pen: Pen, company: Company) -> None:
     address("cbc:CityName", company.city)
     address("cbc:PostalZone", company.postcode)
     address("cac:Country/cbc:IdentificationCode", company.country)
-    tax = pen("cac:PartyTaxScheme")
-    tax("cbc:CompanyID", company.vat_id)
-    tax("cac:TaxScheme/cbc:ID", "VAT")
+    if company.vat_id:
+        tax = pen("cac:PartyTaxScheme")
+        tax("cbc:CompanyID", company.vat_id)
+        tax("cac:TaxScheme/cbc:ID", "VAT")
     entity = pen("cac:PartyLegalEntity")
     entity("cbc:RegistrationName", company.name)
     entity("cbc:CompanyID", company.legal_id, schemeID=company.scheme)
@@ -196,7 +197,8 @@ def _cii_party(pen: Pen, company: Company) -> None:
     address("ram:CountryID", company.country)
     endpoint = f"invoices@{company.name.split()[0].lower()}.example"
     pen("ram:URIUniversalCommunication/ram:URIID", endpoint, schemeID="EM")
-    pen("ram:SpecifiedTaxRegistration/ram:ID", company.vat_id, schemeID="VA")
+    if company.vat_id:
+        pen("ram:SpecifiedTaxRegistration/ram:ID", company.vat_id, schemeID="VA")
 
 
 def _cii_line(pen: Pen, index: int, line: LineSpec) -> None:
