@@ -45,6 +45,7 @@ def _set(name: str, one: Set[Any], other: Set[Any]) -> Figures:
 
 
 def about_words(one: Told, other: Told) -> Figures:
+    """Yield (name, figure) of everything that is asked of the words of two claims; UNKNOWN where one says nothing."""
     for name in SETS:
         yield from _set(name, getattr(one, name), getattr(other, name))
     yield "rare_longest", max(map(len, one.rare & other.rare), default=0)
