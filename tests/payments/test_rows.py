@@ -15,6 +15,7 @@ from migrations.helpers import machine_sql
 from tests.payments.playing import Market
 
 MIGRATION = importlib.import_module("migrations.versions.0008_payments")
+SECOND_RAIL = importlib.import_module("migrations.versions.0028_second_rail")  # pay-outs may go by bank file since then
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ MIGRATION = importlib.import_module("migrations.versions.0008_payments")
 def test_the_migration_lists_the_machines_states_and_moves(machine: Machine, name: str) -> None:
     states, moves = machine_sql(machine)
     assert getattr(MIGRATION, f"{name}_STATES") == states
-    assert pairs(getattr(MIGRATION, f"{name}_MOVES")) == pairs(moves)
+    assert pairs(getattr(SECOND_RAIL if name == "PAYOUT" else MIGRATION, f"{name}_MOVES")) == pairs(moves)
 
 
 def pairs(moves: str) -> set[tuple[str, str]]:

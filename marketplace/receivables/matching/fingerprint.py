@@ -314,7 +314,9 @@ def _vat(text: str) -> str:
 
 
 def _legal(text: str, country: str) -> str:
-    number = without_label(REGISTER.sub(r"\1", _compact(without_scheme(text))))
+    number, before = REGISTER.sub(r"\1", _compact(without_scheme(text))), None
+    while number != before:
+        before, number = number, without_label(number.lstrip("0"))
     if number[:2] in VAT_COUNTRIES and REGISTERED.fullmatch(number, 2):
         number = number[2:]  # written as the VAT number that contains it
     if country == "FR" and len(number) == 14 and number.isdigit():
