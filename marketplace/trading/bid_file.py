@@ -8,7 +8,7 @@ from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 
 NEEDED, OPTIONAL = ("lot", "rate", "cash"), ("least",)
-ROWS_MAX = 2_000
+ROWS_MAX, BYTES_MAX = 2_000, 1_000_000
 CELL_MAX = 100
 
 
@@ -26,8 +26,13 @@ class Row:
 def read_rows(raw: bytes) -> list[Row]:
     """Read CSV with a header; columns in any order, others left aside, empty lines skipped.
 
+    A file that is too large is refused whole, and a cell that is too long ends with a sign that no number has: bids
+    that were left out, or an amount that lost its last digits, would be placed as if they had been meant.
+
     Raises: InvalidInput("invalid_fields") saying what the file as a whole lacks.
     """
+    if len(raw) > BYTES_MAX:
+        raise _wrong("too_large", N_("The file is larger than %(most)s MB."), most=BYTES_MAX // 1_000_000)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -44,7 +49,7 @@ def read_rows(raw: bytes) -> list[Row]:
                 continue
             if len(rows) == ROWS_MAX:
                 raise _wrong("rows", N_("The file has more than %(most)s rows."), most=ROWS_MAX)
-            held = {name: cell.strip()[:CELL_MAX] for name, cell in zip(header, cells, strict=False)}
+            held = {name: _cut(cell.strip()) for name, cell in zip(header, cells, strict=False)}
             rows.append(Row(lines.line_num, *(held.get(name, "") for name in (*NEEDED, *OPTIONAL))))
     except csv.Error:
         raise _wrong(
@@ -53,6 +58,10 @@ def read_rows(raw: bytes) -> list[Row]:
     if not rows:
         raise _wrong("rows", N_("The file has no rows."))
     return rows
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= CELL_MAX else f"{cell[:CELL_MAX]}…"
 
 
 def _wrong(rule: str, words: str, **params: object) -> InvalidInput:

@@ -191,12 +191,12 @@ class CreateMandateSchema(Schema):
 
 
 class PlaceBidSchema(Schema):
-    """A bid: whole basis points, whole minor units."""
+    """A bid: whole basis points, whole minor units. What is no whole number is refused, never cut to one."""
 
     lot_id = fields.UUID(required=True)
-    rate_bps = fields.Integer(required=True, strict=False, validate=validate.Range(min=0, max=10_000))
-    cash_minor = fields.Integer(required=True, validate=MONEY)
-    min_fill_minor = fields.Integer(load_default=0, validate=validate.Range(min=0, max=10**15))
+    rate_bps = fields.Integer(required=True, strict=True, validate=validate.Range(min=0, max=10_000))
+    cash_minor = fields.Integer(required=True, strict=True, validate=MONEY)
+    min_fill_minor = fields.Integer(load_default=0, strict=True, validate=validate.Range(min=0, max=10**15))
     replaces_bid_id = fields.UUID(load_default=None, allow_none=True)
 
     @post_load

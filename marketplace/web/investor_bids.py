@@ -18,7 +18,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.schemas import load
 from marketplace.trading import queries
-from marketplace.trading.bid_file import ROWS_MAX, Row, read_rows
+from marketplace.trading.bid_file import BYTES_MAX, ROWS_MAX, Row, read_rows
 from marketplace.trading.placing_many import Told, place_all
 from marketplace.trading.queries import Named
 from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
@@ -26,8 +26,6 @@ from marketplace.web import investor_lot_parts as parts
 from marketplace.web.forms import minor_of, reasons, status_of
 from marketplace.web.investor_door import blueprint
 from marketplace.web.session import require_actor, signed_in
-
-BYTES_MAX = 400_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def place_bids() -> ResponseReturnValue:
     """Place the bids of a file and tell what became of each row."""
     sent = request.files.get("document")
     try:
-        rows = read_rows(sent.stream.read(BYTES_MAX) if sent else b"")
+        rows = read_rows(sent.stream.read(BYTES_MAX + 1) if sent else b"")
     except InvalidInput as refusal:
         return _page(refusal), status_of(refusal)
     return _page(judged=_judged(rows, request.form.get("once", "")[:64] or str(new_id())))

@@ -65,6 +65,19 @@ def test_each_bid_is_answered_in_its_place_and_a_list_sent_twice_is_placed_once(
     assert "seq" not in first.text
 
 
+def test_a_number_that_is_not_whole_is_refused_and_never_cut(app: Flask, world: World) -> None:
+    """7.1 meant as per cent must not stand as 7 basis points."""
+    world.fund("bob", 3_000_000)
+    world.lot()
+    sound = {"lot": "DB-26-0001", "rate_bps": 700, "cash_minor": 10_000}
+    wrong = [("rate_bps", 7.1), ("rate_bps", 695.99), ("rate_bps", 700.0), ("rate_bps", "700"), ("rate_bps", True),
+             ("cash_minor", 10_000.5), ("cash_minor", 1e4), ("min_fill_minor", 0.9)]  # fmt: skip
+    told = post(app, key_of(app, world, "bob"), {"bids": [sound | {name: value} for name, value in wrong]}).get_json()
+    assert [one.get("code") for one in told["bids"]] == ["invalid_fields"] * len(wrong)
+    assert [one["errors"][0]["field"] for one in told["bids"]] == [name for name, _ in wrong]
+    assert placed() == 0
+
+
 @pytest.mark.parametrize(
     ("body", "key", "code", "status"),
     [({}, "k", "invalid_fields", 422), ({"bids": "all"}, "k", "invalid_fields", 422), ([], "k", "invalid_fields", 422),

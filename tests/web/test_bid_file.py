@@ -14,7 +14,7 @@ from sqlalchemy import text
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.errors import InvalidInput
-from marketplace.trading.bid_file import ROWS_MAX, read_rows
+from marketplace.trading.bid_file import BYTES_MAX, ROWS_MAX, read_rows
 from tests.trading.world import World
 from tests.web.test_investor import visitor
 
@@ -81,7 +81,13 @@ def test_sound_rows_are_in_and_each_refused_one_says_why(app: Flask, world: Worl
         ("lot,rate\nx,1\n", "The file lacks the column cash."),
         ("lot,rate,cash\n", "The file has no rows."),
         ("lot,rate,cash\n" + "x,1,1\n" * (ROWS_MAX + 1), f"The file has more than {ROWS_MAX} rows."),
+        # cut where it is too large, the last row would still stand as a bid of a tenth
+        (
+            "lot,rate,cash\nDB-26-0001,700,10000\n" + "," * (BYTES_MAX - 52) + "\nDB-26-0001,700,100000\n",
+            "The file is larger than 1 MB.",
+        ),
     ],
+    ids=["empty", "a column lacks", "no rows", "too many rows", "too many bytes"],
 )
 def test_a_file_that_is_none_is_refused_as_a_whole(app: Flask, world: World, content: str, words: str) -> None:
     world.lot()
@@ -89,6 +95,16 @@ def test_a_file_that_is_none_is_refused_as_a_whole(app: Flask, world: World, con
     assert page.status_code == 422
     assert words in page.text
     assert bids() == []
+
+
+def test_a_file_as_large_as_may_be_is_read_to_its_end_and_no_cell_is_cut_to_a_number(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    world.lot()
+    notes, long = ",".join(["n" * 70_000] * 10), "7" + " " * 150 + "00"
+    page = send(visitor(app, world, "bob"), f"cash,rate,lot\n10000,700,DB-26-0001,{notes}\n"
+                f"10000,{long},DB-26-0001,\n20000,650,DB-26-0001,\n").text  # fmt: skip
+    assert "2 of 3 bids are in." in page
+    assert bids() == [(700, 1_000_000, 0), (650, 2_000_000, 0)]
 
 
 def test_what_is_typed_is_shown_as_text(app: Flask, world: World) -> None:
