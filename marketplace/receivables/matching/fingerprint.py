@@ -252,7 +252,7 @@ def _same_registration(one: str, other: str) -> bool:
     short, long = sorted((one, other), key=len)
     if short[:2] == "HR" and long.endswith(short) and long[: -len(short)].isalpha():
         return True
-    if len(short) == 9 and len(long) == 11 and long.isdecimal() and long.endswith(short):
+    if len(long) == 11 and long.isdecimal() and len(short) >= NUMBER_SIGNS_MIN and long[2:] == short.zfill(9):
         return True  # Australia's business number is its company number behind two check digits
     if len(short) == 8 and long == f"{short}000":
         return True  # the head office of a business in Hong Kong

@@ -3,7 +3,6 @@
 Who bills the same thing twice changes common words, not these; two honest invoices of one day differ in nothing else.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,8 +10,8 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
 
 from marketplace.receivables.matching.line_words import LineWords
+from marketplace.receivables.matching.number import DIGITS
 
-RUN = re.compile(r"[0-9]+")
 NAMES_MAX = 3  # a name is of so many words a line at most
 NAMES_ALIKE_AT = 70.0
 LONG_SIGNS_MIN, LAST_SIGNS = 5, 2  # numbers of one series differ at their end, misread ones anywhere
@@ -54,7 +53,7 @@ def _counted(lines: Sequence[LineWords], what: str) -> "Counter[str]":
 
 
 def _runs(lines: Sequence[LineWords]) -> "Counter[str]":
-    return Counter(run for line in lines for run in RUN.findall(line.text))
+    return Counter(run for line in lines for run in DIGITS.findall(line.text))
 
 
 def _capital(words: "Counter[str]", lines: Sequence[LineWords]) -> bool:

@@ -24,7 +24,7 @@ MONTH_YEAR = re.compile(r"\b([A-Z]{3,12})\.?(?: DE)?[ /'-]*(20[0-9]{2})\b")
 YEAR_MONTH = re.compile(r"\b(20[0-9]{2})[-/.]([01][0-9])\b|\b([01]?[0-9])[-/.](20[0-9]{2})\b")
 YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 DIGIT = re.compile(r"[0-9]")
-RUN = re.compile(r"[0-9]{2,}")
+LONG_RUN = re.compile(r"[0-9]{2,}")
 RARE_SIGNS_MIN, RARE_DIGITS_MIN, WORD_SIGNS_MIN, TEXT_SIGNS_MAX = 4, 3, 3, 4_000
 
 
@@ -123,7 +123,7 @@ class Told:
     @lazily
     def runs(self) -> frozenset[str]:
         """Figures of two digits and more, whatever joins or parts them, without the dates."""
-        return frozenset(RUN.findall(self.dated[2])) - set(RUN.findall(self.claim.read.compact))
+        return frozenset(LONG_RUN.findall(self.dated[2])) - set(LONG_RUN.findall(self.claim.read.compact))
 
     @lazily
     def words(self) -> frozenset[str]:

@@ -21,9 +21,15 @@ VARIANTS = str.maketrans("衞飃髙", "卫飘高")
 SCHEME = re.compile(r"^\s*(?:iso6523-actorid-upis::)?[0-9]{4}\s*:\s*", re.IGNORECASE)
 _LABEL = "|".join(sorted({SIGNS.sub("", folded(word)) for word in REGISTRATION.split()}, key=lambda it: (-len(it), it)))
 LABELS = re.compile(rf"(?!NO[0-9]{{9}}(?:MVA)?$)(?:{_LABEL})+(?!O[0-9])(?=[A-Z]{{0,4}}[0-9][0-9A-Z]{{4}})")
+# Four letters that are the number's own: a person of Mexico (RFC, CURP), by name and day of birth, and India's TAN.
+OWN_LETTERS = (
+    r"(?:[A-Z]{4}[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[0-9A-Z]{3}|[0-9A-Z]{8})|[A-Z]{4}[0-9]{5}[A-Z])"
+)
 # Whatever else stands before a registration in four letters or more, or in another alphabet, says what it is as well,
 # but for the section of a register: Amtsgericht Ulm HRB 188296.
-UNKNOWN_LABEL = re.compile(r"(?:[^\W\d_A-Z]+|[A-Z]{4,}?)(?=(?:HR[AB]|GNR|PR|VR|SC|NI|OC|SO)?[0-9]{5})")
+UNKNOWN_LABEL = re.compile(
+    rf"(?!{OWN_LETTERS}$)(?:[^\W\d_A-Z]+|[A-Z]{{4,}}?)(?=(?:HR[AB]|GNR|PR|VR|SC|NI|OC|SO)?[0-9]{{5}})"
+)
 
 
 def without_scheme(text: str) -> str:

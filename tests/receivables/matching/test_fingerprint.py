@@ -160,7 +160,8 @@ def test_companies_of_one_vat_group_are_two_parties() -> None:
      ("07989620229", None, "P.IVA 07989620229", None), ("64868808", None, "BR No. 6486 8808-000", None),
      ("198826546E", None, "UEN: 198826546E", None), ("205774855D", None, "0195:205774855D", None),
      ("421666058", None, "iso6523-actorid-upis::0002:421666058", None), ("HRB 18035", None, "HRB-Nr. 18035", None),
-     ("SC033335", None, "Reg. No. SC 033335", None),
+     ("SC033335", None, "Reg. No. SC 033335", None), ("GODE561231GR8", None, "RFC: GODE-561231-GR8", None),
+     ("004085616", None, "ABN 53 004 085 616", None), ("XAXX010101000", None, "R.F.C. XAXX010101000", None),
      (None, "GB900548547", None, "VAT Reg No: GB 900 5485 47"), (None, "199421872E", None, "SG199421872E"),
      (None, "GB123456789001", None, "GB123456789")],
 )  # fmt: skip
@@ -184,7 +185,9 @@ def test_legal_forms_are_spelt_in_many_ways() -> None:
      ("Praca Sp. z o.o.", "Praca Spółka z ograniczoną odpowiedzialnością"),
      ("騰飛紡織有限公司", "腾飞纺织有限公司"), ("Patel (P) Ltd.", "Patel Private Limited"),
      ("Köhler & Söhne Ges.m.b.H.", "Koehler und Soehne GmbH"), ("Szabó Kft.", "Szabó Korlátolt Felelősségű Társaság"),
-     ("Kuljetus Vaasa Osakeyhtiö", "Kuljetus Vaasa Oy"), ("Prairie Water P/L", "Prairie Water Pty Ltd")],
+     ("Kuljetus Vaasa Osakeyhtiö", "Kuljetus Vaasa Oy"), ("Prairie Water P/L", "Prairie Water Pty Ltd"),
+     ("KUZEY LTD.ŞTİ.", "Kuzey Limited Şirketi"), ("주식회사 대한", "㈜대한"), ("Balkan ЕООД", "Balkan EOOD"),
+     ("Nordvind A/S", "Nordvind Aktieselskab"), ("Praca Sp.z o.o.", "Praca Sp. z o. o.")],
 )  # fmt: skip
 def test_a_name_is_a_name_in_short_and_in_full(one: str, other: str) -> None:
     assert same_party(identity(None, None, one, None), identity(None, None, other, None))
@@ -192,8 +195,9 @@ def test_a_name_is_a_name_in_short_and_in_full(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("Amtsgericht Ulm HRB 4713", "Amtsgericht Berlin HRB 4713"), ("HRA 4713", "HRB 4713"), ("OC902039", "SC902039")],
-)
+    [("Amtsgericht Ulm HRB 4713", "Amtsgericht Berlin HRB 4713"), ("HRA 4713", "HRB 4713"), ("OC902039", "SC902039"),
+     ("GODE561231GR8", "MADE561231GR8")],
+)  # fmt: skip
 def test_two_registers_may_give_one_number(one: str, other: str) -> None:
     assert not same_party(identity(one, None, "One", None), identity(other, None, "Another", None))
 
