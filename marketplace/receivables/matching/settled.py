@@ -26,7 +26,6 @@ number_neighbour other_number far_in_series other_amount amount_near lines_alike
 issued_near issued_apart due_together due_apart
 """
 CHANCE = frozenset(_BY_CHANCE.split())
-)
 
 
 def settled(new: "Claim", old: "Claim", codes: Set[str], debtors: Kinship, score: int) -> "Verdict | None":
