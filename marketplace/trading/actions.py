@@ -89,7 +89,7 @@ def open_lot(tx: Tx, command: OpenLot) -> Result:
 
 @verb("place_bid")
 def place_bid(tx: Tx, command: PlaceBid) -> Result:
-    """Bid: hold exactly the cash, in time by the database's clock. Improving takes the earlier bid back first.
+    """Bid in time by the database's clock: hold exactly the cash, or rest on a purse. Improving takes a bid back first.
 
     Raises: NotFound, RuleBroken("lot_closed", "bid_refused" with every reason, "insufficient_cash").
     """
@@ -99,7 +99,7 @@ def place_bid(tx: Tx, command: PlaceBid) -> Result:
     judged(tx, seen, command)
     before = running.before(tx, seen)
     if command.replaces_bid_id is not None:
-        _take_back(tx, command.replaces_bid_id, seen)
+        _take_back(tx, command.replaces_bid_id, seen, given_way=True)
     try:
         placed = placing.write(tx, seen, command)
     except DBAPIError as error:
@@ -136,39 +136,36 @@ def withdraw_bid(tx: Tx, command: WithdrawBid) -> Result:
     Raises: NotFound, RuleBroken("lot_closed", "wrong_state", "only_improvements_now").
     """
     lot = queries.lock_lot(tx.session, queries.lot_of_bid(tx.session, command.bid_id), share=True)
-    if running.only_improvements(lot, tx.clock()):
-        raise RuleBroken(running.ONLY_IMPROVEMENTS, running.WORDS[running.ONLY_IMPROVEMENTS])
-    _take_back(tx, command.bid_id, lot)
+    _take_back(tx, command.bid_id, lot, given_way=False)
     return {"bid_id": command.bid_id, "state": BidState.WITHDRAWN}
 
 
-def _take_back(tx: Tx, bid_id: UUID, lot: LotRow | Seen) -> None:
+def _take_back(tx: Tx, bid_id: UUID, lot: LotRow | Seen, *, given_way: bool) -> None:
+    """End a bid at the one instant, read after both locks, that everything is judged by; what is another's is missing.
+
+    `given_way`: it makes room for a better one, which an open lot takes in its last minutes too.
+    """
     bid = queries.lock_bid(tx.session, bid_id, tx.actor.organisation_id)
     if bid.lot_id != lot.id:
         raise queries.missing()
-    _in_time(tx, lot)
+    at = tx.clock()
+    if lot.state != LotState.OPEN or at >= lot.closes_at:
+        raise closed(lot)
     BID.check(bid.state, BidState.WITHDRAWN)
+    if not given_way and running.only_improvements(lot, at):
+        raise RuleBroken(running.ONLY_IMPROVEMENTS, running.WORDS[running.ONLY_IMPROVEMENTS])
     try:
         with tx.session.begin_nested():
             tx.session.execute(
                 update(BidRow)
                 .where(BidRow.id == bid.id)
-                .values(state=BidState.WITHDRAWN, ended_at=tx.clock())
+                .values(state=BidState.WITHDRAWN, ended_at=at)
                 .execution_options(synchronize_session=False)
             )
     except DBAPIError as error:
         raise refused_by_database(error, lot) from error
     ledger.resolve_holds(tx, [bid.hold_id] if bid.hold_id else [], "voided")
     tx.record("bid", bid.id, verb="withdraw_bid", before={"state": bid.state}, after={"state": BidState.WITHDRAWN})
-
-
-def _in_time(tx: Tx, lot: LotRow | Seen) -> None:
-    """Let a bid pass while the lot takes bids, by the database's clock read after the lock.
-
-    Raises: RuleBroken("lot_closed").
-    """
-    if lot.state != LotState.OPEN or tx.clock() >= lot.closes_at:
-        raise closed(lot)
 
 
 def closed(lot: LotRow | Seen) -> RuleBroken:

@@ -87,7 +87,7 @@ def answer(tx: Tx, seen: Seen, earlier: Running | None) -> dict[str, Any]:
         return {}
     lot, now = _now(tx, seen.id)
     if now.bought:
-        at = tx.clock()
+        at = min(tx.clock(), lot.closes_at)  # the bid was in time: what its answer took costs it nothing
         _move_close(tx, lot, "buy_lot_now", closes_at=at, bought_at=at)
         return {"bought": True}
     closes_at = engine.closes_after(lot, seen.now, earlier, now)

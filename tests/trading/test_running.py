@@ -1,5 +1,6 @@
 """Lots that answer to their bids: the rate an open one shows, its soft close, its last minutes, and buy-now."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from marketplace.db import db
-from marketplace.kernel.errors import RuleBroken
+from marketplace.kernel.errors import NotFound, RuleBroken
 from marketplace.perform import perform
 from marketplace.trading import queries, running
 from marketplace.trading.actions import close_lot, open_lot, place_bid, withdraw_bid
@@ -160,6 +161,65 @@ def test_a_covered_lot_closes_at_once_at_its_buy_now_rate(rich: World) -> None:
         bid(rich, "dave", lot, 500, 4_140_000)
     closed = perform(close_lot, CloseLot(lot), SYSTEM)
     assert (closed["outcome"], closed["stop_out_bps"], closed["state"]) == ("full", 620, "accepted")
+
+
+def time_passes(world: World, by: str) -> None:
+    """Let the market's clock go on by so much between a bid's row and what the lot answers to it."""
+    with world.superuser() as connection:
+        connection.execute(f"""
+            CREATE FUNCTION time_passes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = public, pg_temp SET session_replication_role = replica AS $$
+            BEGIN UPDATE clock_shift SET shift = shift + interval '{by}'; RETURN NULL; END $$""")
+        connection.execute("CREATE TRIGGER zz_time_passes AFTER INSERT ON bid FOR EACH STATEMENT "
+                           "EXECUTE FUNCTION time_passes()")  # fmt: skip
+
+
+def test_a_bid_in_time_buys_though_its_answer_ends_after_the_close(rich: World) -> None:
+    lot = rich.lot(buy_now_bps=620)
+    closes_at = of(lot).closes_at
+    left(rich, lot, 30)
+    time_passes(rich, "1 minute")
+    assert perform(place_bid, PlaceBid(lot, 600, 4_140_000), rich.bob)["bought"] is True
+    assert (of(lot).closes_at, of(lot).bought_at) == (closes_at, closes_at)
+    assert perform(close_lot, CloseLot(lot), SYSTEM)["outcome"] == "full"
+
+
+def test_a_late_bid_moves_the_close_though_its_answer_ends_after_it(rich: World) -> None:
+    lot, carols = covered(rich)
+    closes_at = of(lot).closes_at
+    left(rich, lot, 30)
+    time_passes(rich, "1 minute")
+    bid(rich, "carol", lot, 680, 3_000_000, replaces=carols)
+    assert (of(lot).closes_at, of(lot).extensions) == (closes_at + timedelta(seconds=120), 1)
+
+
+def test_a_bid_is_taken_back_at_the_instant_that_was_judged(rich: World, app: Flask) -> None:
+    """The last minutes begin while its row is waited for: it is refused in words, not at the commit."""
+    lot, carols = covered(rich)
+    left(rich, lot, 310)
+    with ThreadPoolExecutor(1) as pool, rich.superuser() as connection:
+        connection.execute("SELECT FROM bid WHERE id = %s FOR UPDATE", (carols,))
+
+        def take_back() -> object:
+            with app.app_context():
+                return perform(withdraw_bid, WithdrawBid(carols), rich.carol)
+
+        waiting = pool.submit(take_back)
+        rich.somebody_waits()
+        left(rich, lot, 290)
+        connection.rollback()
+        with pytest.raises(RuleBroken, match="only_improvements_now"):
+            waiting.result(30)
+
+
+def test_who_may_not_take_a_bid_back_hears_the_same_in_the_last_minutes(rich: World) -> None:
+    lot, carols = covered(rich)
+    left(rich, lot, 250)
+    with pytest.raises(NotFound, match="not_found"):
+        perform(withdraw_bid, WithdrawBid(carols), rich.dave)
+    rich.move_clock(timedelta(minutes=5))
+    with pytest.raises(RuleBroken, match="lot_closed"):
+        perform(withdraw_bid, WithdrawBid(carols), rich.carol)
 
 
 def test_bought_by_one_group_alone_it_still_asks_the_seller(rich: World) -> None:
