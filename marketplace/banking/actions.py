@@ -173,11 +173,12 @@ def _of_payout(tx: Tx, one: Movement) -> _Booked | None:
     if ordered is not None:
         posted = None if one.reversal else bank_payouts.pay(tx, ordered, one.currency, one.minor)
         return _Booked("paid_out", posted, payout_id=ordered) if posted else None
-    file_id = None if one.incoming or one.reversal else orders.file_named(tx.session, one.names)
+    file_id = None if one.incoming != one.reversal else orders.file_named(tx.session, one.names)
     if file_id is None:
         return None
-    posted = bank_payouts.pay_together(tx, file_id, orders.payouts_of(tx.session, file_id), one.currency, one.minor)
-    return _Booked("paid_out", posted, payout_file_id=file_id) if posted else None
+    end = bank_payouts.come_back_together if one.incoming else bank_payouts.pay_together
+    posted = end(tx, file_id, orders.payouts_of(tx.session, file_id), one.currency, one.minor)
+    return _Booked("came_back" if one.incoming else "paid_out", posted, payout_file_id=file_id) if posted else None
 
 
 def _arrived(tx: Tx, entry_id: UUID, one: Movement) -> _Booked:
@@ -185,7 +186,14 @@ def _arrived(tx: Tx, entry_id: UUID, one: Movement) -> _Booked:
     found = None if one.reversal else _receivable(tx, one.reference)
     if found is not None and found.currency == one.currency:
         payment_id, posted = by_bank.receive(
-            tx, found.id, found.debtor_id, one.currency, one.minor, one.text, f"{one.iban}:{one.key}"
+            tx,
+            found.id,
+            found.debtor_id,
+            one.currency,
+            one.minor,
+            one.text,
+            f"{one.iban}:{one.key}",
+            one.booked_on,
         )
         return _Booked("payment", posted, payment_id, found.id)
     posted = by_bank.suspend(tx, entry_id, one.currency, one.minor)
@@ -207,6 +215,8 @@ def _undone(tx: Tx, entry_id: UUID, one: Movement) -> _Booked | None:
     other = _counterpart(tx, one)
     if other is None:
         return None
+    if other.payout_id is not None or other.payout_file_id is not None:
+        return _payout_undone(tx, entry_id, one, other)
     posted = None if _worked_off(tx, other) else by_bank.undo(tx, other.entry_id, other.payment_id)
     if posted is not None:
         return _Booked("undone", posted, receivable_id=other.receivable_id, reverses_id=other.id)
@@ -216,6 +226,27 @@ def _undone(tx: Tx, entry_id: UUID, one: Movement) -> _Booked | None:
     return _Booked("taken_back", posted, other.payment_id, other.receivable_id, other.id)
 
 
+def _payout_undone(tx: Tx, entry_id: UUID, one: Movement, other: BankEntryRow) -> _Booked | None:
+    """Let a pay-out come back whose debit is reversed; what is due to whom is never put right by a mirrored entry.
+
+    Where a return is reversed the payee has the money after all: it stays unexplained until two people book it, and is
+    not sent again. None: it cannot be what was paid, and waits in suspense.
+    """
+    file_id, payout_id = other.payout_file_id, other.payout_id
+    payout_ids = orders.payouts_of(tx.session, file_id) if file_id else [payout_id] if payout_id else []
+    if one.incoming:
+        posted = (
+            bank_payouts.come_back_together(tx, file_id, payout_ids, one.currency, one.minor) if file_id
+            else bank_payouts.come_back(tx, payout_ids[0], one.currency, one.minor, None)
+        )  # fmt: skip
+        return _Booked("came_back", posted, None, None, other.id, payout_id, file_id) if posted else None
+    posted = by_bank.miss(tx, entry_id, one.currency, one.minor)
+    bank_payouts.note_return_undone(tx, payout_ids, posted)
+    raise_alert(tx, "bank_money_taken_back", "bank_entry", entry_id, minor=one.minor, currency=one.currency,
+                payout_id=payout_id, payout_file_id=file_id)  # fmt: skip
+    return _Booked("taken_back", posted, None, None, other.id, payout_id, file_id)
+
+
 def _worked_off(tx: Tx, row: BankEntryRow) -> bool:
     """Say whether two people have decided about an entry in suspense: other money there must not make good for it."""
     decided = text("SELECT EXISTS (SELECT FROM money_decision WHERE subject_id = :id AND state = 'done')")
@@ -223,12 +254,17 @@ def _worked_off(tx: Tx, row: BankEntryRow) -> bool:
 
 
 def _counterpart(tx: Tx, one: Movement) -> BankEntryRow | None:
-    """Find the one open entry of the same money in the other direction, one of the two a reversal."""
+    """Find the one open entry of the same money in the other direction, one of the two a reversal.
+
+    Money that came back bears that mark as well, and may be taken back once more.
+    """
+    back = BankEntryRow.outcome == ("came_back" if one.reversal else "")
+    reverses = BankEntryRow.reversal.is_(not one.reversal) | back
     taken = select(BankEntryRow.reverses_id).where(BankEntryRow.reverses_id.is_not(None))
     same = tx.session.scalars(
         select(BankEntryRow).where(
             BankEntryRow.iban == one.iban, BankEntryRow.currency == one.currency, BankEntryRow.minor == one.minor,
-            BankEntryRow.incoming.is_(not one.incoming), BankEntryRow.reversal.is_(not one.reversal),
+            BankEntryRow.incoming.is_(not one.incoming), reverses,
             BankEntryRow.reverses_id.is_(None), BankEntryRow.id.not_in(taken),
         )
     ).all()  # fmt: skip

@@ -211,9 +211,9 @@ def _movement(
     reference = creditor_reference(_maybe(part, "RmtInf/Strd/CdtrRefInf/Ref"))
     typed = TYPED.search(free)
     names = [_maybe(part, f"Refs/{name}") for name in REFS]
-    if not incoming:  # of ours: a whole file that the bank booked at once
-        names += [_maybe(one, name) for one in (*_all(part, "Refs"), *_all(entry, "NtryDtls/Btch")) for name in BATCH]
     returned = part.find("{*}RtrInf") is not None
+    if not incoming or reversal or returned:  # of ours: a whole file that the bank booked, or gave back, at once
+        names += [_maybe(one, name) for one in (*_all(part, "Refs"), *_all(entry, "NtryDtls/Btch")) for name in BATCH]
     return Movement(
         iban, named[0][:105], named[1], currency, minor, incoming, reversal or returned, booked_on,
         reference or creditor_reference(typed[0] if typed else None),

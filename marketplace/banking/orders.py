@@ -108,8 +108,7 @@ def write_file(tx: Tx, file_id: UUID, decision_id: UUID, wanted: Draft, execute_
         [{"payout_id": one.id, "file_id": file_id, "end_to_end_id": line.end_to_end_id, "name": line.name,
           "iban": line.iban, "minor": line.minor} for one, line in zip(wanted.orders, lines, strict=True)],
     )  # fmt: skip
-    for one, line in sorted(zip(wanted.orders, lines, strict=True), key=lambda pair: pair[0].id.int):
-        bank_payouts.order(tx, one.id, line.end_to_end_id)
+    bank_payouts.order(tx, {one.id: line.end_to_end_id for one, line in zip(wanted.orders, lines, strict=True)})
     tx.record("payout_file", file_id, verb="write_payout_file", after={
         "message_id": row.message_id, "decision_id": decision_id, "currency": row.currency, "orders": row.orders,
         "total_minor": row.total_minor, "execute_on": execute_on, "sha256": row.sha256.hex(),

@@ -47,9 +47,17 @@ class BankEntryRow(Base):
         Index(None, "payment_id"),
         Index(None, "iban", "bank_ref"),
         Index(None, "iban", "currency", "minor"),
+        Index(None, "entry_id"),
         Index(
             "uq_bank_entry_payout",
             "payout_id",
+            "outcome",
+            unique=True,
+            postgresql_where=text("outcome IN ('paid_out', 'came_back')"),
+        ),
+        Index(
+            "uq_bank_entry_payout_file",
+            "payout_file_id",
             "outcome",
             unique=True,
             postgresql_where=text("outcome IN ('paid_out', 'came_back')"),

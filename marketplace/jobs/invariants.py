@@ -75,6 +75,8 @@ COUNTS = {
     "AND state IN ('in_transit', 'paid') AND NOT EXISTS (SELECT FROM payout_order WHERE payout_id = p.id "
     "AND minor = p.amount_minor)) + (SELECT count(*) FROM payout_file f WHERE total_minor <> "
     "(SELECT coalesce(sum(minor), 0) FROM payout_order WHERE file_id = f.id))",
+    "payouts_are_not_mirrored": "SELECT count(*) FROM entry r JOIN entry e ON e.id = r.reverses_id "
+    "WHERE e.kind LIKE '%\\_paid' OR e.kind LIKE '%\\_returned'",
     "leaves_equal_events": "SELECT count(*) FROM event_order FULL JOIN event ON event.id = event_id "
     "WHERE event.id IS NULL OR (event_id IS NULL AND event.at < market_now() - "
     "make_interval(secs => 60))",

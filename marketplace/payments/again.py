@@ -11,9 +11,10 @@ from marketplace.kernel.errors import Conflict, NotFound
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
 from marketplace.payments.actions import request_payout
+from marketplace.payments.bank_payouts import RETURN_UNDONE
 from marketplace.payments.calls import lock_payout
 from marketplace.payments.rules import PayoutState, Purpose
-from marketplace.payments.tables import PaymentAlertRow, PayoutRow
+from marketplace.payments.tables import PaymentAlertRow, PayoutRow, ProviderTransitionRow
 from marketplace.perform import Result, Tx
 
 # What is owed to a seller; whoever asked for his own money asks again himself, and suspense is worked off anew.
@@ -43,9 +44,14 @@ class CameBack:
 def came_back(session: Session, limit: int = 200) -> list[CameBack]:
     """Return what is owed to sellers and did not reach them, longest ago first."""
     retry = aliased(PayoutRow)
+    undone = select(ProviderTransitionRow.object_id).where(
+        ProviderTransitionRow.object_id == func.concat("payout:", cast(PayoutRow.id, String)),
+        ProviderTransitionRow.transition == RETURN_UNDONE,
+    )
     sent = select(retry.id).where(retry.business_key == func.concat("again:", cast(PayoutRow.id, String)))
     rows = session.scalars(
-        select(PayoutRow).where(PayoutRow.state == PayoutState.RETURNED, PayoutRow.purpose.in_(OWED), ~sent.exists())
+        select(PayoutRow).where(PayoutRow.state == PayoutState.RETURNED, PayoutRow.purpose.in_(OWED), ~sent.exists(),
+                                ~undone.exists())
         .order_by(PayoutRow.state_since, PayoutRow.id).limit(limit)
     )  # fmt: skip
     return [
@@ -59,8 +65,8 @@ def came_back(session: Session, limit: int = 200) -> list[CameBack]:
 def send_payout_again(tx: Tx, command: SendAgain) -> Result:
     """Pay what came back once more, by the rail and on the account that the payee has now; each payout once.
 
-    Raises: NotFound; Conflict("payout_requested") the second time; RuleBroken("insufficient_cash") when the seller has
-    used the money otherwise.
+    Raises: NotFound; Conflict("payout_requested") the second time, Conflict("not_back"), Conflict("return_undone");
+    RuleBroken("insufficient_cash") when the seller has used the money otherwise.
     """
     known = tx.session.get(PayoutRow, command.payout_id)
     if known is None or known.purpose not in OWED:
@@ -68,6 +74,8 @@ def send_payout_again(tx: Tx, command: SendAgain) -> Result:
     row = lock_payout(tx, known.id)
     if row.state != PayoutState.RETURNED:
         raise Conflict("not_back", N_("This pay-out has not come back."))
+    if tx.session.get(ProviderTransitionRow, (f"payout:{row.id}", RETURN_UNDONE)) is not None:
+        raise Conflict("return_undone", N_("The bank took back what it had given back: the payee has this money."))
     payout_id = request_payout(tx, row.organisation_id, row.currency, row.amount_minor, row.purpose, row.subject_kind,
                                row.subject_id, f"again:{row.id}")  # fmt: skip
     tx.session.execute(

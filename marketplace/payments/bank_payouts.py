@@ -4,7 +4,7 @@ What the bank booked is booked here by its own words and nothing else: a debit t
 brings it back to the account it had left. Each happens at most once, in whichever order the files tell of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,17 +15,18 @@ from sqlalchemy.orm import Session
 from marketplace.kernel.errors import Conflict, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.ledger import queries as ledger
-from marketplace.ledger.actions import account, post_entry
-from marketplace.ledger.rules import credit, debit
+from marketplace.ledger.actions import account, accounts, post_entry
+from marketplace.ledger.rules import chart, credit, debit
 from marketplace.parties import queries as parties
 from marketplace.payments import money
-from marketplace.payments.calls import lock_payout, move_payout, tell_failed
-from marketplace.payments.rules import ROUTES, PayoutState, Purpose, Rail
+from marketplace.payments.calls import tell_failed
+from marketplace.payments.rules import PAYOUT, ROUTES, PayoutState, Purpose, Rail
 from marketplace.payments.tables import PayoutRow, ProviderTransitionRow
 from marketplace.perform import Tx
 
 POOLS = ("lender", "borrower")
 CAME_BACK = "returned_by_bank"
+RETURN_UNDONE = "return_undone_by_bank"
 
 
 @dataclass(frozen=True)
@@ -77,53 +78,73 @@ def free_minor(session: Session, currency: str) -> dict[str, int]:
     return free
 
 
-def order(tx: Tx, payout_id: UUID, end_to_end_id: str) -> None:
-    """Note that a file orders a payout. Raises: Conflict("payout_gone") for one that is in a file, or given back."""
-    row = lock_payout(tx, payout_id)
-    if row.rail != Rail.BANK or row.state != PayoutState.REQUESTED:
+def order(tx: Tx, named: Mapping[UUID, str]) -> None:
+    """Note that a file orders payouts, each by its end-to-end id.
+
+    Raises: Conflict("payout_gone") where one is in a file, or was given back.
+    """
+    rows = _lock(tx, list(named))
+    if len(rows) != len(named) or any((row.rail, row.state) != (Rail.BANK, PayoutState.REQUESTED) for row in rows):
         raise Conflict("payout_gone", N_("A pay-out of this proposal has left or was given back: withdraw it."))
-    row.payout_id = end_to_end_id
-    move_payout(tx, row, PayoutState.IN_TRANSIT)
+    for row in rows:
+        row.payout_id = named[row.id]
+    _move(tx, rows, PayoutState.IN_TRANSIT)
 
 
 def pay(tx: Tx, payout_id: UUID, currency: str, minor: int) -> UUID | None:
     """Book that the bank paid a payout; return the entry, or None where this cannot be what was ordered."""
-    row = lock_payout(tx, payout_id)
-    if not _may_pay(tx, row, currency, minor):
+    (row,) = _lock(tx, [payout_id])
+    if row.amount_minor != minor or not _may_pay(tx, [row], currency):
         return None
     entry_id = money.book_paid(tx, row)
-    _note_paid(tx, row, entry_id)
+    _note_paid(tx, [row], entry_id)
     return entry_id
 
 
 def pay_together(tx: Tx, file_id: UUID, payout_ids: Sequence[UUID], currency: str, minor: int) -> UUID | None:
     """Book that the bank paid a whole file at once: one entry, or None where the sum is another."""
-    rows = [lock_payout(tx, one) for one in sorted(payout_ids, key=lambda one: one.int)]
-    whole = sum(row.amount_minor for row in rows) == minor
-    if not rows or not whole or not all(_may_pay(tx, row, currency, row.amount_minor) for row in rows):
+    rows = _lock(tx, payout_ids)
+    if not rows or sum(row.amount_minor for row in rows) != minor or not _may_pay(tx, rows, currency):
         return None
     legs = []
-    for row in rows:
-        route = ROUTES[Purpose(row.purpose)]
-        legs += [debit(account(tx, route.transit, row.organisation_id, currency), row.amount_minor),
-                 credit(account(tx, route.clearing(row.rail), None, currency), row.amount_minor)]  # fmt: skip
+    for row, transit in zip(rows, _accounts(tx, rows, "transit"), strict=True):
+        clearing = account(tx, ROUTES[Purpose(row.purpose)].clearing(row.rail), None, currency)
+        legs += [debit(transit, row.amount_minor), credit(clearing, row.amount_minor)]
     entry_id = post_entry(tx, "payout_file_paid", "payout_file", file_id, legs)
-    for row in rows:
-        _note_paid(tx, row, entry_id)
+    _note_paid(tx, rows, entry_id)
     return entry_id
 
 
 def come_back(tx: Tx, payout_id: UUID, currency: str, minor: int, code: str | None) -> UUID | None:
     """Book that the bank gave a payout's money back; return the entry, or None where it cannot be that."""
-    row = lock_payout(tx, payout_id)
-    if (row.currency, row.amount_minor) != (currency, minor) or _done(tx, row, CAME_BACK, "refused"):
-        return None
-    if row.state not in (PayoutState.IN_TRANSIT, PayoutState.PAID):
+    (row,) = _lock(tx, [payout_id])
+    if row.amount_minor != minor or not _may_come_back(tx, [row], currency):
         return None
     entry_id = money.book_returned(tx, row, PayoutState.PAID)
-    money.keep_transition(tx, f"payout:{row.id}", CAME_BACK, entry_id)
-    _give_up(tx, row, code or "returned_by_bank")
+    _note_back(tx, [row], entry_id, code)
     return entry_id
+
+
+def come_back_together(
+    tx: Tx, file_id: UUID, payout_ids: Sequence[UUID], currency: str, minor: int, code: str | None = None
+) -> UUID | None:
+    """Book that the bank gave a whole file's money back: one entry, or None where it cannot be that."""
+    rows = _lock(tx, payout_ids)
+    if not rows or sum(row.amount_minor for row in rows) != minor or not _may_come_back(tx, rows, currency):
+        return None
+    legs = []
+    for row, source in zip(rows, _accounts(tx, rows, "source"), strict=True):
+        clearing = account(tx, ROUTES[Purpose(row.purpose)].clearing(row.rail), None, currency)
+        legs += [debit(clearing, row.amount_minor), credit(source, row.amount_minor)]
+    entry_id = post_entry(tx, "payout_file_returned", "payout_file", file_id, legs)
+    _note_back(tx, rows, entry_id, code)
+    return entry_id
+
+
+def note_return_undone(tx: Tx, payout_ids: Sequence[UUID], entry_id: UUID) -> None:
+    """Note that the bank took back what it had given back: the payee has it, and it is not to be sent again."""
+    for one in payout_ids:
+        money.keep_transition(tx, f"payout:{one}", RETURN_UNDONE, entry_id)
 
 
 def refuse(tx: Tx, payout_id: UUID, reason: str) -> UUID:
@@ -131,39 +152,91 @@ def refuse(tx: Tx, payout_id: UUID, reason: str) -> UUID:
 
     Raises: RuleBroken("payout_not_on_its_way").
     """
-    row = lock_payout(tx, payout_id)
-    if row.rail != Rail.BANK or row.state != PayoutState.IN_TRANSIT or _done(tx, row, "paid"):
+    (row,) = _lock(tx, [payout_id])
+    if row.rail != Rail.BANK or row.state != PayoutState.IN_TRANSIT or _done(tx, [row], "paid"):
         raise RuleBroken("payout_not_on_its_way", N_("This pay-out is not on its way by a bank file."))
     entry_id = money.book_returned(tx, row, row.state)
     money.keep_transition(tx, f"payout:{row.id}", "refused", entry_id)
-    _give_up(tx, row, "refused_by_bank")
+    _give_up(tx, [row], "refused_by_bank")
     return entry_id
 
 
-def _may_pay(tx: Tx, row: PayoutRow, currency: str, minor: int) -> bool:
-    fits = row.rail == Rail.BANK and (row.currency, row.amount_minor) == (currency, minor)
-    ordered = row.state == PayoutState.IN_TRANSIT or _done(tx, row, CAME_BACK)
-    return fits and ordered and not _done(tx, row, "paid", "refused")
+def _lock(tx: Tx, payout_ids: Sequence[UUID]) -> list[PayoutRow]:
+    """Lock payouts, by id, and return them as they are."""
+    return list(tx.session.scalars(
+        select(PayoutRow).where(PayoutRow.id.in_(payout_ids)).order_by(PayoutRow.id).with_for_update()
+        .execution_options(populate_existing=True)
+    ))  # fmt: skip
 
 
-def _note_paid(tx: Tx, row: PayoutRow, entry_id: UUID) -> None:
-    money.keep_transition(tx, f"payout:{row.id}", "paid", entry_id)
-    if row.state == PayoutState.IN_TRANSIT:  # else it has come back before the statement told that it left
-        row.paid_at = tx.clock()
-        move_payout(tx, row, PayoutState.PAID)
+def _accounts(tx: Tx, rows: Sequence[PayoutRow], end: str) -> list[UUID]:
+    """Return the account at one end of each payout, `source` or `transit`: a few statements, however many."""
+    codes = [str(getattr(ROUTES[Purpose(row.purpose)], end)) for row in rows]
+    known: dict[tuple[str, UUID], UUID] = {}
+    for code in set(codes):
+        owners = {row.organisation_id for row, one in zip(rows, codes, strict=True) if one == code}
+        own = chart()[code].owner == "organisation"
+        found = accounts(tx, code, owners, rows[0].currency) if own else {}
+        shared = None if own else account(tx, code, None, rows[0].currency)
+        known |= {(code, owner): shared or found[owner] for owner in owners}
+    return [known[code, row.organisation_id] for code, row in zip(codes, rows, strict=True)]
 
 
-def _give_up(tx: Tx, row: PayoutRow, code: str) -> None:
-    row.failure_code = code[:60]
-    move_payout(tx, row, PayoutState.FAILED, reason=row.failure_code)
-    move_payout(tx, row, PayoutState.RETURNED)
-    tell_failed(tx, row, row.failure_code)
+def _may_pay(tx: Tx, rows: Sequence[PayoutRow], currency: str) -> bool:
+    if any((row.rail, row.currency) != (Rail.BANK, currency) for row in rows) or _done(tx, rows, "paid", "refused"):
+        return False
+    back = _done(tx, rows, CAME_BACK)
+    return all(row.state == PayoutState.IN_TRANSIT or row.id in back for row in rows)
 
 
-def _done(tx: Tx, row: PayoutRow, *transitions: str) -> bool:
-    found = tx.session.scalar(
-        select(func.count()).where(
-            ProviderTransitionRow.object_id == f"payout:{row.id}", ProviderTransitionRow.transition.in_(transitions)
+def _may_come_back(tx: Tx, rows: Sequence[PayoutRow], currency: str) -> bool:
+    there = (PayoutState.IN_TRANSIT, PayoutState.PAID)
+    return all(row.currency == currency and row.state in there for row in rows) and not _done(
+        tx, rows, CAME_BACK, "refused"
+    )
+
+
+def _note_paid(tx: Tx, rows: Sequence[PayoutRow], entry_id: UUID) -> None:
+    money.keep_transitions(tx, [f"payout:{row.id}" for row in rows], "paid", entry_id)
+    at = tx.clock()
+    leaving = [row for row in rows if row.state == PayoutState.IN_TRANSIT]  # others came back before they left
+    for row in leaving:
+        row.paid_at = at
+    _move(tx, leaving, PayoutState.PAID)
+
+
+def _note_back(tx: Tx, rows: Sequence[PayoutRow], entry_id: UUID, code: str | None) -> None:
+    money.keep_transitions(tx, [f"payout:{row.id}" for row in rows], CAME_BACK, entry_id)
+    _give_up(tx, rows, code or "returned_by_bank")
+
+
+def _give_up(tx: Tx, rows: Sequence[PayoutRow], code: str) -> None:
+    for row in rows:
+        row.failure_code = code[:60]
+    _move(tx, rows, PayoutState.FAILED, reason=code[:60])
+    _move(tx, rows, PayoutState.RETURNED)
+    for row in rows:
+        tell_failed(tx, row, row.failure_code)
+
+
+def _move(tx: Tx, rows: Sequence[PayoutRow], after: PayoutState, reason: str | None = None) -> None:
+    """Move payouts by their machine and record each."""
+    at, told = tx.clock(), []
+    for row in rows:
+        PAYOUT.check(row.state, after)
+        told.append((row.id, {"state": row.state}, {"state": after}))
+        row.state, row.state_since = after, at
+    tx.session.flush()
+    if told:
+        tx.record_many("payout", tx.verb, told, reason=reason)
+
+
+def _done(tx: Tx, rows: Sequence[PayoutRow], *transitions: str) -> set[UUID]:
+    """Return which of the payouts went through one of the steps."""
+    names = {f"payout:{row.id}": row.id for row in rows}
+    found = tx.session.scalars(
+        select(ProviderTransitionRow.object_id).where(
+            ProviderTransitionRow.object_id.in_(names), ProviderTransitionRow.transition.in_(transitions)
         )
     )
-    return bool(found)
+    return {names[one] for one in found}

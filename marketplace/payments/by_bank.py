@@ -3,6 +3,7 @@
 It lies at the bank and not with the provider, so it has clearing accounts of its own.
 """
 
+from datetime import date
 from uuid import UUID
 
 from marketplace.kernel.errors import RuleBroken
@@ -16,21 +17,23 @@ from marketplace.perform import Tx
 
 
 def receive(
-    tx: Tx, receivable_id: UUID, debtor_id: UUID, currency: str, minor: int, words: str, name: str
+    tx: Tx, receivable_id: UUID, debtor_id: UUID, currency: str, minor: int, words: str, name: str, booked_on: date
 ) -> tuple[UUID, UUID]:
     """Book a debtor's money as arrived for a receivable; the clock shares it out. Return the payment and its entry.
 
-    `name` is the bank's own for it: the second time it is refused with the whole transaction.
+    `name` is the bank's own for it: the second time it is refused with the whole transaction. `booked_on` is the day
+    on which the bank had the money, whenever its file came.
     """
     row = DebtorPaymentRow(
         id=new_id(), organisation_id=debtor_id, receivable_id=receivable_id, currency=currency, amount_minor=minor,
         words=words[:200], return_url="", state=PaymentState.SUCCEEDED, received_minor=minor,
-        received_currency=currency, rail=Rail.BANK,
+        received_currency=currency, rail=Rail.BANK, received_on=min(booked_on, tx.today),
     )  # fmt: skip
     tx.session.add(row)
     tx.session.flush()
     tx.record("debtor_payment", row.id, verb="receive_by_bank", after={
         "receivable_id": receivable_id, "amount_minor": minor, "currency": currency, "state": row.state,
+        "received_on": row.received_on,
     })  # fmt: skip
     legs = [
         debit(account(tx, "bank_borrower", None, currency), minor),

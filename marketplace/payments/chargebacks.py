@@ -1,6 +1,7 @@
 """Chargebacks for the room that knows how a receipt was shared out: which wait, and noting that one was booked."""
 
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import or_, select
@@ -105,15 +106,17 @@ def arrives(
     *,
     book: bool = True,
     rail: str = Rail.PROVIDER,
+    received_on: date | None = None,
 ) -> tuple[UUID, UUID | None]:
     """Write a debtor's money down as arrived, to be shared out by the usual job: the payment, and its entry.
 
     `book=False`: the caller has already put it into debtor_receipts. `rail`: where the money lies.
+    `received_on`: since when, where that is not today; by the bank always.
     """
     row = DebtorPaymentRow(
         id=new_id(), organisation_id=organisation_id, receivable_id=receivable_id, currency=currency,
         amount_minor=minor, words=words, return_url="", state=PaymentState.SUCCEEDED, received_minor=minor,
-        received_currency=currency, rail=rail,
+        received_currency=currency, rail=rail, received_on=received_on,
     )  # fmt: skip
     tx.session.add(row)
     tx.session.flush()

@@ -1,5 +1,6 @@
 """The ledger entries of payments. Each moves money at most once for a step of the provider's object."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +17,14 @@ def keep_transition(tx: Tx, object_id: str, transition: str, entry_id: UUID | No
     """Mark a step as done; the primary key refuses it a second time, and with it the whole transaction."""
     tx.session.execute(
         insert(ProviderTransitionRow).values(object_id=object_id, transition=transition, entry_id=entry_id)
+    )
+
+
+def keep_transitions(tx: Tx, object_ids: Sequence[str], transition: str, entry_id: UUID) -> None:
+    """Mark a step of many objects as done, by one statement: all of them, or none and nothing of the transaction."""
+    tx.session.execute(
+        insert(ProviderTransitionRow),
+        [{"object_id": one, "transition": transition, "entry_id": entry_id} for one in object_ids],
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -32,7 +32,7 @@ WAITING = (CallState.PENDING, CallState.SENT, CallState.UNKNOWN)
 
 @dataclass(frozen=True)
 class Payment:
-    """A funding or a debtor's payment as other rooms see it. `receivable_id` and `rail` only for a debtor's."""
+    """A funding or a debtor's payment as other rooms see it. What follows `created_at` only for a debtor's."""
 
     id: UUID
     organisation_id: UUID
@@ -49,6 +49,7 @@ class Payment:
     applied_at: datetime | None = None
     distribution_id: UUID | None = None
     rail: str | None = None
+    received_on: date | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Rows of the room: who we are at the provider, money coming in and going out, calls, webhooks, alerts."""
 
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import CHAR, BigInteger, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import CHAR, BigInteger, Date, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -66,7 +67,7 @@ class FundingRow(Paying):
 
 
 class DebtorPaymentRow(Paying):
-    """Money a debtor pays for one receivable."""
+    """Money a debtor pays for one receivable. `received_on` is the day the bank had it, else the day of its state."""
 
     __tablename__ = "debtor_payment"
     __table_args__ = (
@@ -81,6 +82,7 @@ class DebtorPaymentRow(Paying):
     applied_at: Mapped[Instant | None]
     distribution_id: Mapped[UUID | None]
     rail: Mapped[str] = mapped_column(Text, server_default=text("'provider'"))
+    received_on: Mapped[date | None] = mapped_column(Date)
 
 
 PAYING: tuple[type[Paying], ...] = (FundingRow, DebtorPaymentRow)

@@ -323,7 +323,8 @@ def payment_history(session: Session, debtor_id: UUID, limit: int = 24) -> list[
         text(
             "SELECT receivable.ref, paid.day AS paid_on, paid.day - collection.due_on AS days_late "
             "FROM collection JOIN receivable ON receivable.id = collection.receivable_id "
-            "JOIN LATERAL (SELECT max(distributed_at)::date AS day FROM distribution "
+            "JOIN LATERAL (SELECT max(coalesce(p.received_on, distributed_at::date)) AS day FROM distribution "
+            "  JOIN debtor_payment p ON p.id = distribution.payment_id "
             "  WHERE distribution.receivable_id = collection.receivable_id) AS paid ON paid.day IS NOT NULL "
             "WHERE collection.debtor_id = :debtor_id AND collection.closed_at IS NOT NULL "
             "ORDER BY paid.day DESC, receivable.ref LIMIT :limit"

@@ -58,7 +58,7 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     """
     payment = payments_queries.lock_debtor_payment(tx.session, command.payment_id)
     row = _owing(tx, payment)
-    received_on = business_date(payment.state_since, tx.policy.zone)
+    received_on = payment.received_on or business_date(payment.state_since, tx.policy.zone)
     dues = dues_on(tx, row, received_on) if row.closed_at is None else known_dues(tx, row)
     demanded = queries.demanded(tx.session, [row.receivable_id]).get(row.receivable_id, 0)
     given = share_receipt(payment.amount_minor, dues, demanded)

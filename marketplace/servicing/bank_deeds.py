@@ -48,7 +48,8 @@ def _apply(tx: Tx, row: MoneyDecisionRow) -> UUID:
     item = bank_suspense.lock(tx, row.subject_id, minor)
     debtor_id = bank_suspense.target(tx.session, receivable_id, item.currency)
     payment_id, _ = chargebacks.arrives(tx, debtor_id, receivable_id, item.currency, minor,
-                                        "Applied from suspense", book=False, rail=Rail.BANK)  # fmt: skip
+                                        "Applied from suspense", book=False, rail=Rail.BANK,
+                                        received_on=min(item.booked_on, tx.today))  # fmt: skip
     legs = [
         debit(ledger.account(tx, "suspense", None, item.currency), minor),
         credit(ledger.account(tx, "debtor_receipts", debtor_id, item.currency), minor),

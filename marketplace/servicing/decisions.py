@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from marketplace.kernel.canonical import canonical_bytes, jsonable
+from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -199,8 +200,10 @@ def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
     minor, target = int(row.payload["minor"]), cast(UUID, _id(row, "receivable_id"))
     item = _enough(suspense.lock(tx, row.subject_id), minor)
     _check_target(tx, target, item)
+    since = item.received_on or business_date(item.since, tx.policy.zone)
     payment_id, _ = chargebacks.arrives(tx, item.debtor_id, target, item.currency, minor,
-                                        "Applied from suspense", book=False, rail=item.rail)  # fmt: skip
+                                        "Applied from suspense", book=False, rail=item.rail,
+                                        received_on=since)  # fmt: skip
     legs = [
         debit(ledger.account(tx, "suspense", None, item.currency), minor),
         credit(ledger.account(tx, "debtor_receipts", item.debtor_id, item.currency), minor),

@@ -29,7 +29,7 @@ DEBT = (
 )
 # What each receipt paid of the debt, and of the principal alone; what a chargeback took back was never paid.
 PAID = """
-SELECT p.state_since AS at, d.received_minor - d.excess_minor - coalesce(l.minor, 0)
+SELECT p.received_on, p.state_since AS at, d.received_minor - d.excess_minor - coalesce(l.minor, 0)
         - coalesce((SELECT sum(v.taken_minor - v.excess_minor) FROM receipt_reversal v
                     WHERE v.distribution_id = d.id), 0) AS debt,
     (SELECT coalesce(sum(s.minor), 0) FROM share s JOIN due ON due.id = s.due_id AND due.step = 'principal'
@@ -92,7 +92,7 @@ def open_claim(tx: Tx, row: CollectionRow) -> None:
 def facts(session: Session, receivable_id: UUID, policy: Policy) -> Facts:
     """Return what a claim is reckoned from."""
     rows = session.execute(text(PAID), {"id": receivable_id}).all()
-    days = [business_date(row.at, policy.zone) for row in rows]
+    days = [row.received_on or business_date(row.at, policy.zone) for row in rows]
     return Facts(
         int(session.execute(text(DEBT), {"id": receivable_id}).scalar_one()),
         tuple((day, int(row.debt)) for day, row in zip(days, rows, strict=True)),

@@ -1,7 +1,7 @@
 """What lies in suspense, payment by payment, since when, and what is left of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -26,6 +26,7 @@ class SuspenseItem:
     since: datetime
     days: int
     rail: str
+    received_on: date | None
 
 
 ITEMS = """
@@ -42,7 +43,7 @@ SELECT * FROM (
             AND c.entry_id IS NOT NULL AND c.reinstated_entry_id IS NULL), 0)
         )::bigint AS left_minor,
         p.state_since AS since, (market_now()::date - p.state_since::date) AS days,
-        p.rail
+        p.rail, p.received_on
     FROM debtor_payment p JOIN LATERAL (
         SELECT 'excess' AS cause, d.excess_minor AS minor, d.id AS distribution_id FROM distribution d
             WHERE d.payment_id = p.id AND d.excess_minor > 0

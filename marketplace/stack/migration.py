@@ -13,7 +13,7 @@ HOUSE = Path(__file__).resolve().parents[2]
 
 def migrate(url: str) -> None:
     """Apply every migration that the database has not seen, in one transaction."""
-    command.upgrade(_config(url), "head")
+    command.upgrade(config_of(url), "head")
 
 
 def pending(url: str) -> bool:
@@ -24,10 +24,11 @@ def pending(url: str) -> bool:
             found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         except ProgrammingError:
             return True
-    return found != ScriptDirectory.from_config(_config(url)).get_current_head()
+    return found != ScriptDirectory.from_config(config_of(url)).get_current_head()
 
 
-def _config(url: str) -> Config:
+def config_of(url: str) -> Config:
+    """Return how migrations find a database and themselves."""
     config = Config()
     config.set_main_option("script_location", str(HOUSE / "migrations").replace("%", "%%"))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))

@@ -56,6 +56,9 @@ BREAKS = {
     "FROM collection LIMIT 1",
     "bank_orders_are_payouts": "UPDATE payout SET rail = 'bank', state = 'in_transit', payout_id = 'x', "
     "transfer_id = NULL WHERE purpose = 'advance'",
+    "payouts_are_not_mirrored": "UPDATE entry SET kind = 'advance_paid' WHERE kind = 'advance_requested'; "
+    "UPDATE entry SET reverses_id = (SELECT id FROM entry WHERE kind = 'advance_paid' LIMIT 1) "
+    "WHERE id = (SELECT id FROM entry WHERE kind <> 'advance_paid' LIMIT 1)",
     "leaves_equal_events": "DELETE FROM event WHERE id = (SELECT event_id FROM event_order ORDER BY seq LIMIT 1)",
     "sequence_is_dense": "DELETE FROM event_order WHERE seq = 3",
 }

@@ -152,6 +152,10 @@ def test_a_fill_is_of_its_bids_lot_investor_and_hold(world: World) -> None:
     )
     assert refuse(world, again.format(investor="%s", hold="hold_id"), world.id("carol")) == "fill_is_its_bids"
     assert refuse(world, again.format(investor="investor_id", hold="%s"), new_id()) == "fill_is_its_bids"
+    with world.superuser() as superuser:  # a bid that rests on a purse has no hold, and nothing is equal to that
+        superuser.execute("ALTER TABLE bid DROP CONSTRAINT ck_bid_hold")
+        superuser.execute("UPDATE bid SET hold_id = NULL")
+    assert refuse(world, again.format(investor="investor_id", hold="hold_id")) == "fill_is_its_bids"
 
 
 def test_the_migration_lists_the_same_states_and_moves_as_the_code() -> None:

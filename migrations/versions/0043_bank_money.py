@@ -1,0 +1,98 @@
+"""Money at the bank, held tighter: dated by the bank, given back for a cause, worked off once, accounts by two."""
+
+from migrations.helpers import run, wall_functions
+
+revision = "0043"
+down_revision = "0038"
+
+PURPOSES = ("advance", "residual", "withdrawal", "refund", "return")
+PAID = ", ".join(f"'{one}_paid'" for one in (*PURPOSES, "payout_file"))
+RETURNED = ", ".join(f"'{one}_returned'" for one in (*PURPOSES, "payout_file"))
+BANKFILE = int.from_bytes(b"BANKFILE", "big")  # the advisory lock: at the bank one thing happens at a time
+
+
+def upgrade() -> None:
+    """Add the day on which the bank took money in, then the rules."""
+    _received_on()
+    _entries_end_payouts()
+    _payouts_are_not_mirrored()
+    _late_receipts()
+    _fills()
+    wall_functions()
+
+
+def _received_on() -> None:
+    """What the bank took in is the creditor's from that day on, whenever its file came. Of before: the same facts."""
+    run("ALTER TABLE debtor_payment ADD COLUMN received_on date")
+    run("ALTER TABLE debtor_payment DISABLE TRIGGER USER")
+    run("UPDATE debtor_payment p SET received_on = least(b.booked_on, p.created_at::date) FROM bank_entry b "
+        "WHERE b.payment_id = p.id AND b.outcome = 'payment'")  # fmt: skip
+    run("""
+        UPDATE debtor_payment p SET received_on = least(b.booked_on, p.created_at::date)
+        FROM entry e JOIN money_decision m ON m.entry_id = e.id JOIN bank_entry b ON b.id = m.subject_id
+        WHERE e.kind = 'suspense_applied' AND e.subject_id = p.id AND m.kind = 'bank_suspense_apply'""")
+    run("UPDATE debtor_payment SET received_on = created_at::date WHERE rail = 'bank' AND received_on IS NULL")
+    run("ALTER TABLE debtor_payment ENABLE TRIGGER USER")
+    run("ALTER TABLE debtor_payment ADD CONSTRAINT ck_debtor_payment_received_on "
+        "CHECK (rail <> 'bank' OR received_on IS NOT NULL)")  # fmt: skip
+    run("""
+        CREATE TRIGGER debtor_payment_keep_received_on BEFORE UPDATE ON debtor_payment FOR EACH ROW
+        WHEN (NEW.received_on IS DISTINCT FROM OLD.received_on) EXECUTE FUNCTION refuse_change()""")
+
+
+def _entries_end_payouts() -> None:
+    """The bank may give a whole file back at once, as it may pay it at once; each once."""
+    run("ALTER TABLE bank_entry DROP CONSTRAINT ck_bank_entry_came_back, ADD CONSTRAINT ck_bank_entry_came_back "
+        "CHECK (outcome <> 'came_back' OR (incoming AND num_nonnulls(payout_id, payout_file_id) = 1))")  # fmt: skip
+    run("CREATE UNIQUE INDEX uq_bank_entry_payout_file ON bank_entry (payout_file_id, outcome) "
+        "WHERE outcome IN ('paid_out', 'came_back')")  # fmt: skip
+    run("CREATE INDEX ix_bank_entry_entry_id ON bank_entry (entry_id)")
+
+
+def _payouts_are_not_mirrored() -> None:
+    """A pay-out is paid and given back by steps of its own: its books never turn back while it stays as it is."""
+    run(f"""
+        CREATE FUNCTION payout_is_not_mirrored() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM entry WHERE id = NEW.reverses_id AND kind IN ({PAID}, {RETURNED})) THEN
+                RAISE EXCEPTION 'a pay-out comes back as a pay-out, not by a mirrored entry'
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'payout_is_not_mirrored';
+            END IF;
+            RETURN NEW;
+        END $$""")
+    run("CREATE TRIGGER entry_payout_is_not_mirrored BEFORE INSERT ON entry FOR EACH ROW "
+        "WHEN (NEW.reverses_id IS NOT NULL) EXECUTE FUNCTION payout_is_not_mirrored()")  # fmt: skip
+
+
+def _late_receipts() -> None:
+    """Interest is of its receipt's receivable and within it, and the dues have grown by it."""
+    run("""
+        CREATE FUNCTION late_receipt_is_of_its_receipt() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NOT EXISTS (SELECT FROM distribution d WHERE d.id = NEW.distribution_id
+                           AND d.receivable_id = NEW.receivable_id
+                           AND NEW.minor <= d.received_minor - d.excess_minor) THEN
+                RAISE EXCEPTION 'interest of % is not within a receipt of %', NEW.minor, NEW.receivable_id
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'late_receipt_is_of_its_receipt';
+            END IF;
+            RETURN NEW;
+        END $$""")
+    run("CREATE TRIGGER late_receipt_is_of_its_receipt BEFORE INSERT ON late_receipt FOR EACH ROW "
+        "EXECUTE FUNCTION late_receipt_is_of_its_receipt()")  # fmt: skip
+    run("CREATE TRIGGER late_receipt_insert_noted AFTER INSERT ON late_receipt REFERENCING NEW TABLE AS written "
+        "FOR EACH STATEMENT EXECUTE FUNCTION note_receivables('dues_sum_to_face')")  # fmt: skip
+
+
+def _fills() -> None:
+    """A bid that rests on a purse has no hold until it is filled: nothing is equal to that, so it is asked by name."""
+    run("""
+        CREATE OR REPLACE FUNCTION fill_is_its_bids() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM written JOIN bid ON bid.id = written.bid_id
+                       WHERE (bid.lot_id, bid.investor_id, bid.hold_id)
+                           IS DISTINCT FROM (written.lot_id, written.investor_id, written.hold_id)) THEN
+                RAISE EXCEPTION 'a fill is of its bid’s lot, investor and hold'
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'fill_is_its_bids';
+            END IF;
+            RETURN NULL;
+        END $$""")
