@@ -7,6 +7,7 @@ key, and one query over one index fetches who bears any of them, however many re
 import hmac
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -28,13 +29,14 @@ from marketplace.receivables.tables import DocumentRow, ReceivableRow
 from marketplace.title import queries as title
 
 # Raised when what blocking_keys returns changes: the job `renew_keys` then writes every receivable's keys anew.
-KEYS_VERSION = 4
+KEYS_VERSION = 5
 KEY_BYTES = 16
 # Of one key the latest so many bearers are fetched, and of all those the ones that share most keys are compared: what
 # is bounded is the crowd that an honest series makes, where a copy still shares more keys than its neighbours do.
 BEARERS_MAX = 200
 CANDIDATES_MAX = 200
 MATCHES_MAX = 5
+CLAIMS_KEPT = 1_000
 
 LOOK_UP = """
     SELECT found.receivable_id
@@ -92,8 +94,9 @@ def _pepper() -> bytes:
     return pepper
 
 
+@lru_cache(maxsize=CLAIMS_KEPT)
 def claim_of(subject: Subject) -> Claim:
-    """Return the invoice as the matcher sees it."""
+    """Return the invoice as the matcher sees it; those that one upload meets keep what they were read as."""
     facts, seller, debtor = subject.facts, subject.seller, subject.debtor
     debtor_who = identity(facts.debtor_legal_id, facts.debtor_vat_id, facts.debtor_name, facts.debtor_country)
     return Claim(
