@@ -5,6 +5,7 @@ bid took the cash meanwhile, is found by halving. Bids in lots that answer to th
 bids in place of others are placed one by one: they want a lot's row alone, a purse's, or another bid's.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,10 @@ from marketplace.trading.placing import Seen
 from marketplace.trading.rules import BidState
 from marketplace.trading.schemas import PlaceBid, PlaceBids
 
+log = logging.getLogger(__name__)
+FAILED: dict[str, Any] = {"code": "failed", "problems": [{"field": "", "rule": "failed", "words": N_(
+    "Something failed here, and what became of this bid is not known. Send the same list again: what is in already is "
+    "not placed twice.")}]}  # fmt: skip
 TOGETHER_MAX = 500  # bids in one transaction: their lots wait for no longer than these take to be written
 
 WRITE = text("""
@@ -67,22 +72,48 @@ def place_all(bids: Sequence[PlaceBid], actor: Actor, key: str) -> list[Told]:
     """Place bids, hundreds in one transaction, and say in their order what became of each.
 
     The same bids sent again under the same key place nothing twice. Nothing is all or none: a lot that closes in the
-    meantime takes its own bids with it, and no others.
+    meantime takes its own bids with it, and no others. Once something of ours has failed, what is left is `failed` too
+    and not tried, while bids that are in are told as ever.
+
+    Raises: whatever stops the first of them, for then none is in.
     """
     told: list[Told] = []
+    failed = False
     for start in range(0, len(bids), TOGETHER_MAX):
         some = tuple(bids[start : start + TOGETHER_MAX])
-        done = perform(place_bids, PlaceBids(some), actor, idempotency_key=f"{key}:{start}")["bids"]
-        told += [_alone(bid, actor, f"{key}:{start + at}:alone") if one.get("alone") else _read(one)
-                 for at, (bid, one) in enumerate(zip(some, done, strict=True))]  # fmt: skip
+        rows = [FAILED] * len(some) if failed else _together(some, actor, f"{key}:{start}", first=not start)
+        failed = failed or FAILED in rows
+        for at, (bid, row) in enumerate(zip(some, rows, strict=True)):
+            if row.get("alone"):
+                row = FAILED if failed else _alone(bid, actor, f"{key}:{start + at}:alone")
+                failed = failed or row is FAILED
+            told.append(_read(row))
     return told
 
 
-def _alone(bid: PlaceBid, actor: Actor, key: str) -> Told:
+def _together(some: tuple[PlaceBid, ...], actor: Actor, key: str, *, first: bool) -> list[dict[str, Any]]:
     try:
-        return Told(UUID(perform(place_bid, bid, actor, idempotency_key=key)["bid_id"]))
-    except MarketplaceError as refusal:
-        return _read(_refused(refusal))
+        rows: list[dict[str, Any]] = perform(place_bids, PlaceBids(some), actor, idempotency_key=key)["bids"]
+    except Exception as error:
+        if first:
+            raise
+        return [_stopped(error)] * len(some)
+    return rows
+
+
+def _alone(bid: PlaceBid, actor: Actor, key: str) -> dict[str, Any]:
+    try:
+        return perform(place_bid, bid, actor, idempotency_key=key)
+    except Exception as error:
+        return _stopped(error)
+
+
+def _stopped(error: Exception) -> dict[str, Any]:
+    """Return what a bid is told that was stopped; whatever it was, the answer of those that are in must get out."""
+    if isinstance(error, MarketplaceError):
+        return _refused(error)
+    log.error("bids of a list failed", exc_info=error)
+    return FAILED
 
 
 def _read(row: dict[str, Any]) -> Told:

@@ -19,7 +19,7 @@ from marketplace.kernel.words import N_
 from marketplace.schemas import load
 from marketplace.trading import queries
 from marketplace.trading.bid_file import BYTES_MAX, ROWS_MAX, Row, read_rows
-from marketplace.trading.placing_many import Told, place_all
+from marketplace.trading.placing_many import FAILED, Told, place_all
 from marketplace.trading.queries import Named
 from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
 from marketplace.web import investor_lot_parts as parts
@@ -53,7 +53,10 @@ def place_bids() -> ResponseReturnValue:
         rows = read_rows(sent.stream.read(BYTES_MAX + 1) if sent else b"")
     except InvalidInput as refusal:
         return _page(refusal), status_of(refusal)
-    return _page(judged=_judged(rows, request.form.get("once", "")[:64] or str(new_id())))
+    once = request.form.get("once", "")[:64] or str(new_id())
+    judged = _judged(rows, once)
+    again = any(one.rule == FAILED["code"] for row in judged for one in row.problems)
+    return _page(judged=judged, once=once if again else None)
 
 
 def _judged(rows: Sequence[Row], once: str) -> list[Judged]:
@@ -69,7 +72,7 @@ def _judged(rows: Sequence[Row], once: str) -> list[Judged]:
     db.session.rollback()
     try:
         done = place_all([bid for _, bid in bids], require_actor(), once)
-    except (InvalidInput, Conflict) as refusal:  # of the page's own key, and so of every row
+    except (InvalidInput, Conflict) as refusal:  # of the page's own key, before any bid, and so of every row
         done = [Told(None, refusal.code, tuple(reasons(refusal)))] * len(bids)
     for (row, _), told in zip(bids, done, strict=True):
         found[row.number] = Judged(row, told.bid_id is not None, told.problems)
@@ -94,8 +97,9 @@ def _values(row: Row, lot: Named | None) -> dict[str, Any]:
     return values
 
 
-def _page(refusal: MarketplaceError | None = None, judged: list[Judged] | None = None) -> str:
+def _page(refusal: MarketplaceError | None = None, judged: list[Judged] | None = None, once: str | None = None) -> str:
+    """Return the page with a key for the next file; `once` is kept for one that failed, and is sent again under it."""
     return render_template(
         "investor/bid_file.html", judged=judged, refusal=refusal, problems=reasons(refusal) if refusal else (),
-        placed=sum(one.placed for one in judged or ()), once=str(new_id()), rows_max=ROWS_MAX,
+        placed=sum(one.placed for one in judged or ()), once=once or str(new_id()), rows_max=ROWS_MAX,
     )  # fmt: skip

@@ -5,13 +5,14 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from marketplace.db import db
 from marketplace.kernel.errors import NotPermitted
 from marketplace.kernel.ids import new_id
 from marketplace.perform import perform
 from marketplace.trading import placing
-from marketplace.trading.placing_many import place_all, place_bids
+from marketplace.trading.placing_many import TOGETHER_MAX, place_all, place_bids
 from marketplace.trading.schemas import PlaceBid, PlaceBids
 from tests.trading.test_bidding import cash, count
 from tests.trading.test_placing import crowd, statements
@@ -104,6 +105,48 @@ def test_what_the_database_refuses_stops_no_other(world: World, monkeypatch: pyt
     told = place_all([PlaceBid(lot, 700, 100_000) for lot in lots], world.bob, "key")
     assert [one.code for one in told] == ["", "lot_closed", ""]
     assert (len(stored()), cash(world, "bob")[1]) == (2, 200_000)
+
+
+def fails_at(world: World, rate: int) -> None:
+    """Let the database fail, as a broken disk would, wherever a bid of this rate is written."""
+    with world.superuser() as connection:
+        connection.execute("CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS "
+                           "$$ BEGIN RAISE 'broken' USING ERRCODE = 'XX000'; END $$")  # fmt: skip
+        connection.execute(f"CREATE TRIGGER fails BEFORE INSERT ON bid FOR EACH ROW WHEN (NEW.rate_bps = {rate}) "
+                           "EXECUTE FUNCTION fails()")  # fmt: skip
+
+
+def test_what_fails_of_ours_takes_back_nothing_that_is_in(world: World) -> None:
+    """A bid that is placed alone fails: bids before it and those written with it are told as placed."""
+    world.fund("bob", 9_000_000)
+    lot, one, two = world.lot(), world.lot(buy_now_bps=500), world.lot(buy_now_bps=500)
+    fails_at(world, 666)
+    bids = [PlaceBid(one, 700, STEP), PlaceBid(two, 666, STEP), PlaceBid(lot, 700, STEP), PlaceBid(two, 700, STEP)]
+    told = place_all(bids, world.bob, "key")
+    assert [one.code for one in told] == ["", "failed", "", "failed"]
+    assert [(one.bid_id is None, bool(one.problems)) for one in told] == [(False, False), (True, True)] * 2
+    assert len(stored()) == 2
+    db.session.rollback()  # what it has read, nobody may change
+    with world.superuser() as connection:
+        connection.execute("DROP TRIGGER fails ON bid")
+    again = place_all(bids, world.bob, "key")
+    assert [one.code for one in again] == [""] * 4
+    assert [again[0], again[2]] == [told[0], told[2]]
+    assert len(stored()) == 4
+
+
+def test_a_later_part_of_a_list_that_fails_leaves_the_earlier_ones(world: World) -> None:
+    world.fund("bob", 900_000)
+    lot, gone = world.lot(), new_id()
+    fails_at(world, 666)
+    none = [PlaceBid(gone, 700, STEP)] * (TOGETHER_MAX - 1)
+    bids = [PlaceBid(lot, 700, STEP), *none, PlaceBid(lot, 650, STEP), PlaceBid(lot, 666, STEP)]
+    told = place_all(bids, world.bob, "key")
+    assert [told[0].code, told[1].code, told[-2].code, told[-1].code] == ["", "not_found", "failed", "failed"]
+    assert stored() == [(700, STEP, 0)]
+    with pytest.raises(DBAPIError):  # nothing is in when the first part fails: that is said of the list as a whole
+        place_all(bids[-2:], world.bob, "other")
+    assert stored() == [(700, STEP, 0)]
 
 
 def test_nothing_placed_is_on_record_too_and_only_investors_place(world: World) -> None:
