@@ -70,11 +70,17 @@ class Settings:
     metrics_token: str = field(default="", repr=False)  # nobody is shown any figure without one
     exchange: Exchange = field(default_factory=Exchange)
     companies_register: CompaniesRegister = field(default_factory=CompaniesRegister)
+    rating_data_place: Path | None = None
 
     @property
     def rating_dir(self) -> Path:
         """Where the shipped rating model lies."""
         return CONFIG / "rating"
+
+    @property
+    def rating_data(self) -> Path:
+        """Where the public firm-years lie, if they are at hand: the month's learning adds its own rows to them."""
+        return self.rating_data_place or self.home / "rating-data"
 
     @property
     def chart_file(self) -> Path:
@@ -116,6 +122,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         metrics_token=env.get("DUEBILL_METRICS_TOKEN") or kept_secret(home, "metrics"),
         exchange=read_exchange(env),
         companies_register=read_companies_register(env),
+        rating_data_place=Path(env["DUEBILL_RATING_DATA"]) if env.get("DUEBILL_RATING_DATA") else None,
     )
 
 

@@ -19,7 +19,8 @@ LEFT_OUT = frozenset({
     "content", "password_hash", "token_hash", "totp_secret", "secret", "key", "email", "debtor_email", "address",
     "body", "request", "response", "raw", "payload", "signature", "pay_url", "return_url", "phrase", "pay_to",
     "pay_to_name", "pay_to_iban",
-    "answered_by", "promised_by", "acknowledged_by", "claimant", "words", "facts", "read", "features_blob",
+    "answered_by", "promised_by", "acknowledged_by", "claimant", "words", "facts", "read", "features_blob", "champion",
+    "challenger",
 })  # fmt: skip
 
 # Tables printed as they stood, by pack.
@@ -33,7 +34,7 @@ AS_THEY_STOOD: dict[str, Sequence[str]] = {
     "invoices": ("receivable", "document", "review", "confirmation", "prior_notice", "dispute", "payment_promise",
                  "dilution"),
     "ratings": ("filing", "party_rating", "receivable_rating", "payment_record", "grade_override",
-                "rating_watch"),
+                "rating_watch", "rating_outcome", "rating_model", "model_voice", "learning_run"),
     "collections": ("collection", "due", "distribution", "share", "ageing_step", "buy_back", "buy_back_share",
                     "dilution_effect", "dilution_cover", "dilution_cover_share", "late_claim", "late_receipt"),
 }  # fmt: skip

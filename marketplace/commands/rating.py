@@ -1,4 +1,6 @@
-"""`bin/market rating`: train the model, judge it, show its card. Needs no database."""
+"""`bin/market rating`: train the model, judge it, show its card; learn from the market's own outcomes; compute past
+ratings again. Only the last two need a database.
+"""
 
 import json
 import time
@@ -11,6 +13,7 @@ import click
 from config.settings import read_policy
 from marketplace.commands.output import as_json_option, emit, progress
 from marketplace.kernel import policy
+from marketplace.kernel.canonical import jsonable
 from marketplace.kernel.errors import InvalidInput
 from marketplace.rating.model import HOME, load_model, read_card
 from marketplace.rating.ratios import LEVELS
@@ -18,6 +21,9 @@ from marketplace.rating.ratios import LEVELS
 METRICS = ("level", "rows", "failures", "auc", "auc_se", "ks", "brier", "log_loss", "ece", "slope")
 JUDGED = ("model", "level", "n", "events", "auc", "auc_interval", "ks", "brier", "log_loss", "ece", "slope")
 GRADES = ("grade", "n", "defaults", "mean_pd", "rate", "jeffreys_p")
+LEARNT = ("verdict", "model", "base", "outcomes", "years", "failures", "judged", "judged_failures")
+COMPARED = ("model", "candidate_auc", "serving_auc", "auc_gain", "auc_gain_error", "candidate_log_loss",
+            "serving_log_loss", "loss_gain", "loss_gain_error")  # fmt: skip
 DATA = "us_firmyears_*.parquet"
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -128,6 +134,60 @@ def choose(data: Path, as_json: bool) -> None:
 def card(home: Path, as_json: bool) -> None:
     """Show the model card: data, windows, measures, limits."""
     _tell_card(read_card(home), as_json)
+
+
+@command.command("learn")
+@click.option("--data", type=click.Path(exists=True, path_type=Path),
+              help=f"The public firm-years to learn from too: a file, or a folder that holds one {DATA}.")  # fmt: skip
+@as_json_option
+def learn(data: Path | None, as_json: bool) -> None:
+    """Learn from the market's own outcomes now, as the monthly job does: fit, compare, keep, propose.
+
+    What was fitted grades nobody until two operators have put it into service.
+    """
+    from marketplace.app import create_app
+    from marketplace.jobs.model_learning import learn as once
+    from marketplace.rating.learning import fit_here
+
+    say = _timed()
+    with create_app().app_context():
+        done = once(lambda content, public: fit_here(content, public, say), say, _firm_years(data) if data else None)
+    if as_json:
+        click.echo(json.dumps(done, ensure_ascii=False, default=jsonable))
+        return
+    emit([done], False, LEARNT)
+    if compared := done.get("comparison"):
+        click.echo(f"\nOn the newest {compared['rows']} company years, {compared['failures']} failed; in millionths\n")
+        emit([{"model": name} | compared[name] | {f"{which}_{key}": value for which in ("candidate", "serving")
+              for key, value in compared[name][which].items()} for name in ("champion", "challenger")],
+             False, COMPARED)  # fmt: skip
+
+
+@command.command("recompute")
+@as_json_option
+def recompute(as_json: bool) -> None:
+    """Compute every past rating again from what was kept beside it, with the model of its version.
+
+    Prints what differs, with --json every rating. Exits 1 when one differs or its model is gone.
+    """
+    from flask import current_app
+
+    from marketplace.app import create_app
+    from marketplace.db import db
+    from marketplace.rating.recomputing import recompute as again
+
+    total = different = 0
+    with create_app().app_context():
+        for one in again(db.session(), current_app.extensions["duebill"].policy):
+            total += 1
+            different += not one.same
+            if as_json or not one.same:
+                emit([{"kind": one.kind, "rating_id": one.rating_id, "model_version": one.model_version,
+                       "same": one.same, "whole": one.whole, "differs": list(one.differs), "why": one.why,
+                       "kept": dict(one.kept), "again": dict(one.again)}], True, ())  # fmt: skip
+    progress(f"{total:,} ratings computed again, {different:,} differ")
+    if different:
+        raise SystemExit(1)
 
 
 def _population(data: Path | None, layout: str, bulk: dict[str, Any]) -> Any:

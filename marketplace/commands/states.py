@@ -30,6 +30,7 @@ MACHINES = (
     ("marketplace.servicing.states", "BUYBACK", ("buy_back",)),
     ("marketplace.servicing.states", "PROPOSAL", ("dilution_proposal",)),
     ("marketplace.rating.overriding", "OVERRIDE", ("grade_override",)),
+    ("marketplace.rating.candidates", "MODEL", ("rating_model",)),
     ("marketplace.exchange.states", "CLAIM", ("exchange_claim",)),
     ("marketplace.exchange.states", "HELD", ("registry_claim",)),
 )

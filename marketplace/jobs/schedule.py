@@ -22,6 +22,7 @@ from marketplace.banking.folder import take_folder
 from marketplace.banking.reconcile import run_bank_reconciliation
 from marketplace.db import db, market_now
 from marketplace.exchange.asking import run_exchange
+from marketplace.jobs import model_learning
 from marketplace.jobs.invariants import verify_invariants
 from marketplace.jobs.leader import Leadership, sign_connections
 from marketplace.jobs.runner import Fenced, Job, Teller, once, run_job
@@ -37,9 +38,9 @@ from marketplace.payments.reconcile import run_reconciliation
 from marketplace.perform import Verb, perform
 from marketplace.rating import queries as ratings
 from marketplace.rating.actions import rate_party, rate_receivable
-from marketplace.rating.model import load_model, read_card
 from marketplace.rating.register.asking import run_register
 from marketplace.rating.schemas import NotePayments, NoteWatch, RateParty, RateReceivable
+from marketplace.rating.serving import serving_model, serving_version
 from marketplace.rating.watching import note_payments, note_watch
 from marketplace.receivables.bulk import work as bulk_work
 from marketplace.receivables.debtor import queries as debtor_queries
@@ -135,17 +136,21 @@ def _learn(debtor_id: UUID | None) -> object:
 
 def _to_rerate(most: int) -> list[UUID]:
     policy = current_app.extensions["duebill"].policy
-    return ratings.parties_to_rerate(db.session(), read_card()["version"], policy, most)
+    return ratings.parties_to_rerate(db.session(), serving_version(db.session()), policy, most)
 
 
 def _watch() -> int:
     """Measure the model in use and keep it."""
-    model, policy = load_model(), current_app.extensions["duebill"].policy.rating
+    model, policy = serving_model(db.session()), current_app.extensions["duebill"].policy.rating
     found = tuple(rating_watch.measures(db.session(), model, policy))
     db.session.rollback()
     if found:
         perform(note_watch, NoteWatch(model.version, found), Actor.system("note_watch"))
     return len(found)
+
+
+def _to_learn_from(_most: int) -> list[None]:
+    return [None] if model_learning.is_due() else []
 
 
 JOBS = (
@@ -160,6 +165,7 @@ JOBS = (
     Job("rerate_parties", 3_600, _to_rerate, each(rate_party, RateParty), daily=True, most=A_NIGHT),
     Job("learn_payments", 3_600, _to_learn, _learn, daily=True),
     Job("watch_ratings", 3_600, *once(_watch), daily=True),
+    Job("learn_model", 3_600, _to_learn_from, lambda _: model_learning.learn(), daily=True),
     Job("rate_receivables", 2, lambda most: ratings.to_rate(db.session(), most), each(rate_receivable, RateReceivable)),
     Job("open_lots", 2, lambda most: trading.to_open(db.session(), most), each(open_lot, OpenLot)),
     Job("run_outbox", 1, *once(lambda: run_outbox(CALLS))),

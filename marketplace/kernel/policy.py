@@ -159,6 +159,11 @@ class Rating:
     psi_watch_ppm: int
     psi_alarm_ppm: int
     watch_count_min: int
+    learning_window_days: int
+    learning_rows_min: int
+    learning_failures_min: int
+    learning_judged_months: int
+    learning_judged_failures_min: int
     grade_bounds_ppm: tuple[int, ...]
 
 

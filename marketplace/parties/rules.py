@@ -89,6 +89,10 @@ MAY: dict[str, frozenset[Role]] = {
     "decide_override": OPERATOR,
     "note_payments": SYSTEM,
     "note_watch": SYSTEM,
+    "note_outcomes": SYSTEM,
+    "note_learning": SYSTEM,
+    "decide_model": OPERATOR,
+    "withdraw_model": OPERATOR,
     # payments
     "fund_account": INVESTOR | SELLER,
     "withdraw_cash": INVESTOR | SELLER,

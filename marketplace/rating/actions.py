@@ -18,12 +18,13 @@ from marketplace.rating.behaviour import expected_lateness
 from marketplace.rating.figures import read_as_json
 from marketplace.rating.filing import Filing
 from marketplace.rating.grades import grade_of
-from marketplace.rating.model import challenger_ppm, load_model, pd_ppm
+from marketplace.rating.model import challenger_ppm, pd_ppm
 from marketplace.rating.numbers import plain_float
 from marketplace.rating.pricing import price
 from marketplace.rating.ratios import look
 from marketplace.rating.register import queries as register
 from marketplace.rating.schemas import FILENAME_MAX, FileAccounts, RateParty, RateReceivable
+from marketplace.rating.serving import serving_model
 from marketplace.rating.tables import FilingRow, PartyRatingRow, RatingObstacleRow, ReceivableRatingRow
 from marketplace.receivables import actions as receivable_actions
 from marketplace.receivables import queries as receivables
@@ -178,12 +179,12 @@ def rate_anew(tx: Tx, organisation_id: UUID) -> tuple[PartyRatingRow | None, str
                               tx.policy.rating.filing_months_max)  # fmt: skip
     if obstacle or filed is None or sight is None:
         return None, obstacle
-    model, policy = load_model(), tx.policy.rating
+    model, policy = serving_model(tx.session), tx.policy.rating
     record = queries.newest_record(tx.session, organisation_id)
     overdue = rules.is_stale(filed.period_end, tx.today, policy.accounts_due_months) or register.says_overdue(
         tx.session, organisation_id, filed.period_end
     )
-    kept = queries.rating_of(tx.session, filed.id, record.id if record else None, overdue,
+    kept = queries.rating_of(tx.session, organisation_id, filed.id, record.id if record else None, overdue,
                              (model.version, tx.policy.version))  # fmt: skip
     if kept is not None:
         return kept, None

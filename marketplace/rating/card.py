@@ -4,11 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from marketplace.kernel.words import N_
-from marketplace.rating.dataset import REGISTER, FirmYears
+from marketplace.rating.dataset import BOTH, OWN, REGISTER, FirmYears
 from marketplace.rating.ratios import LEVELS, RATIOS, in_level
 
 CARD = "card.json"
@@ -61,14 +60,33 @@ BY_COMPANY_NOTE = (
     "years."
 )
 BY_COMPANY_NEWEST_NOTE = "The same, judged and calibrated on the newest three years alone."
+OWN_SOURCE = (
+    "This market's own outcomes: a row for each debtor and each set of accounts on which its receivables were listed; "
+    "failure = a default here within the window after the first of those listings."
+)
+OWN_LIMITS = (
+    N_(
+        "A default here is ninety days past due, or insolvency; the public set's is bankruptcy. Both count as failures."
+    ),
+    N_("Only companies whose debts were bought here are among this market's own rows: it chose them."),
+    N_("The window of a market's own row begins with the first listing, not with the balance sheet date."),
+    LIMITS[3],
+    LIMITS[6],
+)
+# Of each origin: where the rows come from, what the model cannot know, what the years held back are.
+SAID = {
+    "us": (SOURCE, LIMITS, METRICS_NOTE),
+    REGISTER: (REGISTER_SOURCE, REGISTER_LIMITS, REGISTER_METRICS_NOTE),
+    OWN: (OWN_SOURCE, OWN_LIMITS, REGISTER_METRICS_NOTE),
+    BOTH: (f"{OWN_SOURCE} And: {SOURCE}", (*OWN_LIMITS, LIMITS[1], LIMITS[2], LIMITS[5]), REGISTER_METRICS_NOTE),
+}
 EXPLANATION = (
     "Shapley values of the champion's log-odds against one reference company, the median survivor of the fitting "
     "window seen at the same level: interventional TreeSHAP with one background row, exact, adding up."
 )
 
 
-def write_card(
-    out: Path,
+def make_card(
     *,
     data: FirmYears,
     windows: Mapping[str, list[int]],
@@ -82,12 +100,8 @@ def write_card(
     by_company_newest: Mapping[str, Any],
     files: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Write `card.json` and return it. The version is made of what the model is: other files, another version."""
-    source, limits, note = (
-        (REGISTER_SOURCE, REGISTER_LIMITS, REGISTER_METRICS_NOTE)
-        if data.origin == REGISTER
-        else (SOURCE, LIMITS, METRICS_NOTE)
-    )
+    """Return the card. The version is made of what the model is: other files, another version."""
+    source, limits, note = SAID[data.origin]
     body: dict[str, Any] = {
         "name": "Duebill party rating",
         "champion": "mean of monotone gradient boosting on five masked copies and the scorecard, "
@@ -100,6 +114,7 @@ def write_card(
             "failures": int(data.outcome.sum()),
             "source": source,
             **({"left_out": dict(data.left_out)} if data.left_out else {}),
+            **({"own": dict(data.own)} if data.own else {}),
         },
         "windows": dict(windows),
         "parameters": dict(parameters),
@@ -124,5 +139,9 @@ def write_card(
         [body["files"], body["calibration"], body["base_rate"], body["reference"], trees_weight], sort_keys=True
     )
     body["version"] = f"gb-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
-    (out / CARD).write_text(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return body
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """Return the card as its file holds it."""
+    return json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

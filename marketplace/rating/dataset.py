@@ -25,8 +25,9 @@ from marketplace.rating.ratios import LEVELS, Array, Columns, from_ready_ratios,
 FIGURES_NEEDED = ("X1", "X5", "X6", "X7", "X9", "X10", "X12", "X14", "X15", "X17")
 NEEDED = ("company_name", "year", *FIGURES_NEEDED, "y")
 LAYOUTS = ("us", "polish")
-# Where firm-years come from: the layouts, and the companies register's bulk products.
-REGISTER = "register"
+# Where firm-years come from: the layouts, the companies register's bulk products, the market's own outcomes, or those
+# together with the public set's.
+REGISTER, OWN, BOTH = "register", "own", "both"
 READY = {
     "profit": "Attr1", "liabilities": "Attr2", "working_capital": "Attr3", "current_ratio": "Attr4",
     "retained": "Attr6", "operating_profit": "Attr7", "equity_to_debt": "Attr8", "turnover": "Attr9",
@@ -41,7 +42,8 @@ class FirmYears:
     """A population: ratios of full accounts (mask them for lesser levels), outcome, year, company; and its file.
 
     `company` numbers the companies. `z` is Altman's Z″, NaN where a figure is missing. `filed` is the level of each
-    row's filing where they differ; None: every row is full. `left_out` counts what is no row, by reason.
+    row's filing where they differ; None: every row is full. `left_out` counts what is no row, by reason. `own` tells of
+    the rows that are the market's own: how many, how many failed, until when, their hash.
     """
 
     ratios: Array
@@ -54,6 +56,7 @@ class FirmYears:
     origin: str = "us"
     filed: NDArray[np.str_] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     def between(self, first: int, last: int) -> NDArray[np.bool_]:
         """Return which rows lie in these years, both included."""

@@ -128,12 +128,19 @@ def load_model(directory: Path = HOME) -> Model:
 
     Raises: IntegrityBreach("model_altered") when a file is not the one its card names.
     """
+    card = read_card(directory)
+    return open_model(card, {name: (directory / name).read_bytes() for name in (CHAMPION, CHALLENGER)})
+
+
+def open_model(card: Mapping[str, Any], contents: Mapping[str, bytes]) -> Model:
+    """Return the model that its card and its two files make.
+
+    Raises: IntegrityBreach("model_altered", "model_types").
+    """
     import skops.io
 
-    card = read_card(directory)
-    contents = {name: (directory / name).read_bytes() for name in (CHAMPION, CHALLENGER)}
-    for name, content in contents.items():
-        if hashlib.sha256(content).hexdigest() != card["files"][name]:
+    for name in (CHAMPION, CHALLENGER):
+        if hashlib.sha256(contents[name]).hexdigest() != card["files"][name]:
             raise IntegrityBreach("model_altered", "%(file)s is not the file its model card describes.", {"file": name})
     check_types(contents[CHAMPION])
     booster = skops.io.loads(contents[CHAMPION], trusted=list(TRUSTED))

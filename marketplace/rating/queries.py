@@ -236,17 +236,23 @@ def parties_to_rate(session: Session, limit: int = 100) -> list[UUID]:
 
 
 def rating_of(
-    session: Session, filing_id: UUID, record_id: UUID | None, overdue: bool, versions: tuple[str, str]
-) -> PartyRatingRow | None:
-    """Return the newest rating made from a filing and a record under these versions of model and policy, if any."""
-    return session.scalars(
+    session: Session, organisation_id: UUID, filing_id: UUID, record_id: UUID | None, overdue: bool,
+    versions: tuple[str, str],
+) -> PartyRatingRow | None:  # fmt: skip
+    """Return a party's newest rating if it was made from this filing and record under these versions of model and
+    policy. An older one like it does not count: what came between would stand as the newest.
+    """
+    newest = session.scalars(
         select(PartyRatingRow)
-        .where(PartyRatingRow.filing_id == filing_id, PartyRatingRow.model_version == versions[0],
-               PartyRatingRow.policy_version == versions[1], PartyRatingRow.overdue == overdue,
-               PartyRatingRow.payment_record_id.is_not_distinct_from(record_id))
+        .where(PartyRatingRow.organisation_id == organisation_id)
         .order_by(PartyRatingRow.rated_at.desc(), PartyRatingRow.id.desc())
         .limit(1)
-    ).one_or_none()  # fmt: skip
+    ).one_or_none()
+    wanted = (filing_id, record_id, overdue, *versions)
+    if newest is None or wanted != (newest.filing_id, newest.payment_record_id, newest.overdue, newest.model_version,
+                                    newest.policy_version):  # fmt: skip
+        return None
+    return newest
 
 
 def newest_record(session: Session, organisation_id: UUID) -> PaymentRecordRow | None:

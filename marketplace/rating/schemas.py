@@ -1,6 +1,8 @@
 """Commands of the room, and how they come in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -75,6 +77,50 @@ class NoteWatch:
     measures: tuple[Measure, ...]
 
 
+@dataclass(frozen=True)
+class NoteOutcomes:
+    """Keep how receivables ended: a row of `rating_outcome` each, without id and instant."""
+
+    outcomes: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class NoteLearning:
+    """Keep what a month's learning came to: how many rows there were and, if a model was fitted, its files.
+
+    `base`: what it learnt from beyond the market's own rows. `comparison` in whole millionths, `better`: proposed.
+    """
+
+    base: str
+    outcomes: int
+    years: int
+    failures: int
+    judged: int
+    judged_failures: int
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    learnt_until: date | None = None
+    against_version: str | None = None
+    comparison: Mapping[str, Any] | None = None
+    better: bool = False
+
+
+@dataclass(frozen=True)
+class DecideModel:
+    """Speak for or against a proposed model."""
+
+    model_id: UUID
+    approve: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class WithdrawModel:
+    """Ask for the learnt model in service to go."""
+
+    model_id: UUID
+    reason: str
+
+
 def _content(value: bytes) -> None:
     if not value:
         raise ValidationError(N_("The file is empty."))
@@ -131,3 +177,28 @@ class DecideOverrideSchema(Schema):
     def command(self, data: dict[str, Any], **_: Any) -> DecideOverride:
         """Return the command."""
         return DecideOverride(**data)
+
+
+class DecideModelSchema(Schema):
+    """The form with which an operator speaks for or against a proposed model."""
+
+    model_id = fields.UUID(required=True)
+    approve = fields.Boolean(required=True)
+    reason = fields.String(required=True, validate=validate.Length(REASON_MIN, REASON_MAX))
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> DecideModel:
+        """Return the command."""
+        return DecideModel(**data)
+
+
+class WithdrawModelSchema(Schema):
+    """The form with which an operator asks for the learnt model to go."""
+
+    model_id = fields.UUID(required=True)
+    reason = fields.String(required=True, validate=validate.Length(REASON_MIN, REASON_MAX))
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> WithdrawModel:
+        """Return the command."""
+        return WithdrawModel(**data)

@@ -174,3 +174,82 @@ class RatingWatchRow(Base):
     p_ppm: Mapped[int | None] = mapped_column(Integer)
     alarm: Mapped[str] = mapped_column(Text)
     measured_at: Mapped[Created]
+
+
+class RatingOutcomeRow(Base):
+    """How a funded receivable ended, with the rating of its debtor when its lot was listed. The newest one counts."""
+
+    __tablename__ = "rating_outcome"
+    __table_args__ = (UniqueConstraint("receivable_id", "outcome", "ended_on"), Index(None, "debtor_id", "filing_id"))
+
+    id: Mapped[Id]
+    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("receivable.id"))
+    debtor_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    debtor_rating_id: Mapped[UUID] = mapped_column(ForeignKey("party_rating.id"))
+    filing_id: Mapped[UUID] = mapped_column(ForeignKey("filing.id"))
+    model_version: Mapped[str] = mapped_column(Text)
+    listed_on: Mapped[date] = mapped_column(Date)
+    ended_on: Mapped[date] = mapped_column(Date)
+    outcome: Mapped[str] = mapped_column(Text)
+    noted_at: Mapped[Created]
+
+
+class RatingModelRow(Base):
+    """A model that was learnt here: its files, how it compared, and where it stands. Only that ever changes."""
+
+    __tablename__ = "rating_model"
+    __table_args__ = (
+        Index("uq_rating_model_state_live", "state", unique=True,
+              postgresql_where=text("state IN ('proposed', 'serving')")),
+    )  # fmt: skip
+
+    id: Mapped[Id]
+    version: Mapped[str] = mapped_column(Text, unique=True)
+    champion: Mapped[bytes] = mapped_column(LargeBinary)
+    challenger: Mapped[bytes] = mapped_column(LargeBinary)
+    card: Mapped[str] = mapped_column(Text)
+    champion_sha256: Mapped[str] = mapped_column(CHAR(64))
+    challenger_sha256: Mapped[str] = mapped_column(CHAR(64))
+    card_sha256: Mapped[str] = mapped_column(CHAR(64))
+    base: Mapped[str] = mapped_column(Text)
+    own_rows: Mapped[int] = mapped_column(Integer)
+    own_failures: Mapped[int] = mapped_column(Integer)
+    learnt_until: Mapped[date] = mapped_column(Date)
+    against_version: Mapped[str] = mapped_column(Text)
+    comparison: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    state: Mapped[str] = mapped_column(Text)
+    made_at: Mapped[Created]
+    moved_at: Mapped[Instant | None]
+
+
+class ModelVoiceRow(Base):
+    """What one person said about a learnt model, and why."""
+
+    __tablename__ = "model_voice"
+    __table_args__ = (UniqueConstraint("model_id", "voice", "user_id"),)
+
+    id: Mapped[Id]
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("rating_model.id"))
+    voice: Mapped[str] = mapped_column(Text)
+    user_id: Mapped[UUID]
+    reason: Mapped[str] = mapped_column(Text)
+    said_at: Mapped[Created]
+
+
+class LearningRunRow(Base):
+    """What a month's learning came to, also when it came to nothing."""
+
+    __tablename__ = "learning_run"
+    __table_args__ = (Index(None, "ran_at"),)
+
+    id: Mapped[Id]
+    month: Mapped[date] = mapped_column(Date)
+    base: Mapped[str] = mapped_column(Text)
+    outcomes: Mapped[int] = mapped_column(Integer)
+    years: Mapped[int] = mapped_column(Integer)
+    failures: Mapped[int] = mapped_column(Integer)
+    judged: Mapped[int] = mapped_column(Integer)
+    judged_failures: Mapped[int] = mapped_column(Integer)
+    verdict: Mapped[str] = mapped_column(Text)
+    model_id: Mapped[UUID | None] = mapped_column(ForeignKey("rating_model.id"))
+    ran_at: Mapped[Created]

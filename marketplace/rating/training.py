@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.words import N_
-from marketplace.rating.card import write_card
+from marketplace.rating.card import CARD, card_text, make_card
 from marketplace.rating.dataset import FirmYears
 from marketplace.rating.measures import Outcome, expit, fit_line, measure
 from marketplace.rating.model import CHALLENGER, CHAMPION, blend, check_types, retire
@@ -70,23 +70,33 @@ def train(
 
     Raises: InvalidInput("too_few_failures") when there are too few to learn from.
     """
+    card, files = fit_files(data, progress, until)
+    out.mkdir(parents=True, exist_ok=True)
+    retire(out)
+    for name, content in files.items():
+        (out / name).write_bytes(content)
+    return card
+
+
+def fit_files(
+    data: FirmYears, progress: Progress = lambda words: None, until: int | None = None
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the card and the three files of what `train` writes; nothing is written.
+
+    Raises: InvalidInput("too_few_failures").
+    """
     last = int(data.year.max()) if until is None else until
     tables = {level: masked(data.ratios, level) for level in LEVELS}
     with _one_thread():
         held_back = _held_back(data, tables, last, progress)
         fitted = _fit(data, tables, last, progress)
     challenger = {level: fitted.scorecard[level] | {"calibration": fitted.challenger_lines[level]} for level in LEVELS}
-    out.mkdir(parents=True, exist_ok=True)
-    retire(out)
-    champion_bytes = _packed(fitted.booster)
-    challenger_bytes = (json.dumps(challenger, indent=1, sort_keys=True) + "\n").encode()
-    (out / CHAMPION).write_bytes(champion_bytes)
-    (out / CHALLENGER).write_bytes(challenger_bytes)
-    progress("writing the model card")
+    files = {CHAMPION: _packed(fitted.booster),
+             CHALLENGER: (json.dumps(challenger, indent=1, sort_keys=True) + "\n").encode()}  # fmt: skip
+    progress("making the model card")
     first = int(data.year.min())
     split = last - HELD_BACK_YEARS
-    return write_card(
-        out,
+    card = make_card(
         data=data,
         windows={"fit": [first, last], "calibrate": [int(data.year[fitted.newest].min()), last],
                  "held_back_fit": [first, split], "held_back": [split + 1, last]},
@@ -98,9 +108,9 @@ def train(
         held_back=held_back,
         by_company=_by_company(data, fitted, fitted.fit),
         by_company_newest=_by_company(data, fitted, fitted.newest),
-        files={CHAMPION: hashlib.sha256(champion_bytes).hexdigest(),
-               CHALLENGER: hashlib.sha256(challenger_bytes).hexdigest()},
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )  # fmt: skip
+    return card, files | {CARD: card_text(card).encode()}
 
 
 def _fit(data: FirmYears, tables: Tables, last: int, progress: Progress) -> Fitted:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from marketplace.rating.model import read_card
+from marketplace.rating.serving import serving_card
 
 
 def parties(session: Session, kind: str | None = None, limit: int = 500) -> Sequence[Row[Any]]:
@@ -29,6 +29,6 @@ def parties(session: Session, kind: str | None = None, limit: int = 500) -> Sequ
     ).all()
 
 
-def model_card() -> dict[str, Any]:
-    """Return the model card. Figures of its metrics are shares of one; pages print them, nothing computes with them."""
-    return read_card()
+def model_card(session: Session) -> dict[str, Any]:
+    """Return the card of the model in service. Its metrics are shares of one; pages print them, nothing computes."""
+    return serving_card(session)

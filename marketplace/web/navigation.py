@@ -82,6 +82,7 @@ BARS: dict[Role | None, tuple[Item, ...]] = {
         Item(N_("Bank pay-outs"), ("operator.bank_payouts",), tucked=True),
         Item(N_("Exchange"), ("operator.exchange",), tucked=True),
         Item(N_("Ratings"), ("operator.ratings",), tucked=True),
+        Item(N_("Rating model"), ("operator.model",), tucked=True),
         Item(N_("Companies register"), ("operator.register",), tucked=True),
         Item(N_("People"), ("operator.people",), tucked=True),
         Item(N_("Jobs"), ("operator.jobs",), tucked=True),

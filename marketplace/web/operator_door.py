@@ -64,6 +64,7 @@ JOB_WORDS = {
     "learn_payments": N_("Learn from how debtors paid"),
     "rerate_parties": N_("Rate parties anew under a new model or policy"),
     "watch_ratings": N_("Measure how the model does"),
+    "learn_model": N_("Learn each month from how receivables ended"),
     "rate_receivables": N_("Rate what debtors confirmed"),
     "open_lots": N_("Open lots"),
     "close_lots": N_("Close lots and clear their books"),

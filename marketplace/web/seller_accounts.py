@@ -15,9 +15,9 @@ from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.rating import actions, queries
 from marketplace.rating.filing import Filing
-from marketplace.rating.model import load_model
 from marketplace.rating.rules import is_stale
 from marketplace.rating.schemas import FileAccountsSchema
+from marketplace.rating.serving import serving_model
 from marketplace.rating.what_if import Case, cases
 from marketplace.schemas import load
 from marketplace.web.format import number
@@ -72,7 +72,7 @@ def _what_if(seller_id: UUID, filed: Sequence[queries.FiledAccounts]) -> list[Ca
     if not filed or is_stale(filed[0].period_end, today, policy.rating.filing_months_max):
         return []
     record = queries.as_record(queries.newest_record(db.session(), seller_id))
-    return cases(load_model(), Filing.from_json(filed[0].read), record, today, policy.rating)
+    return cases(serving_model(db.session()), Filing.from_json(filed[0].read), record, today, policy.rating)
 
 
 @blueprint.post("/accounts")

@@ -26,7 +26,7 @@ from tests.trading.world import World
 PAGES = (
     "/operator/", "/operator/defaults", "/operator/defaults?by=debtor&currency=GBP", "/operator/defaults?by=sector",
     "/operator/queue", "/operator/suspense", "/operator/reconciliation", "/operator/jobs", "/operator/ratings",
-    "/operator/ratings?kind=debtor", "/operator/defaults/ageing.csv", "/operator/defaults/queue.csv",
+    "/operator/ratings?kind=debtor", "/operator/model", "/operator/defaults/ageing.csv", "/operator/defaults/queue.csv",
 )  # fmt: skip
 REASON = "Compared with the earlier one, line by line: another delivery."
 
