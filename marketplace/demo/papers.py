@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from itertools import cycle
 from pathlib import Path
 
 from marketplace.demo.accounts_spec import Strength
@@ -19,16 +18,19 @@ TENORS = (45, 60, 75, 38, 90)
 SIZES_MINOR = (1_850_000, 4_200_000, 960_000, 12_400_000, 3_150_000, 7_800_000)
 
 
-def own_invoices(days: Sequence[date]) -> list[tuple[InvoiceSpec, Paper]]:
-    """Return one honest invoice for each day: sellers, debtors, forms, sizes and tenors take turns."""
+def own_invoices(days: Sequence[date], first: int = 0) -> list[tuple[InvoiceSpec, Paper]]:
+    """Return one honest invoice for each day: sellers, debtors, forms, sizes and tenors take turns.
+
+    `first` is the number of the first one, for whoever has asked for others before.
+    """
     made = []
-    houses, buyers, forms = cycle(sellers()), cycle(debtors()), cycle(SYNTAXES)
-    for index, day in enumerate(days):
+    houses, buyers = sellers(), debtors()
+    for index, day in enumerate(days, first):
         spec = invoice_spec(
-            next(houses), next(buyers), day, seed=index, days=TENORS[index % len(TENORS)],
-            about_minor=SIZES_MINOR[index % len(SIZES_MINOR)],
+            houses[index % len(houses)], buyers[index % len(buyers)], day, seed=index,
+            days=TENORS[index % len(TENORS)], about_minor=SIZES_MINOR[index % len(SIZES_MINOR)],
         )  # fmt: skip
-        made.append((spec, written(spec, next(forms))))
+        made.append((spec, written(spec, SYNTAXES[index % len(SYNTAXES)])))
     return made
 
 

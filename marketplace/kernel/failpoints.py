@@ -2,7 +2,8 @@
 
 `DUEBILL_FAILPOINTS` is read once, when this module is imported: nothing that comes in later, no request and no row, can
 turn a place on. It holds `place[@what][:n]`, joined by commas: at the n-th time (1 by default) that the process comes
-by the place, about that verb or call where one is named, it ends by SIGKILL, as if the power had gone.
+by the place, about that verb or call where one is named, it ends by SIGKILL, as if the power had gone. Its last word on
+standard error is where.
 """
 
 import os
@@ -43,6 +44,11 @@ def read_plan(words: str) -> Plan:
     return plan
 
 
+def last_word(pid: int, place: Place, what: str) -> str:
+    """Return the line with which a process tells where it dies."""
+    return f"failpoint {pid} {place}{'@' + what if what else ''}\n"
+
+
 def _pass_by(place: Place, what: str = "") -> None:
     """Do nothing."""
 
@@ -59,6 +65,7 @@ def armed(plan: Plan) -> Callable[..., None]:
                     continue
                 plan[key] = left - 1
             if left == 1:
+                os.write(2, last_word(os.getpid(), *key).encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return reach

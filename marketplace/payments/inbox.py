@@ -1,6 +1,7 @@
 """The worker behind the webhooks: fetch the object fresh, then fold it in."""
 
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
@@ -19,8 +20,10 @@ from marketplace.perform import perform
 
 log = logging.getLogger(__name__)
 SILENT_FOR = timedelta(minutes=10)
+RETURNED_WITHIN = timedelta(days=10)  # banks send back what they cannot place within five business days
 NO_SUCH_OBJECT = "resource_missing"
 Seen = Checkout | BankPayout | Chargeback
+Asked = tuple[str, str, str | None]
 
 
 def keep(raw: bytes, signature: str) -> bool:
@@ -71,13 +74,26 @@ def _work_on(gateway: Gateway, event_id: UUID, notice: Notice) -> int:
 
 
 def ask_after_silence(batch: int = 50) -> int:
-    """Ask after payments and payouts that have been silent for SILENT_FOR: their webhooks may be lost."""
+    """Ask after what has been silent for SILENT_FOR, and what may still come back: webhooks may be lost."""
     gateway = current_gateway()
     with Session(db.engine) as session:
-        before = market_now(session) - SILENT_FOR
+        now = market_now(session)
+        before = now - SILENT_FOR
         sessions = queries.silent_sessions(session, before, batch)
         payouts = queries.silent_payouts(session, before, batch)
-    asked = [("checkout.session", name, None) for name in sessions] + [("payout", *names) for names in payouts]
+        payouts += queries.payouts_paid_since(session, now - RETURNED_WITHIN, batch)
+        disputes = queries.silent_chargebacks(session, before, batch)
+    asked: list[Asked] = [("checkout.session", name, None) for name in sessions]
+    asked += [("payout", *names) for names in payouts] + [("dispute", name, None) for name in disputes]
+    return _ask_after(gateway, asked)
+
+
+def ask_after_disputes(gateway: Gateway, disputes: Iterable[str]) -> int:
+    """Ask after disputes whose money the provider's books show to have gone or come, and of which nobody told us."""
+    return _ask_after(gateway, [("dispute", name, None) for name in disputes])
+
+
+def _ask_after(gateway: Gateway, asked: Iterable[Asked]) -> int:
     found = 0
     for kind, object_id, account in asked:
         try:

@@ -6,15 +6,16 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
-from marketplace.payments.rules import CallState, NoticeState, PaymentState, PayoutState, Rail
+from marketplace.payments.rules import CallState, ChargebackState, NoticeState, PaymentState, PayoutState, Rail
 from marketplace.payments.tables import (
     PAYING,
+    ChargebackRow,
     DebtorPaymentRow,
     FundingRow,
     IncomingEventRow,
@@ -271,13 +272,30 @@ def silent_sessions(session: Session, before: datetime, limit: int) -> list[str]
 
 def silent_payouts(session: Session, before: datetime, limit: int) -> list[tuple[str, str]]:
     """Return (payout, account) under way that have shown nothing new since an instant, in no order."""
+    return _asked_payouts(session, limit, PayoutRow.state == PayoutState.IN_TRANSIT, PayoutRow.state_since < before)
+
+
+def payouts_paid_since(session: Session, since: datetime, limit: int) -> list[tuple[str, str]]:
+    """Return (payout, account) told to be paid since an instant, in no order: a bank may still send them back."""
+    return _asked_payouts(session, limit, PayoutRow.state == PayoutState.PAID, PayoutRow.paid_at > since)
+
+
+def _asked_payouts(session: Session, limit: int, *which: ColumnElement[bool]) -> list[tuple[str, str]]:
     rows = session.execute(
         select(PayoutRow.payout_id, PayoutRow.account_id)
-        .where(PayoutRow.state == PayoutState.IN_TRANSIT, PayoutRow.state_since < before)
-        .where(PayoutRow.rail == Rail.PROVIDER)
-        .where(PayoutRow.payout_id.is_not(None)).order_by(func.random()).limit(limit)
+        .where(PayoutRow.rail == Rail.PROVIDER, PayoutRow.payout_id.is_not(None), *which)
+        .order_by(func.random()).limit(limit)
     )  # fmt: skip
     return [(str(payout_id), str(account)) for payout_id, account in rows]
+
+
+def silent_chargebacks(session: Session, before: datetime, limit: int) -> list[str]:
+    """Return disputes seen before an instant and not decided yet as far as we know, in no order."""
+    return list(session.scalars(
+        select(ChargebackRow.dispute_id)
+        .where(ChargebackRow.state == ChargebackState.OPEN, ChargebackRow.seen_at < before)
+        .order_by(func.random()).limit(limit)
+    ))  # fmt: skip
 
 
 def waiting_payouts(session: Session, limit: int) -> list[UUID]:

@@ -13,12 +13,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from marketplace.db import db
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as ledger
 from marketplace.parties.rules import verb
 from marketplace.payments.alerts import raise_alert
 from marketplace.payments.gateway import BalanceLine
+from marketplace.payments.inbox import ask_after_disputes
 from marketplace.payments.rules import ChargebackState, PaymentState, PayoutState, Rail
 from marketplace.payments.stripe_gateway import current_gateway
 from marketplace.payments.tables import PAYING, ChargebackRow, FundingRow, Paying, PayoutRow, ReconciliationRow
@@ -64,8 +66,24 @@ def run_reconciliation() -> dict[str, int]:
     """Compare provider and ledger, keep the result, and return what is unexplained by currency."""
     gateway = current_gateway()
     command = Compare(tuple(sorted(gateway.balance().items())), tuple(gateway.balance_lines()))
+    with Session(db.engine) as session:
+        unheard_of = _unheard_of(session, command.lines)
+    ask_after_disputes(gateway, unheard_of)
     result = perform(reconcile, command, Actor.system("reconcile"))
     return dict(result["unexplained"])
+
+
+def _unheard_of(session: Session, lines: Iterable[BalanceLine]) -> list[str]:
+    """Return disputes that took or gave back money without our knowing, oldest first: their events were lost."""
+    rows = session.execute(select(ChargebackRow.dispute_id, ChargebackRow.state))
+    known: dict[str | None, str] = {row.dispute_id: row.state for row in rows}
+    found = {
+        str(line.source_id): None
+        for line in lines
+        if line.intent_id and _kind_of(line)[0] in ("chargeback", "reinstatement")
+        and (line.source_id not in known or (line.minor > 0 and known[line.source_id] != ChargebackState.WON))
+    }  # fmt: skip
+    return list(reversed(found))
 
 
 @verb("reconcile")

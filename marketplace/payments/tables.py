@@ -102,6 +102,7 @@ class PayoutRow(Base):
         Index(None, "organisation_id", "created_at"),
         Index(None, "subject_id"),
         Index(None, "state"),
+        Index(None, "paid_at"),
     )
 
     id: Mapped[Id]

@@ -15,6 +15,7 @@ from marketplace.kernel import failpoints
 
 Handle = Callable[[tuple[Any, ...]], Any]
 ANSWER_SECONDS = 120.0
+LAST_WORDS_BYTES = 8_192
 PR_SET_PDEATHSIG = 1
 
 
@@ -30,7 +31,7 @@ class Child:
     """One forked process. `body` runs once in it and returns what answers questions; `plan` arms its failpoints."""
 
     def __init__(self, name: str, body: Callable[[], Handle], log: Path, plan: str = "") -> None:
-        self.name, self.plan = name, plan
+        self.name, self._log = name, log
         here, there = Pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -72,6 +73,14 @@ class Child:
             self.dead = True
             self._pipe.close()
         return self.dead
+
+    def died_at(self) -> str:
+        """Return the place in the code where it died; empty when it was killed from outside."""
+        told = f"failpoint {self.pid} "
+        with self._log.open("rb") as log:
+            log.seek(max(log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES, 0))
+            lines = log.read().decode(errors="replace").splitlines()
+        return next((line.removeprefix(told) for line in reversed(lines) if line.startswith(told)), "")
 
     def kill(self) -> bool:
         """Kill the process; return whether it still lived."""

@@ -150,7 +150,7 @@ def standing(prepared: tuple[EmbeddedPostgres, str] | None = None) -> Iterator[P
 
 
 def _own_database(home: Path) -> tuple[EmbeddedPostgres, str]:
-    postgres = EmbeddedPostgres(home / "postgres", throw_away=True)
+    postgres = EmbeddedPostgres(home / "postgres", throw_away=True, settings={"autovacuum": "on"})  # as a market's own
     postgres.start()
     Preparation.ensure_roles(postgres)
     postgres.create_database(DATABASE, owner=OWNER)

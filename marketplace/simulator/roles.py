@@ -1,5 +1,6 @@
 """What each forked process does: serve the web and people's wishes, run the jobs, look at the books."""
 
+import gc
 import threading
 from datetime import timedelta
 from typing import Any
@@ -19,12 +20,13 @@ from marketplace.demo.papers import accounts_by_name, own_invoices
 from marketplace.demo.story import Story
 from marketplace.jobs.invariants import invariants
 from marketplace.jobs.leader import Leadership
-from marketplace.jobs.runner import Fenced, run_job
+from marketplace.jobs.runner import Fenced, Teller, run_job
 from marketplace.jobs.schedule import job
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.payments import outbox
 from marketplace.perform import perform
+from marketplace.rating.model import load_model
 from marketplace.receivables.einvoice.reading import read_einvoice
 from marketplace.simulator.acts import VERBS, Cast, plan
 from marketplace.simulator.children import Handle
@@ -34,7 +36,9 @@ from marketplace.stack.installation import OWNER
 # Each is run by every tick or by some, as the dice say; `verify_invariants` has a process of its own here.
 OFTEN = ("run_outbox", "run_inbox", "apply_payments", "settle_awards", "write_notices", "reverse_receipts")
 SOMETIMES = ("close_lots", "expire_awards", "rate_receivables", "open_lots", "expire_offers", "sequence_events",
-             "ask_after_silence", "demand_buy_backs", "age_receivables", "reconcile")  # fmt: skip
+             "demand_buy_backs", "age_receivables")  # fmt: skip
+RARELY = ("ask_after_silence", "reconcile")
+LISTED_AFTER = timedelta(days=2)  # the day of an invoice and the day on which its seller lists it
 
 
 class _Quiet(WSGIRequestHandler):
@@ -68,7 +72,7 @@ def web(place: Place) -> Handle:
 def worker(place: Place, leads: bool) -> Handle:
     """Run the jobs it is told to run: as the leader, or beside him as somebody does by hand."""
     place.apps["worker"].app_context().push()
-    leadership = Leadership(db.engine)
+    leadership, teller = Leadership(db.engine), Teller()
 
     def handle(words: tuple[Any, ...]) -> Any:
         _, names = words
@@ -76,7 +80,7 @@ def worker(place: Place, leads: bool) -> Handle:
         done = 0
         for name in names:
             try:
-                done += run_job(job(name), token)
+                done += run_job(job(name), token, teller=teller if token is not None else None)
             except (DBAPIError, Fenced):
                 leadership.resign()
                 db.engine.dispose()
@@ -109,24 +113,44 @@ def _look(what: str, *more: Any) -> Any:
     return [tuple(row) for row in rows]
 
 
-def prologue(place: Place, listings: int) -> Handle:
-    """Let people enter and sellers list, in peace, before the weather begins."""
+def warm(place: Place) -> int:
+    """Work in this very process, which is never killed: what it has loaded and prepared, its forks need not again.
+
+    Nothing stays open: no connection, no thread. Return how much was done.
+    """
+    app = place.apps["worker"]
+    with app.app_context():
+        load_model()
+        done = sum(run_job(job(name)) for name in (*OFTEN, *SOMETIMES, *RARELY))
+        db.session.remove()
+        db.engine.dispose()
+    app.extensions.pop("duebill_gateway", None)
+    gc.collect()
+    return done
+
+
+def crowd(place: Place) -> Handle:
+    """Let people enter, and sellers list whenever they are asked to: in peace, a process that is never killed."""
     place.apps["application"].app_context().push()
-
-    def handle(words: tuple[Any, ...]) -> Any:
-        return _enter(place, listings)
-
-    return handle
-
-
-def _enter(place: Place, listings: int) -> Cast:
     owner = create_engine(sqlalchemy_url(place.postgres.url(place.database, OWNER)), poolclass=NullPool)
     clock = MarketClock(owner)
-    first = clock.now().date() - timedelta(days=2)
-    story = Story(clock, Outside(place.sandbox.url), lambda words: None, accounts=accounts_by_name(first))
+    story = Story(clock, Outside(place.sandbox.url), lambda words: None, accounts=accounts_by_name(clock.now().date()))
     for person in PEOPLE:
         story.cast.enter(person)
-    for spec, paper in own_invoices([first] * listings):
-        if story.list_paper(paper, read_einvoice(paper.content, paper.name)) is None:
-            raise RuntimeError(f"{spec.number} was not listed: {story.refused}")
-    return Cast(tuple(story.cast.of_role(Role.INVESTOR)), tuple(story.cast.of_role(Role.OPERATOR)))
+    cast, listed = Cast(*(tuple(story.cast.of_role(role)) for role in (Role.INVESTOR, Role.OPERATOR))), 0
+
+    def handle(words: tuple[Any, ...]) -> Any:
+        nonlocal listed
+        what, *more = words
+        if what == "cast":
+            return cast
+        day = (clock.now() - LISTED_AFTER).date()
+        for _, paper in own_invoices([day] * more[0], first=listed):
+            listed += 1
+            story.list_paper(paper, read_einvoice(paper.content, paper.name))
+        db.session.remove()
+        if story.refused.documents:
+            raise RuntimeError(f"not listed: {story.refused.documents}")
+        return listed
+
+    return handle

@@ -5,21 +5,24 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel.clock import utc_now
 from marketplace.simulator import checks, roles, weather
 from marketplace.simulator.acts import ACTS, WEIGHTS, Cast
 from marketplace.simulator.children import Child, Died
-from marketplace.simulator.place import Place, standing
+from marketplace.simulator.place import OPEN_MINUTES, Place, standing
 
 TRIES = 6
-LISTING_EVERY = 12
-LISTINGS_MIN, LISTINGS_MAX = 3, 24
+LISTINGS_FIRST, LISTINGS_NEXT, LISTING_EVERY = 4, 3, 20
+DAY = timedelta(days=1)
 STEP_MINUTES = (0, 0, 0, 1, 5, 12, 40)
 LEAPS = (timedelta(hours=23), timedelta(days=1, hours=1), timedelta(days=4))
 CALM_ACTS = ("fund", "fund", "fund", "fund", "confirm", "confirm", "confirm")
+SETTLED_MIN = 3
+WORK_HERE_MAX, ROUNDS_MAX = 6, 200
 OUTCOMES = ("paid", "paid", "paid", "later", "later_fails", "declined")
 Say = Callable[[str], None]
 
@@ -67,33 +70,52 @@ class Simulation:
         self._children: dict[str, Child] = {}
         self._acts = 0
         self._disputes: list[str] = []
+        self._moves: list[tuple[datetime, timedelta]] = []
         self._cast = Cast((), ())
+        self._calm: dict[str, Child] = {}  # never killed: whoever looks at the books, and the crowd that lists
 
     # -- processes -------------------------------------------------------------------------------------------------
 
-    def open(self, listings: int) -> None:
-        """Let people enter and sellers list; then start the processes."""
-        first = Child("prologue", lambda: roles.prologue(self._place, listings), self._place.log("prologue"))
-        self._cast = first.ask("enter")
-        first.kill()
-        self._looker = Child("looker", lambda: roles.looker(self._place), self._place.log("looker"))
+    def open(self) -> None:
+        """Let people enter, sellers list and the first deals be struck in peace; then start the weather."""
+        self._calm["crowd"] = Child("crowd", lambda: roles.crowd(self._place), self._place.log("crowd"))
+        self._calm["looker"] = Child("looker", lambda: roles.looker(self._place), self._place.log("looker"))
+        self._cast = self._calm["crowd"].ask("cast")
+        self._calm["crowd"].ask("list", LISTINGS_FIRST)
+        self._place.sandbox.knob("settings", delivery_mode="normal")
         faults, self._faults = self._faults, frozenset()
-        for name in ("web", "first", "second"):
-            self._start(name)
-        for act in CALM_ACTS:  # some money and something to sell, before the weather begins
+        self._start("web")
+        for act in CALM_ACTS:  # some money and something to sell
             self._act(act)
             self._pay_a_page("paid")
-            self._tick()
+            self._work_here()
+        self._first_deals()
         self._faults = faults
+        self._children["web"].kill()
         for name in ("web", "first", "second"):
-            self._children[name].kill()
             self._start(name)
+
+    def _work_here(self) -> None:
+        """Let everything be done that there is to do, by this process: what it knows then, those it forks know too."""
+        for _ in range(WORK_HERE_MAX):
+            done = roles.warm(self._place)
+            if not done and not self._place.sandbox.knob("waiting").get("deliveries", 0):
+                return
+
+    def _first_deals(self) -> None:
+        """Let the first lots be sold in peace, so that there is something to collect however short the life."""
+        for act in ("cover", "cover"):
+            self._act(act)
+        self._move_clock(timedelta(minutes=OPEN_MINUTES + 1))
+        self._work_here()
+        for act in ("accept", "accept"):
+            self._act(act)
+        self._work_here()
 
     def close(self) -> None:
         """End every process."""
-        for child in [*self._children.values(), getattr(self, "_looker", None)]:
-            if child is not None:
-                child.kill()
+        for child in [*self._children.values(), *self._calm.values()]:
+            child.kill()
 
     def _start(self, name: str, armed: bool = True) -> Child:
         bodies = {"web": lambda: roles.web(self._place), "first": lambda: roles.worker(self._place, True),
@@ -105,14 +127,19 @@ class Simulation:
         return self._children[name]
 
     def _killed(self, child: Child) -> None:
-        """Count a death by its plan, start the process again, and ask all that must be true."""
-        self.tally.kills += 1
-        self.tally.places[child.plan.partition(":")[0] or "anywhere"] += 1
+        """Count a death by its place, start the process again, and ask all that must be true."""
+        place = self._buried(child)
         self._start(child.name)
-        self._check(f"after {child.name} died at {child.plan or 'no place of its own'}")
+        self._check(f"after {child.name} died at {place}")
+
+    def _buried(self, child: Child) -> str:
+        place = child.died_at() or "anywhere"
+        self.tally.kills += 1
+        self.tally.places[place] += 1
+        return place
 
     def _check(self, when: str) -> None:
-        for name, ok in self._looker.ask("invariants"):
+        for name, ok in self._calm["looker"].ask("invariants"):
             self.tally.invariants[name] = self.tally.invariants.get(name, True) and ok
             if not ok:
                 self.tally.wrong.append(f"{name} does not hold {when}")
@@ -129,12 +156,14 @@ class Simulation:
                                                                                "paid_then_failed")))  # fmt: skip
         if self._dice.random() < 0.5:
             self._place.sandbox.knob("advance")
+        if self.tally.steps % LISTING_EVERY == 0:
+            self._calm["crowd"].ask("list", LISTINGS_NEXT)
         self._break()
         self._tick()
 
     def _act(self, name: str = "") -> None:
         name = name or self._dice.choices(list(ACTS), [WEIGHTS[act] for act in ACTS])[0]
-        wish = self._looker.ask("plan", name, self._dice.getrandbits(32), self._cast)
+        wish = self._calm["looker"].ask("plan", name, self._dice.getrandbits(32), self._cast)
         if wish is None:
             return
         self._acts += 1
@@ -143,8 +172,7 @@ class Simulation:
             try:
                 kind, value = web.ask("perform", wish, f"simulation-{self._acts}")
             except Died:
-                self.tally.kills += 1
-                self.tally.places[web.plan.partition(":")[0] or "anywhere"] += 1
+                self._buried(web)
                 self._start("web", armed=left > 1)
                 continue
             if kind == "done":
@@ -156,7 +184,7 @@ class Simulation:
             time.sleep(0.05)
 
     def _pay_a_page(self, outcome: str = "") -> None:
-        pages = self._looker.ask(
+        pages = self._calm["looker"].ask(
             "rows",
             "SELECT session_id, amount_minor FROM (SELECT * FROM (SELECT session_id, amount_minor, created_at, state "
             "FROM funding UNION ALL SELECT session_id, amount_minor, created_at, state FROM debtor_payment) AS p "
@@ -174,7 +202,7 @@ class Simulation:
         if "provider" in self._faults and dice.random() < 0.35:
             self.tally.provider_faults += 1
             if dice.random() < 0.1:
-                sandbox.knob("forget_keys")
+                self._forget_keys()
             elif dice.random() < 0.1:
                 sandbox.kill()
                 sandbox.start()
@@ -190,9 +218,26 @@ class Simulation:
         if "database" in self._faults and dice.random() < 0.02:
             self._place.kill_database()
             self.tally.restarts += 1
-        self._place.move_clock(timedelta(minutes=dice.choice(STEP_MINUTES)))
+        self._move_clock(timedelta(minutes=dice.choice(STEP_MINUTES)))
         if "clock" in self._faults and dice.random() < 0.015:
-            self._place.move_clock(dice.choice(LEAPS))
+            self._move_clock(dice.choice(LEAPS))
+
+    def _move_clock(self, by: timedelta) -> None:
+        if by:
+            self._moves.append((utc_now(), by))
+            self._place.move_clock(by)
+
+    def _forget_keys(self) -> None:
+        """Let the provider forget the keys that it was given more than a day ago, by the market's clock.
+
+        Not sooner: that it knows a key for 24 hours is what it promises, and what sending again rests on.
+        """
+        passed, now = timedelta(), utc_now()
+        for moved_at, by in reversed(self._moves):
+            passed += by
+            if passed + (now - moved_at) > DAY:
+                self._place.sandbox.knob("forget_keys", before=moved_at.timestamp())
+                return
 
     def _take_back(self) -> None:
         """Let a payer's bank take money back, in whole or in part, or decide about what it took before."""
@@ -200,7 +245,7 @@ class Simulation:
         if self._disputes and dice.random() < 0.5:
             sandbox.knob("close_dispute", dispute=self._disputes.pop(0), won=dice.random() < 0.5)
             return
-        paid = self._looker.ask(
+        paid = self._calm["looker"].ask(
             "rows",
             "SELECT intent_id, received_minor FROM (SELECT intent_id, received_minor, created_at, state FROM funding "
             "UNION ALL SELECT intent_id, received_minor, created_at, state FROM debtor_payment) AS p "
@@ -223,7 +268,9 @@ class Simulation:
             self._place.sandbox.knob("deliver", events=[event_id])
 
     def _some_events(self) -> list[str]:
-        known = self._looker.ask("rows", "SELECT event_id FROM incoming_event ORDER BY received_at, event_id LIMIT 500")
+        known = self._calm["looker"].ask(
+            "rows", "SELECT event_id FROM incoming_event ORDER BY received_at, event_id LIMIT 500"
+        )
         return self._dice.sample([row[0] for row in known], min(len(known), 10))
 
     def _tick(self) -> None:
@@ -233,7 +280,7 @@ class Simulation:
         died = []
         for child in working:
             try:
-                child.send("tick", weather.jobs(self._dice, roles.OFTEN, roles.SOMETIMES))
+                child.send("tick", weather.jobs(self._dice, roles.OFTEN, roles.SOMETIMES, roles.RARELY))
             except Died:
                 died.append(child)
         if victim is not None and victim not in died:
@@ -260,12 +307,14 @@ class Simulation:
         for name in ("web", "first", "second"):
             self._children[name].kill()
             self._start(name, armed=False)
+        sandbox.knob("release")  # what the provider held back comes at last
+        self._settle_some()
         quiet = 0
-        for _ in range(200):
+        for _ in range(ROUNDS_MAX):
             sandbox.knob("advance")
             self._act("decide")
-            self._place.move_clock(timedelta(minutes=61))
-            moved = sum(self._children["first"].ask("tick", [*roles.OFTEN, "ask_after_silence", "sequence_events"])
+            self._move_clock(timedelta(minutes=61))
+            moved = sum(self._children["first"].ask("tick", [*roles.OFTEN, *roles.RARELY[:1], "sequence_events"])
                         for _ in range(2))  # fmt: skip
             waiting = sandbox.knob("waiting").get("deliveries", 0)
             quiet = quiet + 1 if not moved and not waiting else 0
@@ -276,10 +325,22 @@ class Simulation:
         else:
             self.tally.wrong.append("the market did not come to rest")
         self._check("at rest")
-        checks.at_rest(self._place, self._looker, self._children["first"], self.tally)
-        self._say("; ".join(checks.life(self._looker)))
+        checks.at_rest(self._place, self._calm["looker"], self._children["first"], self.tally)
+        self._say("; ".join(checks.life(self._calm["looker"])))
         self._say("killed at " + ", ".join(f"{place} {count}" for place, count in sorted(self.tally.places.items())))
         self._say("refused: " + ", ".join(f"{words} {count}" for words, count in sorted(self.tally.refusals.items())))
+
+    def _settle_some(self) -> None:
+        """Let some debtors pay all that they owe before the end: a life in which no deal ends proves too little."""
+        for _ in range(SETTLED_MIN):
+            self._act("settle")
+            self._tick()
+            for session_id, minor in self._calm["looker"].ask(
+                "rows",
+                "SELECT session_id, amount_minor FROM debtor_payment WHERE state = 'open' ORDER BY created_at, id",
+            ):
+                self._place.sandbox.knob("pay", session=session_id, outcome="paid", minor=minor)
+            self._tick()
 
 
 def simulate(
@@ -290,7 +351,7 @@ def simulate(
     with standing(prepared) as place:
         simulation = Simulation(place, seed, faults, say)
         try:
-            simulation.open(min(max(steps // LISTING_EVERY, LISTINGS_MIN), LISTINGS_MAX))
+            simulation.open()
             for number in _until(steps, kills, simulation.tally):
                 simulation.tally.steps = number
                 simulation.step()

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 
 from marketplace.kernel.failpoints import Place as At
 
+PLACES_AT_ONCE = 4
+SOMETIMES_AT_ONCE = 3
+RARE = 0.12
 FAULTS = ("kills", "provider", "webhooks", "database", "clock")
 # Each place where a process may die, for the two kinds of process. Every one has its turn before any has a second.
 WEB_PLACES = (
@@ -28,10 +31,15 @@ REFUSABLE = "/v1/(payouts|checkout.*|transfers)$"
 
 
 def plans(dice: random.Random, places: tuple[tuple[At, str], ...]) -> Iterator[str]:
-    """Yield one plan after another for a process to die by, in rounds of all places in random order."""
+    """Yield one plan after another for a process to die by, in rounds of all places in random order.
+
+    A plan names PLACES_AT_ONCE of them; the process dies at whichever it comes to first.
+    """
     while True:
-        for place, what in dice.sample(places, len(places)):
-            yield f"{place}{'@' + what if what else ''}:{dice.choice((1, 1, 1, 2, 3))}"
+        places_left = dice.sample(places, len(places))
+        while places_left:
+            chosen, places_left = places_left[:PLACES_AT_ONCE], places_left[PLACES_AT_ONCE:]
+            yield ",".join(f"{at}{'@' + what if what else ''}:{dice.choice((1, 1, 1, 2, 3))}" for at, what in chosen)
 
 
 def api_fault(dice: random.Random) -> dict[str, object]:
@@ -47,6 +55,7 @@ def delivery(dice: random.Random) -> dict[str, object]:
             "delivery_copies": dice.choice((1, 1, 3)), "delivery_shuffle": dice.random() < 0.5}  # fmt: skip
 
 
-def jobs(dice: random.Random, often: tuple[str, ...], sometimes: tuple[str, ...]) -> list[str]:
+def jobs(dice: random.Random, often: tuple[str, ...], sometimes: tuple[str, ...], rarely: tuple[str, ...]) -> list[str]:
     """Return the jobs of one tick, in the order in which their threads happen to have their turn."""
-    return dice.sample(often, len(often)) + dice.sample(sometimes, 4)
+    chosen = dice.sample(often, len(often)) + dice.sample(sometimes, SOMETIMES_AT_ONCE)
+    return chosen + [name for name in rarely if dice.random() < RARE]

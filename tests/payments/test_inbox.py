@@ -162,6 +162,20 @@ def test_a_forged_or_stale_event_is_refused_and_nothing_is_kept(market: Market) 
     assert kept() == 1
 
 
+def test_what_is_held_back_comes_when_it_is_let_go_of(market: Market) -> None:
+    market.sandbox.knob("settings", delivery_mode="hold")
+    market.fund(market.organisation("investor", "Bob Capital"))
+    event = market.sandbox.knob("event", type="checkout.session.completed")["id"]
+    waiting = market.sandbox.knob("waiting")["deliveries"]
+    assert waiting > 1
+    market.sandbox.knob("deliver", events=[event])
+    assert kept() == 1
+    assert market.sandbox.knob("waiting")["deliveries"] == waiting - 1
+    assert market.sandbox.knob("release") == {"released": waiting - 1}
+    market.hear()
+    assert kept() == waiting
+
+
 @pytest.mark.parametrize("signature", [None, "", "t=1", "t=x,v1=y", "v1=00", "t=1,v1=" + "0" * 64, "t=" + "9" * 400])
 def test_odd_signatures_are_refused(market: Market, signature: str | None) -> None:
     assert post(market, b"{}", signature) == 400

@@ -88,6 +88,64 @@ def test_fees_and_chargebacks_are_named(market: Market, bob: UUID) -> None:
     assert "chargeback_open" in market.alerts()
 
 
+def chargebacks() -> list[tuple[str, int]]:
+    """Return the state and amount of each chargeback that we know of."""
+    with db.engine.connect() as connection:
+        rows = connection.execute(text("SELECT state, minor FROM chargeback ORDER BY seen_at"))
+        return [(row.state, row.minor) for row in rows]
+
+
+def test_a_chargeback_of_which_no_event_ever_came_is_asked_after(market: Market, bob: UUID) -> None:
+    with db.engine.connect() as connection:
+        intent = connection.execute(text("SELECT intent_id FROM funding")).scalar_one()
+    market.sandbox.knob("settings", delivery_mode="drop")
+    dispute = market.sandbox.knob("dispute", intent=intent, minor=4_000)["id"]
+    market.work()
+    assert chargebacks() == []
+    assert breaks() == [("chargeback_not_booked", -4_000)]
+    assert chargebacks() == [("open", 4_000)]
+    assert "chargeback_open" in market.alerts()
+    market.sandbox.knob("close_dispute", dispute=dispute, won=True)
+    reconcile.run_reconciliation()
+    assert chargebacks() == [("won", 4_000)]
+    assert breaks() == []  # it went and came before anybody had booked it
+
+
+def test_a_chargeback_lost_in_silence_is_asked_after(market: Market, bob: UUID) -> None:
+    with db.engine.connect() as connection:
+        intent = connection.execute(text("SELECT intent_id FROM funding")).scalar_one()
+    dispute = market.sandbox.knob("dispute", intent=intent, minor=4_000)["id"]
+    market.work()
+    market.sandbox.knob("settings", delivery_mode="drop")
+    market.sandbox.knob("close_dispute", dispute=dispute, won=False)
+    assert inbox.ask_after_silence() == 0  # it has not been silent for long
+    market.wait("11 minutes")
+    assert inbox.ask_after_silence() == 1
+    assert chargebacks() == [("lost", 4_000)]
+    assert inbox.ask_after_silence() == 0
+
+
+def test_a_payout_that_came_back_in_silence_is_asked_after(market: Market, bob: UUID) -> None:
+    payout_id = UUID(perform(withdraw_cash, WithdrawCash(20_000, "GBP"), market.actor(Role.INVESTOR, bob))["payout_id"])
+    market.work()
+    market.sandbox.knob("advance")
+    market.work()
+    assert market.balance("investor_cash", bob) == 30_000
+    with db.engine.connect() as connection:
+        theirs = connection.execute(text("SELECT payout_id FROM payout WHERE state = 'paid'")).scalar_one()
+    market.sandbox.knob("settings", delivery_mode="drop")
+    market.sandbox.knob("payout", payout=theirs, outcome="failed")
+    market.wait("3 days")
+    market.work()
+    assert market.balance("investor_cash", bob) == 30_000  # nobody knows
+    assert inbox.ask_after_silence() == 1
+    market.work()
+    assert market.balance("investor_cash", bob) == 50_000
+    with Session(db.engine) as session:
+        assert queries.payout(session, payout_id).state == "returned"
+    assert breaks() == []
+
+
 def test_an_entry_nothing_outside_stands_for_stays_unexplained_and_calls_a_person(market: Market, bob: UUID) -> None:
     def invent(tx: Any) -> None:
         legs = [

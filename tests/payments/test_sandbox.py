@@ -107,6 +107,14 @@ def test_a_forgotten_key_does_it_again(sandbox: SandboxProcess, v1: Any) -> None
     assert sandbox.objects("customer") == 2
 
 
+def test_only_keys_from_before_a_moment_are_forgotten(sandbox: SandboxProcess, v1: Any) -> None:
+    v1.customers.create({"name": "Bob"}, {"idempotency_key": "k"})
+    moment = v1.customers.create({"name": "Carol"}, {"idempotency_key": "n"}).created - 1
+    assert sandbox.knob("forget_keys", before=moment) == {"forgotten": 0}
+    v1.customers.create({"name": "Bob"}, {"idempotency_key": "k"})
+    assert sandbox.objects("customer") == 2
+
+
 def test_a_key_belongs_to_its_account(sandbox: SandboxProcess, v1: Any) -> None:
     one, two = account(v1).id, account(v1).id
     made = {

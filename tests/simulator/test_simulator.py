@@ -5,22 +5,41 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import chain, islice
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel import failpoints
+from marketplace.kernel.failpoints import Place as At
 from marketplace.kernel.failpoints import read_plan
 from marketplace.simulator import checks, weather
+from marketplace.simulator.children import Child, Died
 from marketplace.simulator.place import standing
-from marketplace.simulator.run import Tally, simulate
+from marketplace.simulator.run import Simulation, Tally, simulate
 
 HOUSE = Path(__file__).resolve().parents[2]
 KEYS = ["seed", "steps", "kills", "restarts", "provider_faults", "webhooks", "invariants", "acknowledged_lost",
         "effects_doubled", "seconds"]  # fmt: skip
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
+
+
+class Knobs:
+    """A provider that only remembers which of its knobs were turned."""
+
+    def __init__(self) -> None:
+        self.knobs: list[tuple[str, dict[str, Any]]] = []
+
+    def knob(self, name: str, **params: Any) -> dict[str, Any]:
+        """Remember it."""
+        self.knobs.append((name, params))
+        return {}
 
 
 def command(*arguments: str) -> tuple[int, dict[str, Any], str]:
@@ -37,6 +56,7 @@ def test_a_short_life_bears_every_kill_and_every_fault(postgres: EmbeddedPostgre
     tally = simulate(11, 14, faults, said.append, prepared=(postgres, database))
     assert tally.wrong == []
     assert tally.ok()
+    assert "collection settled" in said[-3], "a life in which no debt is ever paid proves little"
     record = tally.record(11, 1.0)
     assert list(record) == KEYS
     assert record["kills"] >= 3
@@ -76,9 +96,35 @@ def test_the_same_seed_makes_the_same_weather() -> None:
 def test_every_place_has_its_turn_before_any_has_a_second() -> None:
     for places in (weather.WEB_PLACES, weather.WORKER_PLACES):
         plans = weather.plans(Random(1), places)
-        turn = [next(iter(read_plan(next(plans)))) for _ in range(2 * len(places))]
+        turn = list(islice(chain.from_iterable(read_plan(plan) for plan in plans), 2 * len(places)))
         assert Counter(turn) == dict.fromkeys(places, 2)
         assert set(turn[: len(places)]) == set(places)
+
+
+def test_who_died_says_where(tmp_path: Path) -> None:
+    def body() -> Callable[[tuple[Any, ...]], object]:
+        return lambda words: failpoints.reach(At.RECORDED, str(words[0]))
+
+    for plan, ends in (("answered,recorded@payout", "recorded@payout"), ("", "")):
+        child = Child("worker", body, tmp_path / "log", plan)
+        child.ask("transfer")
+        if plan:
+            with pytest.raises(Died):
+                child.ask("payout")
+        assert child.kill() is not bool(plan)
+        assert child.died_at() == ends
+
+
+def test_a_key_is_forgotten_only_a_day_after_it_was_used() -> None:
+    life = Simulation(SimpleNamespace(sandbox=Knobs(), move_clock=lambda by: None), 1, frozenset(), print)  # type: ignore[arg-type]
+    life._move_clock(timedelta(hours=20))
+    life._move_clock(timedelta(hours=3, minutes=59))
+    life._forget_keys()
+    assert life._place.sandbox.knobs == []  # type: ignore[attr-defined]
+    life._move_clock(timedelta(hours=2))
+    life._forget_keys()
+    first = life._moves[0][0].timestamp()
+    assert life._place.sandbox.knobs == [("forget_keys", {"before": first})]  # type: ignore[attr-defined]
 
 
 def test_two_payouts_for_one_wish_are_seen() -> None:

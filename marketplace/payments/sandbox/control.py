@@ -30,7 +30,7 @@ class Control:
         self.base_url = base_url
         self._do: dict[str, Callable[[Params], Any]] = {
             "settings": self.settings, "faults": self.faults, "advance": self.advance, "deliver": self.deliver,
-            "forge": self.forge, "pay": self.pay, "settle": self.settle, "payout": self.payout,
+            "release": self.release, "forge": self.forge, "pay": self.pay, "settle": self.settle, "payout": self.payout,
             "dispute": self.dispute, "close_dispute": self.close_dispute, "forget_keys": self.forget_keys,
             "event": self.event, "summary": self.summary, "waiting": self.waiting, "requests": self.requests,
         }  # fmt: skip
@@ -80,7 +80,10 @@ class Control:
         return {"done": self.clock.do_chores(everything=True, acts=acts)}
 
     def deliver(self, params: Params) -> Params:
-        """Post events now: `order` reversed or shuffled (by `seed`), each `copies` times; `late_seconds` back-dates."""
+        """Post events now: `order` reversed or shuffled (by `seed`), each `copies` times; `late_seconds` back-dates.
+
+        What was held back and is posted here is not posted again; what is not posted here stays held back.
+        """
         events = params.get("events") or [row["id"] for row in self.store.rows(
             "SELECT id FROM object WHERE kind = 'event' ORDER BY seq")]  # fmt: skip
         events = [one for one in events for _ in range(int(params.get("copies", 1)))]
@@ -90,8 +93,15 @@ class Control:
             random.Random(params.get("seed")).shuffle(events)  # noqa: S311 (nothing secret hangs on it)
         signed_at = int(now() - float(params["late_seconds"])) if "late_seconds" in params else None
         statuses = [self.clock.post(event, at=signed_at) for event in events]
-        self.store.rows("UPDATE delivery SET state = 'done' WHERE state = 'held'")
+        with self.store.transaction():
+            for event in set(events):
+                self.store.rows("UPDATE delivery SET state = 'done' WHERE state = 'held' AND event_id = ?", event)
         return {"statuses": statuses}
+
+    def release(self, params: Params) -> Params:
+        """Let go of every event that was held back: each is posted as if it had just happened."""
+        return {"released": len(self.store.rows(
+            "UPDATE delivery SET state = 'due', due_at = ? WHERE state = 'held' RETURNING seq", now()))}  # fmt: skip
 
     def forge(self, params: Params) -> Params:
         """Post an event signed with a secret that is not ours."""
@@ -128,8 +138,9 @@ class Control:
             return money_in.close_dispute(self._desk(), params["dispute"], bool(params["won"]))
 
     def forget_keys(self, params: Params) -> Params:
-        """Forget idempotency keys, as Stripe does after 24 hours."""
-        return {"forgotten": len(self.store.rows("DELETE FROM reply RETURNING key"))}
+        """Forget idempotency keys, as Stripe does after 24 hours; with `before`, those used before (since 1970)."""
+        before = float(params.get("before", now()))
+        return {"forgotten": len(self.store.rows("DELETE FROM reply WHERE at <= ? RETURNING key", before))}
 
     def event(self, params: Params) -> Params:
         """Return the newest event of a type."""
