@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
-from marketplace.banking import orders
+from marketplace.banking import orders, queries
 from marketplace.banking.camt import BankMessage, Movement, read_camt, receivable_ref, refusal
 from marketplace.banking.tables import BankEntryRow, BankMessageRow
 from marketplace.kernel.canonical import jsonable
@@ -217,10 +217,12 @@ def _undone(tx: Tx, entry_id: UUID, one: Movement) -> _Booked | None:
         return None
     if other.payout_id is not None or other.payout_file_id is not None:
         return _payout_undone(tx, entry_id, one, other)
-    posted = None if _worked_off(tx, other) else by_bank.undo(tx, other.entry_id, other.payment_id)
+    worked_off = _worked_off(tx, other)
+    posted = None if worked_off else by_bank.undo(tx, other.entry_id, other.payment_id)
     if posted is not None:
         return _Booked("undone", posted, receivable_id=other.receivable_id, reverses_id=other.id)
-    posted = by_bank.miss(tx, entry_id, one.currency, one.minor)
+    left = max(0, queries.left_minor(tx.session, other.id)) if worked_off else 0
+    posted = by_bank.miss(tx, entry_id, one.currency, one.minor, left)
     raise_alert(tx, "bank_money_taken_back", "bank_entry", entry_id, minor=one.minor, currency=one.currency,
                 receivable_id=other.receivable_id, payment_id=other.payment_id)  # fmt: skip
     return _Booked("taken_back", posted, other.payment_id, other.receivable_id, other.id)

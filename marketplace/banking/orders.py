@@ -82,6 +82,8 @@ def draft(session: Session, currency: str, payout_ids: Sequence[UUID]) -> Draft:
     for pool, free in bank_payouts.free_minor(session, currency).items():
         if sum(one.minor for one in rows if one.pool == pool) > free:
             raise RuleBroken("bank_short", BANK_SHORT)
+    if found.total_minor > bank_payouts.free_together(session, currency):
+        raise RuleBroken("bank_short", BANK_SHORT)
     return found
 
 

@@ -2,11 +2,29 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, literal_column, select
 from sqlalchemy.orm import Session
 
 from marketplace.banking.tables import BankEntryRow, BankMessageRow
+
+# What two people have not yet worked off of an entry `b` in suspense; what came back from its sender is there again.
+LEFT_MINOR = """
+(b.minor - coalesce((SELECT sum((m.payload ->> 'minor')::bigint) FROM money_decision m WHERE m.subject_id = b.id
+        AND m.state = 'done' AND m.kind IN ('bank_suspense_apply', 'bank_suspense_return', 'bank_suspense_own')), 0)
+    + coalesce((SELECT sum(o.amount_minor) FROM payout o WHERE o.subject_kind = 'bank_entry' AND o.subject_id = b.id
+        AND o.state IN ('failed', 'returned') AND NOT EXISTS (SELECT FROM provider_transition t
+            WHERE t.object_id = 'payout:' || o.id AND t.transition = 'return_undone_by_bank')), 0))::bigint
+"""
+
+
+def left_minor(session: Session, entry_id: UUID) -> int:
+    """Return what is left of an entry in suspense."""
+    row = BankEntryRow.__table__.alias("b")
+    return int(
+        session.execute(select(literal_column(LEFT_MINOR)).select_from(row).where(row.c.id == entry_id)).scalar_one()
+    )
 
 
 def messages(session: Session, limit: int = 50) -> Sequence[Row[Any]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import String, cast, func, select
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import Conflict, RuleBroken
@@ -66,16 +66,44 @@ def waiting(session: Session, currency: str | None = None, ids: Sequence[UUID] |
 
 
 def free_minor(session: Session, currency: str) -> dict[str, int]:
-    """Return by pool what our books say lies at the bank and is not ordered away yet."""
-    free = {pool: ledger.balance(session, f"bank_{pool}", None, currency).posted_minor for pool in POOLS}
-    gone = session.execute(
+    """Return by pool what our books say lies at the bank and is not ordered away yet: never more than all of it does.
+
+    What the bank gave back before it told that it had left is still to leave.
+    """
+    leaving = _leaving(session, currency)
+    together = free_together(session, currency)
+    return {
+        pool: min(ledger.balance(session, f"bank_{pool}", None, currency).posted_minor - leaving[pool], together)
+        for pool in POOLS
+    }
+
+
+def free_together(session: Session, currency: str) -> int:
+    """Return what lies at the bank by our books, whosever it is, and is not ordered away yet."""
+    codes = [f"bank_{pool}" for pool in (*POOLS, "platform")]
+    lies = sum(ledger.balance(session, code, None, currency).posted_minor for code in codes)
+    return lies - sum(_leaving(session, currency).values())
+
+
+def _leaving(session: Session, currency: str) -> dict[str, int]:
+    """Return by pool what is ordered and, as far as the bank told, has not left."""
+    back, paid = (
+        select(ProviderTransitionRow.object_id).where(
+            ProviderTransitionRow.object_id == func.concat("payout:", cast(PayoutRow.id, String)),
+            ProviderTransitionRow.transition == step,
+        ).exists()
+        for step in (CAME_BACK, "paid")
+    )  # fmt: skip
+    told_back = (PayoutRow.state == PayoutState.RETURNED) & back & ~paid
+    rows = session.execute(
         select(PayoutRow.purpose, func.sum(PayoutRow.amount_minor))
-        .where(PayoutRow.rail == Rail.BANK, PayoutRow.currency == currency, PayoutRow.state == PayoutState.IN_TRANSIT)
-        .group_by(PayoutRow.purpose)
-    )
-    for purpose, minor in gone:
-        free[ROUTES[Purpose(purpose)].pool] -= int(minor)
-    return free
+        .where(PayoutRow.rail == Rail.BANK, PayoutRow.currency == currency)
+        .where((PayoutRow.state == PayoutState.IN_TRANSIT) | told_back).group_by(PayoutRow.purpose)
+    )  # fmt: skip
+    gone = dict.fromkeys(POOLS, 0)
+    for purpose, minor in rows:
+        gone[ROUTES[Purpose(purpose)].pool] += int(minor)
+    return gone
 
 
 def order(tx: Tx, named: Mapping[UUID, str]) -> None:

@@ -53,10 +53,14 @@ def suspend(tx: Tx, subject_id: UUID, currency: str, minor: int) -> UUID:
     return post_entry(tx, "bank_money_suspended", "bank_entry", subject_id, legs)
 
 
-def miss(tx: Tx, subject_id: UUID, currency: str, minor: int) -> UUID:
-    """Book money that left our account and that nothing here explains. Return the entry."""
+def miss(tx: Tx, subject_id: UUID, currency: str, minor: int, suspended_minor: int = 0) -> UUID:
+    """Book money that left our account and that nothing here explains. Return the entry.
+
+    `suspended_minor`: so much of it still lies in suspense, and is nobody's any more.
+    """
     legs = [
-        debit(account(tx, "bank_unexplained", None, currency), minor),
+        debit(account(tx, "suspense", None, currency), suspended_minor),
+        debit(account(tx, "bank_unexplained", None, currency), minor - suspended_minor),
         credit(account(tx, "bank_borrower", None, currency), minor),
     ]
     return post_entry(tx, "bank_money_missing", "bank_entry", subject_id, legs)

@@ -5,12 +5,12 @@ bank nor come back, is what our three clearing accounts say, plus what is explai
 and must be zero.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from marketplace.db import db
@@ -29,7 +29,16 @@ from marketplace.perform import Result, Tx, perform
 CLEARING = ("provider_lender", "provider_borrower", "provider_platform")
 CAME_IN = {"charge", "payment"}
 WENT_OUT = {"transfer"}
+OWN_PAYOUT = "payout"  # of the platform's own balance to its own bank: money of ours, and nobody is paid
 CAME_BACK = {"transfer_refund", "transfer_cancel", "transfer_failure"}
+
+
+# What two people said came to our bank out of our balance with the provider, by the bank's entry that told of it.
+OWN_MOVES = """
+SELECT e.subject_id, a.currency, sum(p.minor)::bigint AS minor FROM entry e JOIN posting p ON p.entry_id = e.id
+JOIN account a ON a.id = p.account_id AND a.code IN ('provider_lender', 'provider_borrower', 'provider_platform')
+WHERE e.kind = 'own_money_moved' GROUP BY 1, 2 ORDER BY min(e.id::text)
+"""
 
 
 @dataclass
@@ -141,6 +150,7 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
     """
     expected = _expected(session)
     moved: dict[str, int] = defaultdict(int)
+    own: Counter[str] = Counter()
     told: set[str] = set()
     for line in command.lines:
         sheet = sheets[line.currency]
@@ -151,7 +161,12 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
         told.add(line.line_id)
         if line.fee_minor:
             sheet.explain("provider_fee", -line.fee_minor, line.line_id)
-        _explain_line(sheet, line, expected)
+        kind, unknown = _kind_of(line)
+        name = (line.intent_id if kind == "receipt" else line.source_id) or ""
+        if kind == "own_move":
+            own[_sum_of(line)] += 1
+            name = f"{_sum_of(line)}:{own[_sum_of(line)]}"
+        _explain_line(sheet, line, expected.get((kind, name)), unknown)
     for one in expected.values():
         if one.booked_minor and not one.seen and one.currency in sheets:
             sheets[one.currency].explain(f"{one.kind}_missing", -one.booked_minor, one.about)
@@ -173,9 +188,7 @@ class Expected:
     seen: bool = False
 
 
-def _explain_line(sheet: Sheet, line: BalanceLine, expected: dict[tuple[str, str], Expected]) -> None:
-    kind, unknown = _kind_of(line)
-    one = expected.get((kind, (line.intent_id if kind == "receipt" else line.source_id) or ""))
+def _explain_line(sheet: Sheet, line: BalanceLine, one: Expected | None, unknown: str) -> None:
     if one is None:
         sheet.explain(unknown, line.minor, str(line.source_id))
     elif one.unbooked:
@@ -196,9 +209,16 @@ def _kind_of(line: BalanceLine) -> tuple[str, str]:
         return "receipt", "receipt_not_ours"
     if line.kind in WENT_OUT:
         return "transfer", "transfer_not_ours_yet"
+    if line.kind == OWN_PAYOUT:
+        return "own_move", "payout"
     if line.kind in CAME_BACK:
         return "reversal", "reversal_not_booked"
     return ("chargeback" if line.minor < 0 else "reinstatement"), line.kind
+
+
+def _sum_of(line: BalanceLine) -> str:
+    """Return by what a payout of our own balance is known in our books: nothing but its sum, the first one first."""
+    return f"{line.currency}:{line.minor}"
 
 
 def _expected(session: Session) -> dict[tuple[str, str], Expected]:
@@ -209,6 +229,7 @@ def _expected(session: Session) -> dict[tuple[str, str], Expected]:
         found["transfer", str(payout.transfer_id)] = Expected("transfer", about, payout.currency, -minor)
         if payout.reversal_id:
             found["reversal", payout.reversal_id] = Expected("reversal", about, payout.currency, minor)
+    found |= _own_moves(session)
     for row in session.scalars(select(ChargebackRow)):
         about, name = str(row.id), row.dispute_id
         not_yet = "chargeback_not_booked"
@@ -221,6 +242,18 @@ def _expected(session: Session) -> dict[tuple[str, str], Expected]:
         found["reinstatement", name] = Expected(
             "reinstatement", about, row.currency, row.minor if back else 0, "" if back else not_yet
         )
+    return found
+
+
+def _own_moves(session: Session) -> dict[tuple[str, str], Expected]:
+    """Return what left for our own bank: booked there by two people, it must have left here."""
+    known: Counter[str] = Counter()
+    found = {}
+    for row in session.execute(text(OWN_MOVES)):
+        name = f"{row.currency}:{row.minor}"
+        known[name] += 1
+        about = str(row.subject_id)
+        found["own_move", f"{name}:{known[name]}"] = Expected("own_move", about, row.currency, row.minor)
     return found
 
 

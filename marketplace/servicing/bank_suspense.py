@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from marketplace.banking import orders
+from marketplace.banking.queries import LEFT_MINOR
 from marketplace.kernel.errors import NotFound, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
@@ -32,20 +33,17 @@ class BankItem:
 
 
 CASH = {"investor": ("investor_cash", "lender"), "seller": ("seller_cash", "borrower")}
+# What the bank took back is not here any more, whatever became of it before.
 ITEMS = """
 SELECT * FROM (
     SELECT b.id AS bank_entry_id, b.currency, b.minor, b.words, b.reference, b.sender_name, b.sender_iban, b.booked_on,
-        (b.minor - coalesce((SELECT sum((m.payload ->> 'minor')::bigint) FROM money_decision m
-            WHERE m.subject_id = b.id AND m.state = 'done'
-              AND m.kind IN ('bank_suspense_apply', 'bank_suspense_return', 'bank_suspense_own')), 0)
-          + coalesce((SELECT sum(o.amount_minor) FROM payout o WHERE o.subject_kind = 'bank_entry'
-            AND o.subject_id = b.id AND o.state IN ('failed', 'returned')), 0))::bigint AS left_minor,
+        :left AS left_minor,
         b.at AS since, (market_now()::date - b.booked_on) AS days
     FROM bank_entry b
     WHERE b.outcome = 'suspense' AND (CAST(:bank_entry_id AS uuid) IS NULL OR b.id = :bank_entry_id)
-      AND NOT EXISTS (SELECT FROM bank_entry u WHERE u.reverses_id = b.id AND u.outcome = 'undone')
+      AND NOT EXISTS (SELECT FROM bank_entry u WHERE u.reverses_id = b.id)
 ) AS items WHERE left_minor > 0 ORDER BY booked_on, since, bank_entry_id LIMIT 500
-"""
+""".replace(":left", LEFT_MINOR)
 
 
 def items(session: Session, bank_entry_id: UUID | None = None) -> list[BankItem]:

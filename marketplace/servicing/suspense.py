@@ -36,7 +36,8 @@ SELECT * FROM (
         (s.minor - coalesce((SELECT sum((m.payload ->> 'minor')::bigint) FROM money_decision m
             WHERE m.subject_id = p.id AND m.state = 'done' AND m.kind IN ('suspense_apply', 'suspense_return')), 0)
           + coalesce((SELECT sum(o.amount_minor) FROM payout o WHERE o.purpose = 'return' AND o.subject_id = p.id
-            AND o.state IN ('failed', 'returned')), 0)
+            AND o.state IN ('failed', 'returned') AND NOT EXISTS (SELECT FROM provider_transition t
+                WHERE t.object_id = 'payout:' || o.id AND t.transition = 'return_undone_by_bank')), 0)
           - coalesce((SELECT sum(v.excess_minor) FROM receipt_reversal v
             WHERE v.distribution_id = s.distribution_id), 0)
           - coalesce((SELECT sum(c.minor) FROM chargeback c WHERE s.distribution_id IS NULL AND c.payment_id = p.id
@@ -58,6 +59,7 @@ SELECT * FROM (
                             AND c.currency = p.currency)
     ) AS s ON true
     WHERE (CAST(:payment_id AS uuid) IS NULL OR p.id = :payment_id)
+        AND NOT EXISTS (SELECT FROM bank_entry b JOIN bank_entry u ON u.reverses_id = b.id WHERE b.payment_id = p.id)
 ) AS items WHERE left_minor > 0 ORDER BY since, payment_id LIMIT 500
 """
 

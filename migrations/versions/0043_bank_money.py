@@ -8,6 +8,7 @@ down_revision = "0038"
 PURPOSES = ("advance", "residual", "withdrawal", "refund", "return")
 PAID = ", ".join(f"'{one}_paid'" for one in (*PURPOSES, "payout_file"))
 RETURNED = ", ".join(f"'{one}_returned'" for one in (*PURPOSES, "payout_file"))
+WORKED_OFF = "'bank_suspense_apply', 'bank_suspense_return', 'bank_suspense_own'"
 BANKFILE = int.from_bytes(b"BANKFILE", "big")  # the advisory lock: at the bank one thing happens at a time
 
 
@@ -18,6 +19,7 @@ def upgrade() -> None:
     _payouts_are_not_mirrored()
     _late_receipts()
     _fills()
+    _two_people()
     wall_functions()
 
 
@@ -96,3 +98,42 @@ def _fills() -> None:
             END IF;
             RETURN NULL;
         END $$""")
+
+
+def _two_people() -> None:
+    """Money by the bank is given back because the bank gave it back, or two people said so; an item is worked off once."""
+    run("""
+        CREATE FUNCTION payout_is_returned_for_cause() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF (NEW.kind = 'payout_file_returned' OR EXISTS (SELECT FROM payout WHERE id = NEW.subject_id
+                                                             AND rail = 'bank'))
+                AND NOT EXISTS (SELECT FROM bank_entry WHERE entry_id = NEW.id AND outcome = 'came_back')
+                AND NOT EXISTS (SELECT FROM money_decision WHERE entry_id = NEW.id AND kind = 'payout_refused'
+                                AND subject_id = NEW.subject_id AND state = 'done' AND decided_by <> proposed_by) THEN
+                RAISE EXCEPTION 'neither the bank gave % back nor two people', NEW.subject_id
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'payout_is_returned_for_cause';
+            END IF;
+            RETURN NULL;
+        END $$""")
+    run("CREATE CONSTRAINT TRIGGER entry_payout_is_returned_for_cause AFTER INSERT ON entry "
+        f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.kind IN ({RETURNED})) "
+        "EXECUTE FUNCTION payout_is_returned_for_cause()")  # fmt: skip
+    run(f"""
+        CREATE FUNCTION bank_item_is_worked_off_once() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_advisory_xact_lock({BANKFILE});
+            IF NOT EXISTS (
+                SELECT FROM bank_entry b WHERE b.id = NEW.subject_id AND b.outcome = 'suspense'
+                AND NOT EXISTS (SELECT FROM bank_entry u WHERE u.reverses_id = b.id)
+                AND b.minor >= (SELECT sum((m.payload ->> 'minor')::bigint) FROM money_decision m
+                    WHERE m.subject_id = b.id AND m.state = 'done' AND m.kind IN ({WORKED_OFF}))
+                    - (SELECT coalesce(sum(o.amount_minor), 0) FROM payout o WHERE o.subject_kind = 'bank_entry'
+                       AND o.subject_id = b.id AND o.state IN ('failed', 'returned'))) THEN
+                RAISE EXCEPTION 'more is worked off of % than is there', NEW.subject_id
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'bank_item_is_worked_off_once';
+            END IF;
+            RETURN NULL;
+        END $$""")
+    run("CREATE CONSTRAINT TRIGGER money_decision_worked_off_once AFTER UPDATE OF state ON money_decision "
+        f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.state = 'done' AND NEW.kind IN ({WORKED_OFF})) "
+        "EXECUTE FUNCTION bank_item_is_worked_off_once()")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import text
@@ -9,10 +10,10 @@ from sqlalchemy import text
 from marketplace.db import db
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
-from marketplace.kernel.errors import MarketplaceError, RuleBroken
+from marketplace.kernel.errors import MarketplaceError, NotFound, RuleBroken
 from marketplace.payments import bank_payouts
 from marketplace.perform import perform
-from marketplace.servicing import bank_suspense
+from marketplace.servicing import bank_suspense, suspense
 from marketplace.servicing.bank_desk import propose_bank_suspense
 from marketplace.servicing.bank_desk_schemas import ProposeBankSuspense
 from marketplace.servicing.decision_schemas import DecideMoney, ProposeSuspense
@@ -150,3 +151,57 @@ def test_the_page_shows_age_and_sender_and_proposes(bank: World, app: Flask) -> 
         assert olga.post(where, data=form | change).status_code == status, change
     assert olga.post(f"/operator/suspense/bank/{receivable_id}", data=form).status_code == 404
     assert "Apply bank money from suspense" in olga.get("/operator/ledger").text
+
+
+def test_what_the_bank_took_back_is_not_there_to_be_worked_off_any_more(bank: World) -> None:
+    receivable_id = lives.funded(bank)
+    take(camt(entry("A", "1.00", sender=SENDER, names=[("EndToEndId", "E-7")]), entry("B", "9.00")))
+    item = next(one for one in left() if one.minor == 100)
+    by_two(propose_bank_suspense, work(item, "apply", 40, receivable_id), bank)
+    back = proposed(propose_bank_suspense, work(item, "return", 60), bank)
+    reversal = entry("R", "1.00", into=False, reversal=True, names=[("EndToEndId", "E-7")])
+    assert take(camt(reversal, message="M-2"))["outcomes"] == {"taken_back": 1}
+    assert [one.minor for one in left()] == [900]
+    with pytest.raises(NotFound):
+        perform(decide_money, DecideMoney(back, True), bank.oscar)
+    assert (held("suspense"), held("bank_unexplained"), held("bank_borrower")) == (900, 40, 900)
+    assert sound()
+
+
+def test_an_excess_that_the_bank_took_back_with_its_receipt_is_not_returned(bank: World) -> None:
+    reference = rf(lives.funded(bank))
+    take(camt(entry("A", "48700.00", rf=reference, sender=SENDER)))
+    run_job(job("apply_payments"))
+    db.session.rollback()
+    assert [one.left_minor for one in suspense.items(db.session())] == [10_000]
+    back = entry("R", "48700.00", into=False, reversal=True, names=[("AcctSvcrRef", "A")])
+    assert take(camt(back, message="M-2"))["outcomes"] == {"taken_back": 1}
+    db.session.rollback()
+    assert suspense.items(db.session()) == []
+
+
+def test_the_database_lets_nobody_work_off_more_than_there_is_or_give_back_alone(bank: World) -> None:
+    take(camt(entry("A", "1.00", sender=SENDER), entry("B", "2.00")))
+    item = next(one for one in left() if one.minor == 100)
+    decision = proposed(propose_bank_suspense, work(item, "return", 100), bank)
+    again = "UPDATE money_decision SET state = 'done', decided_by = %(oscar)s, decided_at = market_now()"
+    lone = (
+        "INSERT INTO payout (id, organisation_id, currency, amount_minor, purpose, subject_kind, subject_id, "
+        "business_key, rail) SELECT %(id)s, id, 'GBP', 5, 'return', 'x', id, 'x', 'bank' FROM organisation LIMIT 1"
+    )
+    given = (
+        "INSERT INTO entry (id, kind, subject_kind, subject_id, business_on) "
+        "VALUES (%(id)s, 'return_returned', 'payout', %(id)s, '2026-11-23')"
+    )
+    facts = {"oscar": bank.oscar.user_id, "id": decision}
+    for statements, rule in (
+        (("UPDATE money_decision SET payload = payload || '{\"minor\": 101}'", again), "more is worked off"),
+        ((lone, given), "neither the bank gave"),
+    ):
+        with bank.superuser() as owner, pytest.raises(psycopg.Error, match=rule):
+            owner.execute(statements[0], facts)
+            owner.execute("SET session_replication_role = origin")
+            owner.execute(statements[1], facts)
+            owner.execute(
+                "SET CONSTRAINTS money_decision_worked_off_once, entry_payout_is_returned_for_cause IMMEDIATE"
+            )

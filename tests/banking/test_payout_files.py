@@ -276,6 +276,7 @@ def test_a_return_that_is_told_before_the_debit_and_a_file_booked_as_one_sum(pai
     assert take(camt(back, kind="camt.054"))["outcomes"] == {"came_back": 1}
     assert state(first) == "returned"
     assert held("bank_lender") == 40_000  # until the statement tells that it left
+    assert bank_payouts.free_minor(db.session(), "GBP") == {"lender": 30_000, "borrower": 0}
     debit = entry("A", "100.00", into=False, names=ours)
     assert take(camt(debit, message="M-2"))["outcomes"] == {"paid_out": 1}
     assert (state(first), held("bank_lender"), held("investor_cash", owner=world.id("bob"))) == (

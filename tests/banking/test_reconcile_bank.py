@@ -10,6 +10,9 @@ from sqlalchemy import text
 from marketplace.banking.reconcile import CompareBank, reconcile_bank, run_bank_reconciliation
 from marketplace.db import db
 from marketplace.kernel.errors import Conflict
+from marketplace.payments import queries
+from marketplace.payments.gateway import BalanceLine
+from marketplace.payments.reconcile import Compare, reconcile
 from marketplace.perform import perform
 from marketplace.reports import breaks
 from marketplace.servicing.bank_desk import propose_bank_suspense
@@ -101,4 +104,30 @@ def test_our_own_money_that_was_moved_to_the_bank_is_no_break(bank: World, pool:
     by_two(propose_bank_suspense, work(item, f"own_{pool}", 500), bank)
     assert (held("suspense"), held(f"bank_{pool}"), held(f"provider_{pool}"), left()) == (0, 500, -500, [])
     assert compared() == [(500, 500, 0, 0)]
+    assert sound()
+
+
+def provider_shows(*minors: int) -> list[tuple[str, int]]:
+    """Let the provider show payouts of our own balance; return the differences, none of them unexplained."""
+    lines = tuple(BalanceLine(f"txn_{n}", "payout", minor, 0, "GBP", f"po_{n}") for n, minor in enumerate(minors))
+    done = perform(reconcile, Compare((("GBP", sum(minors)),), lines), SYSTEM)
+    assert done["unexplained"]["GBP"] == 0
+    db.session.rollback()
+    row = next(one for one in queries.last_reconciliations(db.session()) if one.currency == "GBP")
+    return [(one["kind"], one["minor"]) for one in row.breaks]
+
+
+def test_what_left_the_provider_for_our_bank_is_one_with_what_came_there(bank: World) -> None:
+    take(camt(entry("A", "5.00"), entry("B", "5.00"), entry("C", "7.00")))
+    first, second, third = sorted(left(), key=lambda one: one.minor)
+    assert provider_shows(-500) == [("payout", -500)]  # nobody said yet that it came
+    by_two(propose_bank_suspense, work(first, "own_lender", 500), bank)
+    assert provider_shows(-500) == []
+    by_two(propose_bank_suspense, work(second, "own_borrower", 500), bank)
+    assert provider_shows(-500) == [("own_move_missing", 500)]
+    assert provider_shows(-500, -500) == []
+    by_two(propose_bank_suspense, work(third, "own_lender", 300), bank)
+    assert provider_shows(-500, -500, -700) == [("payout", -700), ("own_move_missing", 300)]
+    by_two(propose_bank_suspense, work(third, "own_borrower", 400), bank)
+    assert provider_shows(-500, -500, -700) == []
     assert sound()

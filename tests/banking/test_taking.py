@@ -18,6 +18,7 @@ from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
 from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, NotPermitted
 from marketplace.ledger import queries as ledger
+from marketplace.payments import bank_payouts
 from marketplace.perform import perform
 from marketplace.receivables.debtor.notice_text import creditor_reference
 from tests import lives
@@ -147,6 +148,7 @@ def test_a_receipt_taken_back_after_it_was_shared_out_is_for_a_person(bank: Worl
     db.session.rollback()
     told = db.session.execute(text("SELECT facts FROM payment_alert WHERE kind = 'bank_money_taken_back'")).scalar_one()
     assert told["receivable_id"] == str(receivable_id)
+    assert bank_payouts.free_minor(db.session(), "GBP") == {"lender": 0, "borrower": -1_000}  # nothing lies there
     assert sound()
 
 
