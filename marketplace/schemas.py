@@ -20,9 +20,9 @@ def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
     """
     given = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
     given = {name: value for name, value in given.items() if value not in ("", None)} | known
-    unreadable = [Problem(name, "characters", UNREADABLE) for name, value in given.items() if _unreadable(value)]
-    if unreadable:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=unreadable)
+    odd = [Problem(name, "characters", UNREADABLE) for name, value in given.items() if unreadable(value)]
+    if odd:
+        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=odd)
     try:
         return schema(unknown=EXCLUDE).load(given)
     except ValidationError as error:
@@ -31,7 +31,7 @@ def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
                            problems=_problems(messages)) from error  # fmt: skip
 
 
-def _unreadable(value: Any) -> bool:
+def unreadable(value: Any) -> bool:
     """Say whether a text holds what no database text can: a NUL, or half of a character."""
     return isinstance(value, str) and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value)
 

@@ -15,9 +15,10 @@ from marketplace.kernel.words import N_
 from marketplace.parties import api_keys
 from marketplace.parties.windows import hit
 from marketplace.schemas import load
-from marketplace.trading import queries
 from marketplace.trading.bid_file import ROWS_MAX
+from marketplace.trading.naming import lots_of, sha256_of
 from marketplace.trading.placing_many import Told, place_all
+from marketplace.trading.queries import Named
 from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
 
 blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
@@ -28,8 +29,8 @@ BODY_MAX = 1_000_000
 def place_bids() -> ResponseReturnValue:
     """Place up to some thousand bids, each judged by itself: `{"bids": [{"lot", "rate_bps", "cash_minor", …}]}`."""
     actor = _actor(Role.INVESTOR)
-    key, rows = _key(), _rows()
-    lots = queries.named(db.session(), [str(row.get("lot", "")) for row in rows])
+    key, (rows, list_sha256) = _key(), _rows()
+    lots = lots_of([_ref(row) for row in rows], len(rows), list_sha256, actor, key)
     told: list[Told | None] = [None] * len(rows)
     bids: list[tuple[int, PlaceBid]] = []
     for place, row in enumerate(rows):
@@ -37,7 +38,6 @@ def place_bids() -> ResponseReturnValue:
             bids.append((place, _bid(row, lots)))
         except MarketplaceError as refusal:
             told[place] = Told(None, refusal.code, refusal.problems or (Problem("", refusal.code, refusal.words),))
-    db.session.rollback()
     for (place, _), one in zip(bids, place_all([bid for _, bid in bids], actor, key), strict=True):
         told[place] = one
     answers = [_answer(place, one) for place, one in enumerate(told) if one is not None]
@@ -77,12 +77,16 @@ def _key() -> str:
     return key
 
 
-def _rows() -> list[dict[str, Any]]:
-    """Return the bids as they were sent. Raises: InvalidInput("invalid_fields")."""
+def _rows() -> tuple[list[dict[str, Any]], str]:
+    """Return the bids as they were sent, and the list's hash. Raises: InvalidInput("invalid_fields")."""
     request.max_content_length = BODY_MAX
-    sent = request.get_json(silent=True)
-    rows = sent.get("bids") if isinstance(sent, dict) else None
-    words = ""
+    list_sha256 = words = ""
+    try:
+        sent = request.get_json(silent=True)
+        rows = sent.get("bids") if isinstance(sent, dict) else None
+        list_sha256 = sha256_of(rows or [])
+    except RecursionError:  # of a list in a list in a list …
+        rows = None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         words = N_("Send a JSON object with a list of objects under “bids”.")
     elif not 1 <= len(rows) <= ROWS_MAX:
@@ -91,13 +95,18 @@ def _rows() -> list[dict[str, Any]]:
         problem = Problem("bids", "form", words, {"most": ROWS_MAX})
         raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[problem])
     found: list[dict[str, Any]] = rows or []
-    return found
+    return found, list_sha256
 
 
-def _bid(row: dict[str, Any], lots: dict[str, queries.Named]) -> PlaceBid:
+def _ref(row: dict[str, Any]) -> str:
+    ref = row.get("lot")
+    return ref if isinstance(ref, str) else ""
+
+
+def _bid(row: dict[str, Any], lots: dict[str, Named]) -> PlaceBid:
     """Return a row as a command; a lot is named by its reference or its id. Raises: InvalidInput, NotFound."""
     if "lot_id" not in row:
-        lot = lots.get(str(row.get("lot", "")))
+        lot = lots.get(_ref(row))
         if lot is None:
             raise NotFound("not_found", N_("No lot on auction has this reference."))
         row = row | {"lot_id": str(lot.id)}

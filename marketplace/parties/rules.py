@@ -115,6 +115,7 @@ MAY: dict[str, frozenset[Role]] = {
     "open_lot": DESK,
     "place_bid": INVESTOR,
     "place_bids": INVESTOR,
+    "name_lots": INVESTOR,
     "withdraw_bid": INVESTOR,
     "close_lot": SYSTEM,
     "close_lots": SYSTEM,

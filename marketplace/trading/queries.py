@@ -166,13 +166,12 @@ class Named:
 
 
 def named(session: Session, refs: Collection[str]) -> dict[str, Named]:
-    """Return the newest lot of each reference that has one."""
-    asked = sorted({ref for ref in refs if "\0" not in ref})
+    """Return the newest lot of each reference that has one; all of them are texts that can be kept."""
     rows = session.execute(
         text("SELECT DISTINCT ON (receivable.ref) receivable.ref, lot.id, lot.currency FROM lot "
              "JOIN receivable ON receivable.id = lot.receivable_id WHERE receivable.ref = ANY (:refs) "
              "ORDER BY receivable.ref, lot.number DESC"),
-        {"refs": asked},
+        {"refs": sorted(refs)},
     )  # fmt: skip
     return {row.ref: Named(row.id, row.currency) for row in rows}
 

@@ -39,6 +39,15 @@ class PlaceBids:
 
 
 @dataclass(frozen=True)
+class NameLots:
+    """The references in a list of so many bids, sorted, and the SHA-256 of the list as it was sent."""
+
+    refs: tuple[str, ...]
+    asked: int
+    list_sha256: str
+
+
+@dataclass(frozen=True)
 class WithdrawBid:
     """Take a bid back while its lot is open."""
 

@@ -11,14 +11,13 @@ from typing import Any
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
-from marketplace.db import db
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, NotFound, Problem
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.schemas import load
-from marketplace.trading import queries
 from marketplace.trading.bid_file import BYTES_MAX, ROWS_MAX, Row, read_rows
+from marketplace.trading.naming import lots_of, sha256_of
 from marketplace.trading.placing_many import FAILED, Told, place_all
 from marketplace.trading.queries import Named
 from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
@@ -61,7 +60,11 @@ def place_bids() -> ResponseReturnValue:
 
 def _judged(rows: Sequence[Row], once: str) -> list[Judged]:
     """Place what can be read, hundreds of rows at a time, and say of every row what became of it."""
-    lots = queries.named(db.session(), [row.lot for row in rows])
+    typed = [(row.lot, row.rate, row.cash, row.least) for row in rows]
+    try:
+        lots = lots_of({row.lot for row in rows}, len(rows), sha256_of(typed), require_actor(), once)
+    except (InvalidInput, Conflict) as refusal:  # of the page's own key, before any bid, and so of every row
+        return [Judged(row, False, tuple(reasons(refusal))) for row in rows]
     found: dict[int, Judged] = {}
     bids: list[tuple[Row, PlaceBid]] = []
     for row in rows:
@@ -69,10 +72,9 @@ def _judged(rows: Sequence[Row], once: str) -> list[Judged]:
             bids.append((row, load(PlaceBidSchema, _values(row, lots.get(row.lot)))))
         except MarketplaceError as refusal:
             found[row.number] = Judged(row, False, tuple(reasons(refusal)))
-    db.session.rollback()
     try:
         done = place_all([bid for _, bid in bids], require_actor(), once)
-    except (InvalidInput, Conflict) as refusal:  # of the page's own key, before any bid, and so of every row
+    except Conflict as refusal:  # somebody sent the same a moment before, and hears of it there
         done = [Told(None, refusal.code, tuple(reasons(refusal)))] * len(bids)
     for (row, _), told in zip(bids, done, strict=True):
         found[row.number] = Judged(row, told.bid_id is not None, told.problems)

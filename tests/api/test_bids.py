@@ -1,6 +1,8 @@
 """Bids over the API: whose key it is decides, each is answered in its place, a list sent twice is placed once."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +13,15 @@ from werkzeug.test import TestResponse
 
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.kernel.actors import Actor, Role
+from marketplace.kernel.errors import Conflict
+from marketplace.parties.api_keys import KEYS_MAX, create_api_key
+from marketplace.parties.schemas import CreateApiKey
+from marketplace.perform import perform
+from marketplace.trading.actions import close_lot
 from marketplace.trading.bid_file import ROWS_MAX
+from marketplace.trading.schemas import CloseLot
+from tests.support import SYSTEM
 from tests.trading.world import World
 from tests.web.test_investor import visitor
 
@@ -63,6 +73,54 @@ def test_each_bid_is_answered_in_its_place_and_a_list_sent_twice_is_placed_once(
     assert post(app, token, body).get_json() == told
     assert placed() == 2
     assert "seq" not in first.text
+
+
+def test_a_list_sent_again_means_the_lots_it_meant_before(app: Flask, world: World) -> None:
+    """Meanwhile one lot has failed and opened again as number 2, and another has opened at all."""
+    world.fund("bob", 3_000_000)
+    lot = world.lot()
+    token = key_of(app, world, "bob")
+    sound = {"lot": "DB-26-0001", "rate_bps": 700, "cash_minor": 10_000}
+    body = {"bids": [sound, sound | {"lot": "DB-26-0003"}, sound | {"rate_bps": 7.1}]}
+    first = post(app, token, body).get_json()
+    assert [one.get("code", "in") for one in first["bids"]] == ["in", "not_found", "invalid_fields"]
+    world.move_clock(timedelta(hours=2))
+    perform(close_lot, CloseLot(lot), SYSTEM)
+    again = world.lot()
+    with world.superuser() as connection:
+        connection.execute("UPDATE lot SET number = 2, receivable_id = (SELECT receivable_id FROM lot WHERE id = %s) "
+                           "WHERE id = %s", (lot, again))  # fmt: skip
+    world.lot()  # DB-26-0003
+    second = post(app, token, body)
+    assert (second.status_code, second.get_json()) == (200, first)
+    assert placed() == 1
+    other = post(app, token, {"bids": [*body["bids"], sound]})
+    assert (other.status_code, other.get_json()["code"]) == (422, "idempotency_key_reused")
+    assert placed() == 1
+    assert post(app, token, body, "new").get_json()["placed"] == 2
+    verbs = "SELECT count(*) FROM event WHERE verb = 'name_lots'"
+    assert db.session.execute(text(verbs)).scalar_one() == 2
+
+
+def test_texts_that_no_database_keeps_and_lists_without_end_are_refused(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    world.lot()
+    token = key_of(app, world, "bob")
+    half = '{"lot": "\\ud800", "rate_bps": 700, "cash_minor": 10000}'
+    odd = '{"lot": "DB-26-0001", "\\ud800": "\\ud800", "rate_bps": 7, "cash_minor": 1}'
+    sound = '{"lot": "DB-26-0001", "rate_bps": 700, "cash_minor": 10000}'
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def send(body: str, key: str) -> TestResponse:
+        return app.test_client().post("/api/v1/bids", data=body, headers=headers | {"Idempotency-Key": key})
+
+    told = send(f'{{"bids": [{half}, {odd}, {sound}]}}', "half").get_json()
+    assert [one.get("code", "in") for one in told["bids"]] == ["not_found", "invalid_fields", "in"]
+    for number, depth in enumerate((400, 900, 950, 980, 100_000)):
+        deep = send('{"bids": [' + '{"lot":' * depth + "1" + "}" * depth + "]}", f"deep {number}")
+        assert deep.status_code in (200, 422)
+        assert (deep.get_json().get("code") or deep.get_json()["bids"][0]["code"]) in ("invalid_fields", "not_found")
+    assert send("[" * 100_000, "deep").get_json()["code"] == "invalid_fields"
 
 
 def test_a_number_that_is_not_whole_is_refused_and_never_cut(app: Flask, world: World) -> None:
@@ -127,6 +185,29 @@ def test_the_page_refuses_a_name_that_is_none_and_an_eleventh_key(app: Flask, wo
     assert bob.post("/investor/keys", data={"name": " "}).status_code == 422
     codes = [bob.post("/investor/keys", data={"name": f"Key {place}"}).status_code for place in range(11)]
     assert codes == [200] * 10 + [409]
+
+
+def test_of_many_keys_made_at_once_none_is_the_eleventh(app: Flask, world: World) -> None:
+    visitor(app, world, "bob")
+    with world.superuser() as connection:
+        person = connection.execute("SELECT id FROM user_account WHERE organisation_id = %s", (world.id("bob"),))
+        bob = Actor(Role.INVESTOR, person.fetchone()[0], world.id("bob"))  # type: ignore[index]
+    for number in range(KEYS_MAX - 1):
+        perform(create_api_key, CreateApiKey("Desk", bytes([number]) * 32), bob)
+
+    def create(number: int) -> str:
+        with app.app_context():
+            try:
+                return str(perform(create_api_key, CreateApiKey("Desk", bytes([number]) * 32), bob)["key_id"])
+            except Conflict as refusal:
+                return refusal.code
+
+    with ThreadPoolExecutor(6) as pool, world.superuser() as connection:
+        connection.execute("SELECT FROM user_account WHERE id = %s FOR UPDATE", (bob.user_id,))
+        made = [pool.submit(create, number) for number in range(100, 106)]
+        world.somebody_waits(6)
+        connection.rollback()
+        assert sorted(one.result() for one in made)[1:] == ["keys_enough"] * 5
 
 
 def test_the_database_keeps_a_key_as_it_was_and_ended(app: Flask, world: World) -> None:

@@ -81,13 +81,13 @@ class World:
                 connection.execute("SET session_replication_role = replica")
             yield connection
 
-    def somebody_waits(self) -> None:
-        """Return once a transaction of this market waits for a lock; other markets live on the same server."""
+    def somebody_waits(self, least: int = 1) -> None:
+        """Return once so many transactions of this market wait for a lock; other markets live on the same server."""
         with self.superuser() as db:
             for _ in range(1_000):
                 waiting = db.execute("SELECT count(*) FROM pg_stat_activity "
                                      "WHERE datname = current_database() AND wait_event_type = 'Lock'")  # fmt: skip
-                if waiting.fetchone() != (0,):
+                if waiting.fetchall()[0][0] >= least:
                     return
                 db.execute("SELECT pg_sleep(0.01)")
         raise AssertionError("nobody waits")
