@@ -10,6 +10,10 @@ from marketplace.kernel.actors import Actor, Role
 from marketplace.parties.actions import register_organisation, register_user
 from marketplace.parties.schemas import RegisterOrganisation, RegisterUser
 from marketplace.perform import perform
+from marketplace.servicing.bank_desk import propose_payout_rail
+from marketplace.servicing.bank_desk_schemas import ProposePayoutRail
+from marketplace.servicing.decision_schemas import DecideMoney
+from marketplace.servicing.decisions import decide_money
 
 PASSWORD = "correct horse battery"
 
@@ -58,3 +62,10 @@ def sign_in(client: FlaskClient, person: PersonOfTheTests) -> FlaskClient:
     answer = client.post("/sign-in", data={"email": person.email, "password": PASSWORD})
     assert answer.status_code == 303, answer.status_code
     return client
+
+
+def paid_on(people: dict[str, PersonOfTheTests], organisation_id: UUID, iban: str) -> None:
+    """Let two operators settle on which account an organisation is paid."""
+    command = ProposePayoutRail(organisation_id, "provider", iban, "As the seller wrote on Monday.")
+    made = perform(propose_payout_rail, command, people["operator_olga"].actor)
+    perform(decide_money, DecideMoney(UUID(made["decision_id"]), True), people["operator_oscar"].actor)

@@ -168,7 +168,7 @@ def _of_payout(tx: Tx, one: Movement) -> _Booked | None:
     """End a payout that an order of ours names, or a whole file; None where it is something else."""
     ordered = orders.named(tx.session, one.names)
     if ordered is not None and one.incoming:
-        posted = bank_payouts.come_back(tx, ordered, one.currency, one.minor, one.text)
+        posted = bank_payouts.come_back(tx, ordered, one.currency, one.minor, one.return_code)
         return _Booked("came_back", posted, payout_id=ordered) if posted else None
     if ordered is not None:
         posted = None if one.reversal else bank_payouts.pay(tx, ordered, one.currency, one.minor)
@@ -176,9 +176,12 @@ def _of_payout(tx: Tx, one: Movement) -> _Booked | None:
     file_id = None if one.incoming != one.reversal else orders.file_named(tx.session, one.names)
     if file_id is None:
         return None
-    end = bank_payouts.come_back_together if one.incoming else bank_payouts.pay_together
-    posted = end(tx, file_id, orders.payouts_of(tx.session, file_id), one.currency, one.minor)
-    return _Booked("came_back" if one.incoming else "paid_out", posted, payout_file_id=file_id) if posted else None
+    payouts = orders.payouts_of(tx.session, file_id)
+    if one.incoming:
+        posted = bank_payouts.come_back_together(tx, file_id, payouts, one.currency, one.minor, one.return_code)
+        return _Booked("came_back", posted, payout_file_id=file_id) if posted else None
+    posted = bank_payouts.pay_together(tx, file_id, payouts, one.currency, one.minor)
+    return _Booked("paid_out", posted, payout_file_id=file_id) if posted else None
 
 
 def _arrived(tx: Tx, entry_id: UUID, one: Movement) -> _Booked:
@@ -238,8 +241,8 @@ def _payout_undone(tx: Tx, entry_id: UUID, one: Movement, other: BankEntryRow) -
     payout_ids = orders.payouts_of(tx.session, file_id) if file_id else [payout_id] if payout_id else []
     if one.incoming:
         posted = (
-            bank_payouts.come_back_together(tx, file_id, payout_ids, one.currency, one.minor) if file_id
-            else bank_payouts.come_back(tx, payout_ids[0], one.currency, one.minor, None)
+            bank_payouts.come_back_together(tx, file_id, payout_ids, one.currency, one.minor, one.return_code)
+            if file_id else bank_payouts.come_back(tx, payout_ids[0], one.currency, one.minor, one.return_code)
         )  # fmt: skip
         return _Booked("came_back", posted, None, None, other.id, payout_id, file_id) if posted else None
     posted = by_bank.miss(tx, entry_id, one.currency, one.minor)

@@ -30,6 +30,7 @@ TEXT_MAX = 140
 REFS = ("EndToEndId", "AcctSvcrRef", "TxId", "InstrId", "PmtInfId")
 BATCH = ("PmtInfId", "MsgId")
 AMOUNT = re.compile(r"(\d{1,13})(?:\.(\d{1,5}))?", re.ASCII)
+CODE = re.compile(r"[A-Z0-9]{4}", re.ASCII)
 # Our own references as people type them into a free text: RF, check digits, then DB, the year, the number.
 TYPED = re.compile(r"\bRF\s?\d\s?\d\s?D\s?B\s?\d\s?\d(?:\s?\d){4,8}\b", re.ASCII | re.IGNORECASE)
 
@@ -40,7 +41,8 @@ class Movement:
 
     `bank_ref` is the bank's name for the whole entry: of a batch's parts, which one file tells and another does not.
     `reversal` marks one that undoes an earlier one of the other direction. `names` are the references by which the
-    earlier one, or an order of ours, may be found. The sender is told for money that came in, where the bank tells it.
+    earlier one, or an order of ours, may be found. The sender is told for money that came in, where the bank tells it;
+    `return_code` (external code set, as AC04) for what came back.
     """
 
     iban: str
@@ -56,6 +58,7 @@ class Movement:
     names: tuple[str, ...]
     sender_name: str | None = None
     sender_iban: str | None = None
+    return_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ def _movement(
     reference = creditor_reference(_maybe(part, "RmtInf/Strd/CdtrRefInf/Ref"))
     typed = TYPED.search(free)
     names = [_maybe(part, f"Refs/{name}") for name in REFS]
-    returned = part.find("{*}RtrInf") is not None
+    returned, code = part.find("{*}RtrInf") is not None, _maybe(part, "RtrInf/Rsn/Cd") or ""
     if not incoming or reversal or returned:  # of ours: a whole file that the bank booked, or gave back, at once
         names += [_maybe(one, name) for one in (*_all(part, "Refs"), *_all(entry, "NtryDtls/Btch")) for name in BATCH]
     return Movement(
@@ -219,7 +222,8 @@ def _movement(
         reference or creditor_reference(typed[0] if typed else None),
         (free or _maybe(entry, "AddtlNtryInf") or "")[:TEXT_MAX],
         tuple(dict.fromkeys(name for name in names if name and name != "NOTPROVIDED")),
-        *(_sender(part) if incoming and not (reversal or returned) else ()),
+        *(_sender(part) if incoming and not (reversal or returned) else (None, None)),
+        code if CODE.fullmatch(code) else None,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Row, func, insert, select, text
@@ -123,6 +123,15 @@ def write_file(tx: Tx, file_id: UUID, decision_id: UUID, wanted: Draft, execute_
 def named(session: Session, names: Sequence[str]) -> UUID | None:
     """Return the payout that one of the references names."""
     return session.scalars(select(PayoutOrderRow.payout_id).where(PayoutOrderRow.end_to_end_id.in_(names))).first()
+
+
+def order_of(session: Session, payout_id: UUID) -> Row[Any]:
+    """Return what a file ordered for a payout: name, IBAN, the file's message id. It is in a file."""
+    found: Any = session.execute(
+        select(PayoutOrderRow.name, PayoutOrderRow.iban, PayoutFileRow.message_id)
+        .join(PayoutFileRow, PayoutFileRow.id == PayoutOrderRow.file_id).where(PayoutOrderRow.payout_id == payout_id)
+    ).one()  # fmt: skip
+    return cast(Row[Any], found)
 
 
 def file_named(session: Session, names: Sequence[str]) -> UUID | None:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, Problem
+from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, Problem, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import passwords, queries
@@ -18,7 +18,6 @@ from marketplace.parties.schemas import (
     RefuseSignIn,
     RegisterOrganisation,
     RegisterUser,
-    SetBankAccount,
     SignIn,
     SignOut,
     SuspendOrganisation,
@@ -29,13 +28,19 @@ from marketplace.parties.schemas import (
 from marketplace.parties.tables import OrganisationRow, UserAccountRow, UserSecretRow, WebSessionRow
 from marketplace.perform import Result, Tx
 
+ACCOUNT_BY_TWO = N_("Two operators enter this account on the page “Bank pay-outs”.")
+
 
 @verb("register_organisation")
 def register_organisation(tx: Tx, command: RegisterOrganisation) -> Result:
     """Make an organisation known. A debtor already known by the same register number takes the new kind.
 
-    Raises: Conflict("organisation_known").
+    The account that comes with it is its first; two people change it, and enter the market's own.
+
+    Raises: Conflict("organisation_known"); RuleBroken("account_by_two").
     """
+    if command.iban and command.kind == "operator":
+        raise _account_by_two()
     legal_id = plain_number(command.legal_id, command.country)
     known = queries.find_by_legal_id(tx.session, command.country, legal_id) if legal_id else None
     if known is not None and known.kind == "debtor" and command.kind != "debtor":
@@ -194,20 +199,14 @@ def suspend_user(tx: Tx, command: SuspendUser) -> Result:
     return {"user_id": row.id}
 
 
-@verb("set_bank_account")
-def set_bank_account(tx: Tx, command: SetBankAccount) -> Result:
-    """Change where an organisation is paid. The event shows only the last four places."""
-    row = _lock_organisation(tx, command.organisation_id)
-    before, row.iban = row.iban, _iban(command.iban)
-    tx.record("organisation", row.id, before={"iban_ends": (before or "")[-4:]}, after={"iban_ends": row.iban[-4:]})
-    return {"organisation_id": row.id}
-
-
 def set_payout_rail(tx: Tx, organisation_id: UUID, rail: str, iban: str | None) -> None:
-    """Change by which rail, and on which account, an organisation is paid: inside the transaction of two people."""
+    """Change by which rail, and on which account, an organisation is paid.
+
+    Only inside the transaction in which a second person agreed to exactly this, which the database keeps.
+    """
     row = _lock_organisation(tx, organisation_id)
     before = {"payout_rail": row.payout_rail, "iban_ends": (row.iban or "")[-4:]}
-    row.payout_rail, row.iban = rail, iban or row.iban
+    row.payout_rail, row.iban = rail, iban
     tx.session.flush()
     tx.record("organisation", row.id, verb="set_payout_rail", before=before,
               after={"payout_rail": rail, "iban_ends": (row.iban or "")[-4:]})  # fmt: skip
@@ -215,6 +214,8 @@ def set_payout_rail(tx: Tx, organisation_id: UUID, rail: str, iban: str | None) 
 
 def _promote(tx: Tx, known: queries.Organisation, command: RegisterOrganisation) -> Result:
     row = _lock_organisation(tx, known.id)
+    if command.iban and row.iban and _iban(command.iban) != row.iban:
+        raise _account_by_two()
     row.kind = command.kind
     row.legal_name = command.legal_name.strip()
     row.sector = command.sector or row.sector
@@ -270,6 +271,10 @@ def _iban(text: str) -> str:
     except ValidationError as error:
         words = N_("Enter an IBAN; its check digits do not fit.")
         raise InvalidInput("invalid_fields", words, problems=[Problem("iban", "iban", words)]) from error
+
+
+def _account_by_two() -> RuleBroken:
+    return RuleBroken("account_by_two", ACCOUNT_BY_TWO, problems=[Problem("iban", "account_by_two", ACCOUNT_BY_TWO)])
 
 
 def _facts(row: OrganisationRow) -> dict[str, object]:

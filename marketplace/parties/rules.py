@@ -25,7 +25,6 @@ MAY: dict[str, frozenset[Role]] = {
     "suspend_organisation": DESK,
     "reinstate_organisation": DESK,
     "suspend_user": DESK,
-    "set_bank_account": DESK,
     "relate_organisations": DESK,
     "end_relation": DESK,
     "create_api_key": INVESTOR,

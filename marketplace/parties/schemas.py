@@ -96,14 +96,6 @@ class SuspendUser:
     reason: str
 
 
-@dataclass(frozen=True)
-class SetBankAccount:
-    """Where an organisation is paid."""
-
-    organisation_id: UUID
-    iban: str
-
-
 RELATIONS = ("shared_officer", "shared_owner", "ownership")
 
 

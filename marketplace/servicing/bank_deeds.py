@@ -12,6 +12,7 @@ from marketplace.kernel.errors import RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
 from marketplace.ledger.rules import credit, debit
+from marketplace.parties import queries as parties
 from marketplace.parties.actions import set_payout_rail
 from marketplace.payments import actions as payments
 from marketplace.payments import bank_payouts, chargebacks
@@ -34,6 +35,8 @@ def _write_payout_file(tx: Tx, row: MoneyDecisionRow) -> None:
 
 
 def _set_rail(tx: Tx, row: MoneyDecisionRow) -> None:
+    if row.payload.get("iban_before") != parties.organisation(tx.session, row.subject_id).iban:
+        raise RuleBroken("payees_changed", PAYEES_CHANGED)
     set_payout_rail(tx, row.subject_id, str(row.payload["rail"]), row.payload["iban"])
 
 

@@ -11,6 +11,7 @@ from marketplace.parties.rules import verb
 from marketplace.payments import queries as payments
 from marketplace.payments.rules import PayoutState, Rail
 from marketplace.perform import Result, Tx
+from marketplace.receivables import queries as receivables
 from marketplace.servicing import bank_suspense
 from marketplace.servicing.bank_desk_schemas import (
     OWN,
@@ -60,8 +61,9 @@ def propose_payout_rail(tx: Tx, command: ProposePayoutRail) -> Result:
         raise RuleBroken("own_rail", OWN_RAIL, problems=[Problem("rail", "own_rail", OWN_RAIL)])
     if command.rail == Rail.PROVIDER and command.iban and payments.known_at_provider(tx.session, known.id):
         raise RuleBroken("kept_there", KEPT_THERE, problems=[Problem("iban", "kept_there", KEPT_THERE)])
-    payload = {"rail": command.rail, "iban": command.iban, "organisation": known.legal_name}
-    told = {"rail": command.rail, "iban_ends": (command.iban or "")[-4:]}
+    iban = command.iban or known.iban  # what will be, not what changes: that is what the second person agrees to
+    payload = {"organisation": known.legal_name, "rail": command.rail, "iban": iban, "iban_before": known.iban}
+    told = {"rail": command.rail, "iban_ends": (iban or "")[-4:]}
     return propose(tx, "payout_rail", known.id, payload, command.reason, told)
 
 
@@ -74,8 +76,11 @@ def propose_payout_refused(tx: Tx, command: ProposePayoutRefused) -> Result:
     known = payments.payout(tx.session, command.payout_id)
     if known.rail != Rail.BANK or known.state != PayoutState.IN_TRANSIT:
         raise RuleBroken("payout_not_on_its_way", N_("This pay-out is not on its way by a bank file."))
-    payload = {"minor": known.amount_minor, "currency": known.currency}
-    return propose(tx, "payout_refused", known.id, payload, command.reason)
+    told = {"minor": known.amount_minor, "currency": known.currency}
+    ordered = orders.order_of(tx.session, known.id)
+    payload = {**told, "purpose": known.purpose, "payee": ordered.name, "iban": ordered.iban,
+               "message_id": ordered.message_id}  # fmt: skip
+    return propose(tx, "payout_refused", known.id, payload, command.reason, told)
 
 
 @verb("propose_bank_suspense")
@@ -97,8 +102,15 @@ def propose_bank_suspense(tx: Tx, command: ProposeBankSuspense) -> Result:
     elif command.decision == "return" and item.sender_iban is None:
         raise RuleBroken("sender_unknown", SENDER_UNKNOWN)
     pool = OWN.get(command.decision)
-    payload = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id, "pool": pool,
-               "organisation_id": command.organisation_id}  # fmt: skip
+    target, owner = command.receivable_id, command.organisation_id
+    told = {"minor": command.minor, "currency": item.currency, "receivable_id": target, "pool": pool,
+            "organisation_id": owner}  # fmt: skip
+    payload = told | {
+        "receivable": target and receivables.receivable(tx.session, target).ref,
+        "organisation": owner and parties.organisation(tx.session, owner).legal_name,
+        "sender": item.sender_name, "sender_iban": item.sender_iban, "words": item.words or None,
+        "reference": item.reference, "booked_on": item.booked_on, "bank_ref": item.bank_ref,
+    }  # fmt: skip
     what = "own" if pool else "apply" if command.decision == "fund" else command.decision
     kind = f"bank_suspense_{what}"
-    return propose(tx, kind, item.bank_entry_id, payload, command.reason)
+    return propose(tx, kind, item.bank_entry_id, payload, command.reason, told)

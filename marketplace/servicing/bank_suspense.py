@@ -20,6 +20,7 @@ class BankItem:
     """Money of one entry of the bank's that is nobody's yet. The sender is known where the bank told of him."""
 
     bank_entry_id: UUID
+    bank_ref: str
     currency: str
     minor: int
     left_minor: int
@@ -36,7 +37,8 @@ CASH = {"investor": ("investor_cash", "lender"), "seller": ("seller_cash", "borr
 # What the bank took back is not here any more, whatever became of it before.
 ITEMS = """
 SELECT * FROM (
-    SELECT b.id AS bank_entry_id, b.currency, b.minor, b.words, b.reference, b.sender_name, b.sender_iban, b.booked_on,
+    SELECT b.id AS bank_entry_id, b.key AS bank_ref, b.currency, b.minor, b.words, b.reference,
+        b.sender_name, b.sender_iban, b.booked_on,
         :left AS left_minor,
         b.at AS since, (market_now()::date - b.booked_on) AS days
     FROM bank_entry b

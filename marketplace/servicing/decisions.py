@@ -22,6 +22,7 @@ from marketplace.payments import actions as payments
 from marketplace.payments import chargebacks
 from marketplace.payments.rules import Rail
 from marketplace.perform import Result, Tx
+from marketplace.receivables import queries as receivables
 from marketplace.servicing import bank_deeds, suspense
 from marketplace.servicing.decision_schemas import (
     DecideMoney,
@@ -35,6 +36,14 @@ from marketplace.servicing.tables import ClosedPeriodRow, MoneyDecisionRow
 Payload = Mapping[str, Any]
 # "PERIODS" in ASCII: every entry shares this lock while it is under way, and who closes a period waits for them all.
 PERIODS = int.from_bytes(b"PERIODS", "big")
+# The bank's entry that a payment came by: its own, or the one that two people made it of, perhaps by another payment.
+SENDER = """
+WITH RECURSIVE came_from (id) AS (SELECT CAST(:id AS uuid) UNION SELECT m.subject_id FROM came_from
+    JOIN entry e ON e.subject_id = came_from.id AND e.kind = 'suspense_applied'
+    JOIN money_decision m ON m.entry_id = e.id)
+SELECT b.sender_name, b.sender_iban FROM bank_entry b JOIN came_from
+    ON b.id = came_from.id OR (b.payment_id = came_from.id AND b.outcome = 'payment')
+"""
 FOUR_EYES = N_("A second person has to agree.")
 
 
@@ -51,8 +60,10 @@ def propose_manual_entry(tx: Tx, command: ProposeManualEntry) -> Result:
     same = (debited, command.debit_owner_id) == (credited, command.credit_owner_id)
     if same or command.currency not in tx.policy.currencies:
         raise InvalidInput("invalid_fields", N_("Choose two accounts and one of the market’s currencies."))
-    payload = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "reason"}
-    return propose(tx, "manual_entry", new_id(), payload, command.reason)
+    told = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "reason"}
+    whose = {"debit_owner": command.debit_owner_id, "credit_owner": command.credit_owner_id}
+    names = {name: owner and parties.organisation(tx.session, owner).legal_name for name, owner in whose.items()}
+    return propose(tx, "manual_entry", new_id(), told | names, command.reason, told)
 
 
 def _line(tx: Tx, code: str, owner_id: UUID | None) -> str:
@@ -74,8 +85,22 @@ def propose_suspense(tx: Tx, command: ProposeSuspense) -> Result:
         raise InvalidInput("receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
     if command.receivable_id is not None:
         _check_target(tx, command.receivable_id, item)
-    payload = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id}
-    return propose(tx, f"suspense_{command.decision}", command.payment_id, payload, command.reason)
+    told = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id}
+    payload = told | _named(tx, item, command.receivable_id)
+    return propose(tx, f"suspense_{command.decision}", command.payment_id, payload, command.reason, told)
+
+
+def _named(tx: Tx, item: suspense.SuspenseItem, target: UUID | None) -> dict[str, Any]:
+    """Return by name what the second person decides about: whose money, paid for what, and where it goes."""
+    told: dict[str, Any] = {
+        "debtor": parties.organisation(tx.session, item.debtor_id).legal_name,
+        "paid_for": receivables.receivable(tx.session, item.receivable_id).ref,
+        "paid_on": item.received_on or business_date(item.since, tx.policy.zone),
+    }
+    if target is not None:
+        return told | {"receivable": receivables.receivable(tx.session, target).ref}
+    sender = _sender(tx, item)
+    return told | ({"sender": sender[0], "sender_iban": sender[1]} if sender else {})
 
 
 def _enough(item: suspense.SuspenseItem | None, minor: int) -> suspense.SuspenseItem:
@@ -225,10 +250,7 @@ def _sender(tx: Tx, item: suspense.SuspenseItem) -> tuple[str, str] | None:
     """Return who sent money that came by the bank: it goes back by the bank, out of where it lies."""
     if item.rail != Rail.BANK:
         return None
-    row = tx.session.execute(
-        text("SELECT sender_name, sender_iban FROM bank_entry WHERE payment_id = :id AND outcome = 'payment'"),
-        {"id": item.payment_id},
-    ).one_or_none()
+    row = tx.session.execute(text(SENDER), {"id": item.payment_id}).one_or_none()
     if row is None or row.sender_iban is None:
         raise RuleBroken("sender_unknown", N_("The bank told no account of the sender: apply it, or ask the bank."))
     return row.sender_name or "NOTPROVIDED", row.sender_iban

@@ -27,14 +27,20 @@ DEBT = (
     "SELECT face_minor - (SELECT coalesce(sum(residual_minor + demanded_minor), 0) FROM dilution_effect e "
     "WHERE e.receivable_id = c.receivable_id) FROM collection c WHERE receivable_id = :id"
 )
-# What each receipt paid of the debt, and of the principal alone; what a chargeback took back was never paid.
+# What each receipt paid of the debt, and of the principal alone. What a chargeback took back was never paid: of the
+# debt and of the interest in proportion. The interest stays in the dues, and is owed there again.
 PAID = """
-SELECT p.received_on, p.state_since AS at, d.received_minor - d.excess_minor - coalesce(l.minor, 0)
-        - coalesce((SELECT sum(v.taken_minor - v.excess_minor) FROM receipt_reversal v
-                    WHERE v.distribution_id = d.id), 0) AS debt,
+SELECT p.received_on, p.state_since AS at,
+    (shared - late) - (taken - CASE WHEN shared > 0 THEN div(late * taken, shared) ELSE 0 END) AS debt,
     (SELECT coalesce(sum(s.minor), 0) FROM share s JOIN due ON due.id = s.due_id AND due.step = 'principal'
-     WHERE s.distribution_id = d.id) AS principal, coalesce(l.minor, 0) AS late
-FROM distribution d JOIN debtor_payment p ON p.id = d.payment_id LEFT JOIN late_receipt l ON l.distribution_id = d.id
+     WHERE s.distribution_id = d.id)
+    - (SELECT coalesce(sum(r.minor), 0) FROM receipt_reversal v JOIN reversal_share r ON r.reversal_id = v.id
+       JOIN due ON due.id = r.due_id AND due.step = 'principal' WHERE v.distribution_id = d.id) AS principal, late
+FROM distribution d JOIN debtor_payment p ON p.id = d.payment_id, LATERAL (
+    SELECT d.received_minor - d.excess_minor AS shared,
+        coalesce((SELECT l.minor FROM late_receipt l WHERE l.distribution_id = d.id), 0)::numeric AS late,
+        coalesce((SELECT sum(v.taken_minor - v.excess_minor) FROM receipt_reversal v
+                  WHERE v.distribution_id = d.id), 0)::numeric AS taken) AS part
 WHERE d.receivable_id = :id ORDER BY p.state_since, d.id
 """
 

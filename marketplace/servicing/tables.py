@@ -147,6 +147,7 @@ class MoneyDecisionRow(Base):
     decided_by: Mapped[UUID | None] = mapped_column(ForeignKey("user_account.id"))
     decided_at: Mapped[Instant | None]
     entry_id: Mapped[UUID | None] = mapped_column(ForeignKey("entry.id"))
+    decided_xact: Mapped[str | None] = mapped_column(Text)
 
 
 class ClosedPeriodRow(Base):

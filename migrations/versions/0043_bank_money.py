@@ -20,6 +20,7 @@ def upgrade() -> None:
     _late_receipts()
     _fills()
     _two_people()
+    _accounts()
     wall_functions()
 
 
@@ -137,3 +138,41 @@ def _two_people() -> None:
     run("CREATE CONSTRAINT TRIGGER money_decision_worked_off_once AFTER UPDATE OF state ON money_decision "
         f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.state = 'done' AND NEW.kind IN ({WORKED_OFF})) "
         "EXECUTE FUNCTION bank_item_is_worked_off_once()")  # fmt: skip
+
+
+def _accounts() -> None:
+    """Where somebody is paid changes in the transaction in which a second person agreed to it, and to nothing else.
+
+    The first account comes with the organisation. The market's own is never entered by one.
+    """
+    run("ALTER TABLE money_decision ADD COLUMN decided_xact text")
+    run("""
+        CREATE FUNCTION money_decision_is_done_now() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.decided_xact := CASE WHEN OLD.state = 'proposed' AND NEW.state = 'done'
+                THEN pg_current_xact_id()::text ELSE OLD.decided_xact END;
+            RETURN NEW;
+        END $$""")
+    run("CREATE TRIGGER money_decision_is_done_now BEFORE UPDATE ON money_decision FOR EACH ROW "
+        "EXECUTE FUNCTION money_decision_is_done_now()")  # fmt: skip
+    run("DROP TRIGGER organisation_rail_decided_by_two ON organisation")
+    run("""
+        CREATE OR REPLACE FUNCTION rail_decided_by_two() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NOT EXISTS (SELECT FROM money_decision WHERE kind = 'payout_rail' AND state = 'done'
+                           AND subject_id = NEW.id AND decided_by <> proposed_by
+                           AND decided_xact = pg_current_xact_id()::text AND payload ->> 'rail' = NEW.payout_rail
+                           AND payload ->> 'iban' IS NOT DISTINCT FROM NEW.iban) THEN
+                RAISE EXCEPTION 'two people decide by which rail, and on which account, % is paid', NEW.id
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'rail_decided_by_two';
+            END IF;
+            RETURN NULL;
+        END $$""")
+    decided = "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ({}) EXECUTE FUNCTION rail_decided_by_two()"
+    own = "NEW.kind = 'operator' AND NEW.iban IS NOT NULL"
+    first = "OLD.kind = 'debtor' AND OLD.iban IS NULL AND OLD.payout_rail = NEW.payout_rail AND NEW.kind <> OLD.kind"
+    other = "(OLD.payout_rail, OLD.iban) IS DISTINCT FROM (NEW.payout_rail, NEW.iban)"
+    run("CREATE CONSTRAINT TRIGGER organisation_rail_decided_by_two AFTER UPDATE OF payout_rail, iban, kind "
+        f"ON organisation {decided.format(f'({other} AND NOT ({first})) OR (OLD.kind <> NEW.kind AND {own})')}")  # fmt: skip
+    run("CREATE CONSTRAINT TRIGGER organisation_comes_without_own_account AFTER INSERT ON organisation "
+        + decided.format(f"NEW.payout_rail <> 'provider' OR ({own})"))  # fmt: skip

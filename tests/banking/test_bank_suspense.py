@@ -84,6 +84,20 @@ def test_what_a_debtor_paid_too_much_by_the_bank_goes_back_by_the_bank(bank: Wor
     assert sound()
 
 
+def test_what_was_applied_and_is_too_much_goes_back_to_whom_the_bank_named(bank: World) -> None:
+    receivable_id = lives.funded(bank)
+    take(camt(entry("A", "48700.00", sender=SENDER)))
+    (item,) = left()
+    by_two(propose_bank_suspense, work(item, "apply", 4_870_000, receivable_id), bank)
+    assert run_job(job("apply_payments")) == 1
+    db.session.rollback()
+    (excess,) = suspense.items(db.session())
+    by_two(propose_suspense, ProposeSuspense(excess.payment_id, "return", 10_000, None, WHY), bank)
+    db.session.rollback()
+    (waiting,) = bank_payouts.waiting(db.session())
+    assert (waiting.name, waiting.iban, waiting.minor) == (*SENDER, 10_000)
+
+
 def test_what_cannot_be_done_with_an_item_is_named_and_two_cannot_take_it_twice(bank: World) -> None:
     receivable_id = lives.funded(bank)
     take(camt(entry("A", "5.00"), entry("B", "5.00", currency="EUR"), entry("C", "9.00", sender=SENDER)))
@@ -150,7 +164,10 @@ def test_the_page_shows_age_and_sender_and_proposes(bank: World, app: Flask) -> 
                            ({"decision": "keep"}, 422), ({"decision": "fund"}, 422), ({}, 303)):  # fmt: skip
         assert olga.post(where, data=form | change).status_code == status, change
     assert olga.post(f"/operator/suspense/bank/{receivable_id}", data=form).status_code == 404
-    assert "Apply bank money from suspense" in olga.get("/operator/ledger").text
+    told = olga.get("/operator/ledger").text
+    for words in ("Apply bank money from suspense", ref, "Kestrel Foods", OTHER, "booked on 2026-11-01"):
+        assert words in told, words
+    assert str(receivable_id) not in told
 
 
 def test_what_the_bank_took_back_is_not_there_to_be_worked_off_any_more(bank: World) -> None:

@@ -245,6 +245,30 @@ def test_an_account_that_changed_after_the_proposal_is_not_paid(paid_by_bank: Wo
     assert OTHER[-4:] in told
 
 
+def test_no_account_changes_without_a_decision_of_that_moment(paid_by_bank: World, app: Flask) -> None:
+    world = paid_by_bank
+    rule = "; SET CONSTRAINTS organisation_rail_decided_by_two, organisation_comes_without_own_account IMMEDIATE"
+    mine, olgas = world.id("bob"), world.id("olga")
+    new = json.dumps({"id": str(UUID(int=7)), "kind": "operator", "legal_name": "X", "legal_id": None, "iban": OTHER})
+    with world.superuser() as owner:  # as the decision of before left it, and then not
+        owner.execute("UPDATE organisation SET payout_rail = 'provider' WHERE id = %s", (mine,))
+    for statement in (
+        f"UPDATE organisation SET iban = '{IBAN}' WHERE id = '{mine}'",
+        f"UPDATE organisation SET payout_rail = 'bank' WHERE id = '{mine}'",  # decided once, long ago
+        f"UPDATE organisation SET iban = '{OTHER}' WHERE id = '{olgas}'",
+        f"UPDATE organisation SET kind = 'operator' WHERE id = '{mine}'",
+        f"INSERT INTO organisation SELECT (jsonb_populate_record(o, '{new}'::jsonb)).* FROM organisation o LIMIT 1",
+    ):
+        with world.superuser(resting=False) as owner, pytest.raises(psycopg.Error, match="two people decide"):
+            for one in (statement + rule).split("; "):
+                owner.execute(one)
+    proposed(propose_payout_rail, ProposePayoutRail(mine, "bank", None, WHY), world)
+    page = visitor(app, world, "oscar").get("/operator/bank/pay-outs").text
+    assert f'<span class="mono">{OTHER}</span> · the account does not change' in page
+    olga = visitor(app, world, "olga").get("/operator/ledger").text
+    assert OTHER in olga
+
+
 # -- what the bank books ------------------------------------------------------------------------------------------
 
 
@@ -258,10 +282,16 @@ def test_the_bank_books_a_payout_and_gives_it_back(paid_by_bank: World) -> None:
     assert (state(payout), held("withdrawal_in_transit", owner=world.id("bob"))) == ("paid", 0)
     assert held("bank_lender") == 20_000
     assert take(camt(entry("A2", "100.00", into=False, names=ours), message="M-2"))["outcomes"] == {"left": 1}
-    back = entry("B", "100.00", names=ours, returned="AC04")
+    back = entry("B", "100.00", names=ours, returned="AC04", text="Bob moved house")
     assert take(camt(back, message="M-3"))["outcomes"] == {"came_back": 1}
     assert (state(payout), held("investor_cash", owner=world.id("bob"))) == ("returned", 50_000)
     assert held("bank_lender") == 30_000
+    db.session.rollback()
+    assert payments.payout(db.session(), payout).failure_code == "AC04"
+    told = db.session.execute(text("SELECT facts ->> 'code' FROM payment_alert WHERE kind = 'payout_failed'"))
+    assert told.scalar_one() == "AC04"
+    bodies = db.session.execute(text("SELECT string_agg(convert_from(body, 'UTF8'), ' ') FROM event")).scalar_one()
+    assert "Bob moved" not in bodies
     again = entry("B2", "100.00", names=ours, returned="AC04")
     assert take(camt(again, message="M-4"))["outcomes"] == {"suspense": 1}
     assert sound()
@@ -348,6 +378,10 @@ def test_the_page_proposes_agrees_and_gives_the_file(paid_by_bank: World, app: F
     assert (answer.mimetype, answer.data) == ("application/xml", orders.content(db.session(), file.id))
     assert oscar.get(f"/operator/bank/pay-outs/{payout}.xml").status_code == 404
     assert oscar.post(f"/operator/bank/pay-outs/{payout}/refused", data={"reason": WHY}).status_code == 303
+    shown = olga.get("/operator/bank/pay-outs").text
+    shown = shown[shown.index("Pay-out that the bank refused") :].split("</form>")[0]
+    for words in (OTHER, "ordered by the file", file.message_id, "Withdrawal"):
+        assert words in shown, words
     rail = {"organisation_id": str(world.id("carol")), "rail": "bank", "iban": "GB00", "reason": WHY}
     assert olga.post("/operator/bank/pay-outs/rail", data=rail).status_code == 422
     page = olga.get("/operator/bank/pay-outs").text

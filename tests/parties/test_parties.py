@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,13 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session
 
 from marketplace.kernel.actors import Actor, Role
-from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, RuleBroken
 from marketplace.parties import queries
 from marketplace.parties.actions import (
     ensure_debtor,
     register_organisation,
     register_user,
-    set_bank_account,
     suspend_organisation,
     suspend_user,
 )
@@ -27,14 +27,13 @@ from marketplace.parties.schemas import (
     RegisterOrganisation,
     RegisterOrganisationSchema,
     RegisterUser,
-    SetBankAccount,
     SuspendOrganisation,
     SuspendUser,
     plain_number,
 )
 from marketplace.perform import perform
 from marketplace.schemas import load
-from tests.people import PASSWORD, PersonOfTheTests, register, sign_in
+from tests.people import PASSWORD, PersonOfTheTests, paid_on, register, sign_in
 from tests.support import do
 
 SYSTEM = Actor.system("tests")
@@ -196,6 +195,21 @@ def test_only_the_desk_suspends(people: dict[str, PersonOfTheTests], context: Fl
     assert not queries.organisation(session(), people["investor_bob"].organisation_id).good_standing
 
 
+def test_one_person_enters_neither_the_markets_own_account_nor_another_one(
+    app: Flask, people: dict[str, PersonOfTheTests]
+) -> None:
+    debtor = RegisterOrganisation("debtor", "Kestrel Foods Ltd", "GB", "07200001", iban="GB33BUKB20201555555555")
+    with app.app_context():
+        perform(register_organisation, debtor, SYSTEM)
+        other = replace(debtor, kind="seller", iban="DE89370400440532013000")
+        own = RegisterOrganisation("operator", "Second Market Ltd", "GB", "07200002", iban="GB33BUKB20201555555555")
+        for command in (other, own):
+            with pytest.raises(RuleBroken, match="account_by_two") as refused:
+                perform(register_organisation, command, people["operator_olga"].actor)
+            assert [problem.field for problem in refused.value.problems] == ["iban"]
+        perform(register_organisation, replace(other, iban=None), SYSTEM)
+
+
 # -- what the audit trail and the reader may see ------------------------------------------------------------------
 
 
@@ -204,14 +218,12 @@ def test_the_trail_holds_no_personal_data(people: dict[str, PersonOfTheTests], a
     sign_in(client, people["seller_alice"])
     client.post("/sign-in", data={"email": "unknown.person@example.com", "password": "whatever it is"})
     with app.app_context():
-        perform(
-            set_bank_account, SetBankAccount(people["seller_alice"].organisation_id, "GB33BUKB20201555555555"), SYSTEM
-        )
+        paid_on(people, people["seller_alice"].organisation_id, "GB33BUKB20201555555555")
     bodies = b"".join(session.scalars(text("SELECT body FROM event")))
     for personal in (b"example.com", b"Alice", b"BUKB", PASSWORD.encode(), b"argon2"):
         assert personal not in bodies
     verbs = set(session.scalars(text("SELECT verb FROM event")))
-    assert {"register_organisation", "register_user", "sign_in", "refuse_sign_in", "set_bank_account"} <= verbs
+    assert {"register_organisation", "register_user", "sign_in", "refuse_sign_in", "set_payout_rail"} <= verbs
 
 
 def test_the_reader_sees_no_secret(people: dict[str, PersonOfTheTests], postgres: object, database: str) -> None:

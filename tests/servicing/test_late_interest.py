@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from flask import Flask
+from flask import Flask, current_app
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -223,6 +223,25 @@ def test_what_the_residual_could_not_bear_of_the_late_charge_comes_out_of_the_in
     days = 60 - (lives.collection(receivable_id).expected_on - lives.collection(receivable_id).due_on).days
     assert given_[Step.LATE_CHARGE] == given_[Step.PRINCIPAL] * 700 * days // (10_000 * 365)
     assert given_[Step.RESIDUAL] == told.left_minor - (given_[Step.LATE_CHARGE] - 100)
+    sound()
+
+
+def test_a_receipt_with_interest_that_is_taken_back_was_never_paid_and_bears_no_interest_on_interest(
+    world: World, known: LateInterest
+) -> None:
+    receivable_id, told = late(world, 40)
+    whole = FACE + told.left_minor
+    payment_id = lives.received(world, receivable_id, whole)
+    lives.apply(payment_id)
+    assert standing(world, receivable_id).left_minor == 0
+    lives.taken_back(payment_id, whole)
+    lives.on_day(world, receivable_id, 140)
+    facts = late_claims.facts(db.session(), receivable_id, current_app.extensions["duebill"].policy)
+    assert [sum(minor for _, minor in paid) for paid in (facts.paid, facts.principal_paid)] == [0, 0]
+    again = late_interest.claimed(told.terms, FACE, facts.paid, told.terms.since_on + timedelta(days=140))
+    assert again.interest_minor == FACE * 1_200 * 140 // (10_000 * 365) == 223_693
+    lives.taken_back(payment_id, whole, "won")
+    lives.pays(world, receivable_id, 10_000)
     sound()
 
 

@@ -14,15 +14,13 @@ from sqlalchemy import Engine, event, text
 
 from marketplace.db import db
 from marketplace.kernel.errors import Conflict, NotPermitted, RuleBroken
-from marketplace.parties.actions import set_bank_account
-from marketplace.parties.schemas import SetBankAccount
 from marketplace.perform import perform
 from marketplace.receivables import actions, listing, queries
 from marketplace.receivables.debtor.schemas import SetDebtorContact
 from marketplace.receivables.relisting_schemas import RenewKeys
 from marketplace.receivables.schemas import ListReceivable, RejectReceivable, ReleaseReview, WithdrawReceivable
 from marketplace.receivables.walls import duplicates
-from tests.people import PersonOfTheTests
+from tests.people import PersonOfTheTests, paid_on
 from tests.receivables.invoices import Paper, ubl
 from tests.support import SYSTEM, do
 
@@ -282,11 +280,11 @@ def test_a_released_account_holds_again_only_when_the_sellers_own_changes(
     listed: Listed, invoice: Paper, people: People
 ) -> None:
     alice = people["seller_alice"].organisation_id
-    perform(set_bank_account, SetBankAccount(alice, IBAN), people["operator_olga"].actor)
+    paid_on(people, alice, IBAN)
     made = listed(invoice.but(iban=OTHER_IBAN))
     release(people, review_of(made).id)
     assert recheck(made) == []
-    perform(set_bank_account, SetBankAccount(alice, "GB33BUKB20201555555555"), people["operator_olga"].actor)
+    paid_on(people, alice, "GB33BUKB20201555555555")
     assert recheck(made) == ["iban", "account_changed"]
 
 
