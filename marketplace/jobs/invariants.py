@@ -27,6 +27,10 @@ COUNTS = {
     "holds_are_open_bids": "SELECT count(*) FROM hold WHERE subject_kind = 'bid' AND NOT EXISTS "
     "(SELECT FROM hold_resolution WHERE hold_id = hold.id) AND NOT EXISTS (SELECT FROM bid WHERE bid.hold_id = hold.id "
     "AND bid.state IN ('placed', 'filled'))",
+    "purses_are_of_open_sessions": "SELECT count(*) FROM hold WHERE subject_kind = 'call_session' AND NOT EXISTS "
+    "(SELECT FROM hold_resolution WHERE hold_id = hold.id) AND NOT EXISTS (SELECT FROM session_purse AS purse "
+    "JOIN call_session AS gathering ON gathering.id = purse.session_id "
+    "WHERE purse.hold_id = hold.id AND gathering.state = 'open')",
     "funded_once": "SELECT count(*) FROM (SELECT FROM lot WHERE state = 'settled' GROUP BY receivable_id "
     "HAVING count(*) > 1) AS twice",
     "advanced_once": "SELECT count(*) FROM (SELECT FROM payout WHERE purpose = 'advance' AND state <> 'returned' "

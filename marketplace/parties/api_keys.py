@@ -41,7 +41,8 @@ def create_api_key(tx: Tx, command: CreateApiKey) -> Result:
     """
     if tx.actor.user_id is None:
         raise NotPermitted("not_permitted", N_("Only a person may have a key."))
-    tx.session.execute(text("SELECT FROM user_account WHERE id = :id FOR SHARE"), {"id": tx.actor.user_id})
+    mine = text("SELECT FROM user_account WHERE id = :id FOR NO KEY UPDATE")  # keys of one person take turns
+    tx.session.execute(mine, {"id": tx.actor.user_id})
     live = [key for key in keys_of(tx.session, tx.actor.user_id) if key.live]
     if len(live) >= KEYS_MAX:
         raise Conflict("keys_enough", N_("You have %(most)s keys already. End one of them first."), {"most": KEYS_MAX})

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -68,6 +68,9 @@ def set_session_caps(tx: Tx, command: SetSessionCaps) -> Result:
         raise NotPermitted("not_permitted", N_("Only an investor’s own people may bid."))
     if command.purse:
         purses.demand_budget(command.budget_minor)
+    who = tx.actor.organisation_id
+    taking_turns = text("SELECT FROM organisation WHERE id = :id FOR NO KEY UPDATE")  # what is set next replaces this
+    tx.session.execute(taking_turns, {"id": who})
     row = tx.session.execute(
         select(CallSessionRow).where(CallSessionRow.id == command.session_id).with_for_update(read=True)
     ).scalar_one_or_none()
@@ -80,7 +83,6 @@ def set_session_caps(tx: Tx, command: SetSessionCaps) -> Result:
     if len(set(named)) < len(named) or not set(named) <= owners:
         words = N_("A limit names a debtor that owes no lot of this session, or one twice.")
         raise InvalidInput("invalid_fields", words, problems=[Problem("debtors", "unknown", words)])
-    who = tx.actor.organisation_id
     own = {"session_id": row.id, "investor_id": who}
     caps = [{"id": new_id(), **own, "debtor_id": debtor, "minor": minor} for debtor, minor in command.debtors]
     if command.budget_minor is not None:

@@ -34,6 +34,7 @@ BREAKS = {
     "UPDATE balance SET posted_minor = -1, held_minor = 0 WHERE guarded",
     "title_units_equal_face": "DELETE FROM holding WHERE upper_inf(held_during) AND lower(units) = 0",
     "holds_are_open_bids": "UPDATE bid SET state = 'unfilled' WHERE state = 'placed'",
+    "purses_are_of_open_sessions": "UPDATE hold SET subject_kind = 'call_session' WHERE subject_kind = 'bid'",
     "funded_once": "DROP INDEX uq_lot_receivable_id_live; "
     "ALTER TABLE lot DROP CONSTRAINT ck_lot_decided, DROP CONSTRAINT ck_lot_closed; "
     "UPDATE lot SET receivable_id = (SELECT receivable_id FROM collection LIMIT 1), state = 'settled', "

@@ -1,5 +1,6 @@
 """A budget held once for a session: bids on more lots than it covers, and never more spent than it holds."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
@@ -95,6 +96,38 @@ def test_the_budget_grows_and_shrinks_with_its_hold_and_goes_only_without_bids(w
     perform(withdraw_bid, WithdrawBid(resting), world.bob)
     purse(world, "bob", session_id, None, on=False)
     assert cash(world, "bob") == (1_000_000, 0)
+
+
+def test_a_budget_set_twice_at_once_is_set_once_and_neither_fails(world: World, app: Flask) -> None:
+    world.fund("bob", 1_000_000)
+    session_id, _ = gathered(world)
+    purse(world, "bob", session_id, 300_000)
+
+    def again() -> None:
+        with app.app_context():
+            purse(world, "bob", session_id, 400_000)
+
+    with ThreadPoolExecutor(3) as pool, world.superuser() as connection:
+        connection.execute("SELECT FROM call_session WHERE id = %s FOR UPDATE", (session_id,))
+        clicks = [pool.submit(again) for _ in range(3)]
+        world.somebody_waits(3)
+        connection.rollback()
+        for click in clicks:
+            click.result()
+    assert cash(world, "bob") == (1_000_000, 400_000)
+    sound()
+
+
+def test_a_purse_that_outlives_its_session_is_named(world: World) -> None:
+    world.fund("bob", 1_000_000)
+    session_id, _ = gathered(world)
+    purse(world, "bob", session_id, 300_000)
+    close(world, session_id)
+    sound()
+    db.session.rollback()
+    with world.superuser() as connection:
+        connection.execute("DELETE FROM hold_resolution")
+    assert "purses_are_of_open_sessions" in {one.name for one in invariants(db.session()) if not one.ok}
 
 
 def test_bids_of_a_file_rest_on_it_too_and_bids_elsewhere_do_not(world: World) -> None:
