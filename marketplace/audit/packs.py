@@ -22,6 +22,8 @@ LEFT_OUT = frozenset({
     "answered_by", "promised_by", "acknowledged_by", "claimant", "words", "facts", "read", "features_blob", "champion",
     "challenger",
 })  # fmt: skip
+# Columns of such a name that hide nothing: which grade, month or ratio a measure is of.
+SHOWN = frozenset({("rating_watch", "key")})
 
 # Tables printed as they stood, by pack.
 AS_THEY_STOOD: dict[str, Sequence[str]] = {
@@ -133,7 +135,7 @@ def _columns(connection: Connection, table: str) -> tuple[str, ...]:
               AND has_column_privilege(attrelid, attnum, 'SELECT') ORDER BY attnum"""),
         {"name": f"public.{table}"},
     ).scalars()
-    return tuple(name for name in names if name not in LEFT_OUT)
+    return tuple(name for name in names if name not in LEFT_OUT or (table, name) in SHOWN)
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from marketplace.rating.ratios import LEVELS
 
 METRICS = ("level", "rows", "failures", "auc", "auc_se", "ks", "brier", "log_loss", "ece", "slope")
 JUDGED = ("model", "level", "n", "events", "auc", "auc_interval", "ks", "brier", "log_loss", "ece", "slope")
+BY_YEARS = ("years", "level", "failures", "auc", "auc_se", "auc_within", "auc_within_se")
 GRADES = ("grade", "n", "defaults", "mean_pd", "rate", "jeffreys_p")
 LEARNT = ("verdict", "model", "base", "outcomes", "years", "failures", "judged", "judged_failures")
 COMPARED = ("model", "candidate_auc", "serving_auc", "auc_gain", "auc_gain_error", "candidate_log_loss",
@@ -69,7 +70,8 @@ def train(data: Path | None, out: Path, until: int | None, as_json: bool, **bulk
     """
     from marketplace.rating.training import train as fit
 
-    card = fit(_population(data, "us", bulk), out, _timed(), until)
+    bounds = policy.parse(read_policy()).rating.grade_bounds_ppm
+    card = fit(_population(data, "us", bulk), out, _timed(), until, bounds)
     _tell_card(card, as_json)
     progress(f"model {card['version']} written to {out}")
 
@@ -91,17 +93,13 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Judge the model on firm-years it may never have seen: AUC, KS, Brier, log loss, ECE, slope, table by grade."""
     from marketplace.rating.evaluation import evaluate as judge
-    from marketplace.rating.evaluation import inversions
 
     bounds = policy.parse(read_policy()).rating.grade_bounds_ppm
     population = _population(data, layout, bulk)
     found = judge(load_model(home), population, level, bounds, from_year, to_year)
     if left_out := len(population.outcome) - found["n"]:
         progress(f"{left_out} rows are not judged: other years, or no assets")
-    for one in inversions(found["grades"]):
-        verdict = "ALARM" if one["alarm"] else "no alarm"
-        progress(f"{verdict}: {one['better']} failed more often ({one['rates'][0]:.3%}) than {one['worse']} "
-                 f"({one['rates'][1]:.3%}); by chance alone in {one['p']:.1%} of such cases")  # fmt: skip
+    _tell_inversions(found["grades"])
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
@@ -221,6 +219,22 @@ def _firm_years(path: Path) -> Path:
     return found[0]
 
 
+def _tell_inversions(grades: list[dict[str, Any]], where: str = "") -> None:
+    """Say every pair of grades that stands upside down, and how often a right model's table would show one."""
+    from marketplace.rating.evaluation import chance_of_inversion, inversions
+
+    found = inversions(grades)
+    for one in found:
+        both = [f"{failed} of {n:,}, {failed / n:.3%}, 95 % between {low:.3%} and {high:.3%}"
+                for (failed, n), (low, high) in zip(one["counts"], one["intervals"], strict=True)]  # fmt: skip
+        verdict = "ALARM" if one["alarm"] else "no alarm"
+        progress(f"{where}{verdict}: {one['better']} ({both[0]}) failed more often than {one['worse']} "
+                 f"({both[1]}); by chance alone in {one['p']:.1%} of such cases")  # fmt: skip
+    if found:
+        progress(f"{where}were every mean PD exactly right, {chance_of_inversion(grades):.0%} of such tables would "
+                 "show at least one such pair")  # fmt: skip
+
+
 def _timed() -> Callable[[str], None]:
     began = time.monotonic()
     return lambda words: progress(f"{time.monotonic() - began:5.0f} s  {words}")
@@ -233,8 +247,18 @@ def _tell_card(card: dict[str, Any], as_json: bool) -> None:
     click.echo(f"{card['name']}, model {card['version']}, fitted on {card['windows']['fit']}\n")
     for found in (name for name in ("metrics", "by_company", "by_company_newest") if name in card):
         rows = [part | {"level": f"{level} ({kind})"} for level, kinds in card[found].items()
-                for kind, part in kinds.items()]  # fmt: skip
+                for kind, part in kinds.items() if kind != "grades"]  # fmt: skip
         click.echo(card[f"{found}_note"])
         emit(rows, False, METRICS)
         click.echo()
+    if "by_company_years" in card:
+        click.echo(card["by_company_years_note"])
+        emit(({**row, "years": "–".join(map(str, row["years"]))} for row in card["by_company_years"]), False, BY_YEARS)
+        click.echo()
+    graded = {level: kinds["grades"] for level, kinds in card.get("by_company", {}).items() if "grades" in kinds}
+    if graded:
+        click.echo("Companies held out, all years, by grade")
+        emit([{"level": level, **row} for level, rows in graded.items() for row in rows], False, ("level", *GRADES))
+        for level, rows in graded.items():
+            _tell_inversions(rows, f"{level}, companies held out: ")
     click.echo("\n" + "\n".join(f"- {limit}" for limit in card["limits"]))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -80,6 +80,10 @@ SAID = {
     OWN: (OWN_SOURCE, OWN_LIMITS, REGISTER_METRICS_NOTE),
     BOTH: (f"{OWN_SOURCE} And: {SOURCE}", (*OWN_LIMITS, LIMITS[1], LIMITS[2], LIMITS[5]), REGISTER_METRICS_NOTE),
 }
+BY_COMPANY_YEARS_NOTE = (
+    "Companies held out, by years: the AUC of all their rows together, and that of each year's companies among "
+    "themselves, the mean by how many failed."
+)
 EXPLANATION = (
     "Shapley values of the champion's log-odds against one reference company, the median survivor of the fitting "
     "window seen at the same level: interventional TreeSHAP with one background row, exact, adding up."
@@ -98,6 +102,7 @@ def make_card(
     held_back: Mapping[str, Any],
     by_company: Mapping[str, Any],
     by_company_newest: Mapping[str, Any],
+    by_company_years: Sequence[Mapping[str, Any]],
     files: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the card. The version is made of what the model is: other files, another version."""
@@ -131,6 +136,8 @@ def make_card(
         "by_company_note": BY_COMPANY_NOTE,
         "by_company_newest": dict(by_company_newest),
         "by_company_newest_note": BY_COMPANY_NEWEST_NOTE,
+        "by_company_years": list(by_company_years),
+        "by_company_years_note": BY_COMPANY_YEARS_NOTE,
         "explanation": EXPLANATION,
         "limits": list(limits),
         "files": dict(files),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from marketplace.rating.dataset import FirmYears
-from marketplace.rating.measures import auc
+from marketplace.rating.measures import auc, within_years
 from marketplace.rating.ratios import LEVELS, NAMES, Array, masked
 from marketplace.rating.scorecard import BINS, card_log_odds, fit_scorecard
 from marketplace.rating.training import FOLDS, PARAMETERS, SOON_WEIGHT, TREES_WEIGHT, Rows, boost, told_soon
@@ -88,7 +88,8 @@ class _Lab:
             score = np.full(len(data.outcome), np.nan)
             for (_, own), found in zip(self._parts, mixed[level][len(self._windows) :], strict=True):
                 score[own] = found
-            held_out.append(_within_years(data, score))
+            told = np.isfinite(score)
+            held_out.append(within_years(data.outcome[told], score[told], data.year[told])[0])
         levels = {level: round(float(value), 4) for level, value in zip(LEVELS, windows.mean(axis=0), strict=True)}
         return {"choice": name, **levels, "mean": round(float(windows.mean()), 4),
                 "by_company": round(float(np.mean(held_out)), 4),
@@ -128,15 +129,3 @@ class _Lab:
         for table in less.values():
             table[:, NAMES.index(name)] = 0.0
         return less
-
-
-def _within_years(data: FirmYears, score: Array) -> float:
-    """Return the AUC of each year's companies among themselves, the mean by how many failed."""
-    total = failures = 0.0
-    for year in np.unique(data.year[np.isfinite(score)]):
-        rows = data.year == year
-        failed = float(data.outcome[rows].sum())
-        if failed:
-            total += failed * auc(data.outcome[rows], score[rows])
-            failures += failed
-    return total / failures if failures else float("nan")

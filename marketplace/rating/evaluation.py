@@ -10,12 +10,13 @@ from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 from marketplace.rating.dataset import FirmYears
 from marketplace.rating.drift import P_WATCH
-from marketplace.rating.measures import Outcome, Ranked, auc, by_grade, measure
+from marketplace.rating.measures import Outcome, Ranked, auc, by_grade, jeffreys_interval, measure
 from marketplace.rating.model import Model
 from marketplace.rating.ratios import NAMES, Array
 
 # Without assets there is no such share, and no rating.
 ASSETS = NAMES.index("equity")
+DRAWS = 20_000
 MEASURES = ("ks", "brier", "log_loss", "ece", "slope")
 
 
@@ -67,8 +68,25 @@ def inversions(grades: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             both, failed = better["n"] + worse["n"], better["defaults"] + worse["defaults"]
             p = float(hypergeom.sf(better["defaults"] - 1, both, failed, better["n"]))
             found.append({"better": better["grade"], "worse": worse["grade"], "rates": [better["rate"], worse["rate"]],
+                          "counts": [[row["defaults"], row["n"]] for row in (better, worse)],
+                          "intervals": [[round(bound, 6) for bound in jeffreys_interval(row["defaults"], row["n"])]
+                                        for row in (better, worse)],
                           "p": round(p, 4), "alarm": p < P_WATCH})  # fmt: skip
     return found
+
+
+def chance_of_inversion(grades: Sequence[Mapping[str, Any]]) -> float:
+    """Return how often a table of these counts shows at least one inverted pair though every mean PD is exactly right.
+
+    Drawn 20,000 times from the binomial distributions, always the same draws.
+    """
+    filled = [row for row in grades if row["n"]]
+    random = np.random.default_rng(20_141_231)
+    rates = [random.binomial(row["n"], row["mean_pd"], DRAWS) / row["n"] for row in filled]
+    upside_down = np.zeros(DRAWS, np.bool_)
+    for better, worse in pairwise(rates):
+        upside_down |= better > worse
+    return float(upside_down.mean())
 
 
 def _judged(outcome: Outcome, pd: Array, bounds_ppm: Sequence[int]) -> dict[str, Any]:

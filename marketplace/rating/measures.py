@@ -88,6 +88,36 @@ def auc(outcome: Outcome, score: Array) -> float:
     return Ranked.of(outcome, score).auc()
 
 
+def within_years(outcome: Outcome, score: Array, year: NDArray[np.int64]) -> tuple[float, float]:
+    """Return (AUC, standard error) of each year's companies among themselves: the mean, by how many failed.
+
+    A pooled AUC also compares companies of good years with those of bad ones, which no ratio can tell. Years with
+    fewer than two failures or survivors are left out.
+    """
+    total = failures = spread = 0.0
+    for one in np.unique(year):
+        rows = year == one
+        ranked = Ranked.of(outcome[rows], score[rows])
+        failed, sound = float(ranked.bad.sum()), float(ranked.good.sum())
+        if min(failed, sound) >= 2:
+            total += failed * ranked.auc()
+            failures += failed
+            spread += (failed * ranked.auc_interval()[0]) ** 2
+    return (total / failures, float(spread**0.5 / failures)) if failures else (float("nan"), float("nan"))
+
+
+def jeffreys_interval(defaults: int, count: int, share: float = 0.95) -> tuple[float, float]:
+    """Return the bounds that hold the true rate with this chance, the same beyond either: the Beta(½, ½) prior.
+
+    Source: Brown, Cai, DasGupta 2001, Interval Estimation for a Binomial Proportion, Statistical Science 16(2).
+    """
+    from scipy.special import betaincinv
+
+    low, high = (float(betaincinv(defaults + 0.5, count - defaults + 0.5, part))
+                 for part in ((1 - share) / 2, (1 + share) / 2))  # fmt: skip
+    return (low if defaults else 0.0), (high if defaults < count else 1.0)
+
+
 def jeffreys_p(defaults: int, count: int, pd: float) -> float:
     """Return the chance that the true rate is at most `pd`, after so many defaults among so many companies.
 

@@ -11,8 +11,9 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.words import N_
 from marketplace.rating.card import CARD, card_text, make_card
 from marketplace.rating.dataset import FirmYears
-from marketplace.rating.measures import Outcome, expit, fit_line, measure
+from marketplace.rating.measures import Outcome, Ranked, by_grade, expit, fit_line, measure, within_years
 from marketplace.rating.model import CHALLENGER, CHAMPION, blend, check_types, retire
 from marketplace.rating.ratios import LEVELS, NAMES, RATIOS, Array, masked
 from marketplace.rating.scorecard import BINS, card_log_odds, fit_scorecard
@@ -34,6 +35,7 @@ CALIBRATION_YEARS = 3
 HELD_BACK_YEARS = 3
 FOLDS = 5
 FAILURES_MIN = 20
+BAND_YEARS = 5
 # The best on growing windows and on companies held out, both inside the years until 2011: `bin/market rating choose`.
 TREES_WEIGHT = 0.3
 # So much of a failure counts a company that fails in the year after next, when the scorecard is fitted: failures are
@@ -62,15 +64,17 @@ class Fitted:
 
 
 def train(
-    data: FirmYears, out: Path, progress: Progress = lambda words: None, until: int | None = None
-) -> dict[str, Any]:
+    data: FirmYears, out: Path, progress: Progress = lambda words: None, until: int | None = None,
+    bounds_ppm: Sequence[int] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Fit, calibrate and judge both models, write their files and the model card into `out`, return the card.
 
     `until`: the last year to learn from, to judge the model on later ones; by default the newest of the data.
+    `bounds_ppm`: those of the grades, for a table by grade of the companies held out.
 
     Raises: InvalidInput("too_few_failures") when there are too few to learn from.
     """
-    card, files = fit_files(data, progress, until)
+    card, files = fit_files(data, progress, until, bounds_ppm)
     out.mkdir(parents=True, exist_ok=True)
     retire(out)
     for name, content in files.items():
@@ -79,7 +83,7 @@ def train(
 
 
 def fit_files(
-    data: FirmYears, progress: Progress = lambda words: None, until: int | None = None
+    data: FirmYears, progress: Progress = lambda words: None, until: int | None = None, bounds_ppm: Sequence[int] = ()
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the card and the three files of what `train` writes; nothing is written.
 
@@ -106,8 +110,9 @@ def fit_files(
         base_rate=float(data.outcome[fitted.newest].mean()),
         reference=_reference(data, fitted.fit),
         held_back=held_back,
-        by_company=_by_company(data, fitted, fitted.fit),
-        by_company_newest=_by_company(data, fitted, fitted.newest),
+        by_company=_by_company(data, fitted, fitted.fit, bounds_ppm),
+        by_company_newest=_by_company(data, fitted, fitted.newest, ()),
+        by_company_years=_by_years(data, fitted),
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )  # fmt: skip
     return card, files | {CARD: card_text(card).encode()}
@@ -187,8 +192,11 @@ def _judge(data: FirmYears, rows: Rows, found: Mapping[str, tuple[Array, Array]]
     }
 
 
-def _by_company(data: FirmYears, fitted: Fitted, rows: Rows) -> dict[str, Any]:
-    """Judge the scores by models that saw none of a company's years; lines fitted on the other parts calibrate them."""
+def _by_company(data: FirmYears, fitted: Fitted, rows: Rows, bounds_ppm: Sequence[int]) -> dict[str, Any]:
+    """Judge the scores by models that saw none of a company's years; lines fitted on the other parts calibrate them.
+
+    With bounds the champion's table by grade too.
+    """
     found: dict[str, Any] = {level: {} for level in LEVELS}
     for level, judged in found.items():
         some = data.telling(rows, level, FAILURES_MIN)
@@ -199,6 +207,32 @@ def _by_company(data: FirmYears, fitted: Fitted, rows: Rows) -> dict[str, Any]:
                 others = some & ~own
                 pd[own] = _calibrated(_platt(data.outcome[others], score[others]), score[own])
             judged[name] = measure(data.outcome[some], pd[some])
+            if name == "champion" and len(bounds_ppm):
+                judged["grades"] = [row for row in by_grade(data.outcome[some], pd[some], bounds_ppm) if row["n"]]
+    return found
+
+
+def _by_years(data: FirmYears, fitted: Fitted) -> list[dict[str, Any]]:
+    """Judge the same scores on all years and on five at a time, counted back from the newest: pooled, within years.
+
+    Years that hold too few failures for a part of their own stand with the next.
+    """
+    first, last = int(data.year[fitted.fit].min()), int(data.year[fitted.fit].max())
+    cuts = [start for start in range(last - BAND_YEARS + 1, first, -BAND_YEARS)
+            if data.outcome[fitted.fit & (data.year < start)].sum() >= FAILURES_MIN]  # fmt: skip
+    starts = [first, *sorted(cuts), last + 1]
+    bands = [(first, last), *([(begin, end - 1) for begin, end in pairwise(starts)] if cuts else [])]
+    found = []
+    for begin, end in bands:
+        for level in LEVELS:
+            rows = data.telling(fitted.fit, level, FAILURES_MIN) & data.between(begin, end)
+            outcome, score = data.outcome[rows], fitted.unseen[level][0][rows]
+            ranked = Ranked.of(outcome, score)
+            within, error = within_years(outcome, score, data.year[rows])
+            found.append({"years": [begin, end], "level": level, "failures": int(outcome.sum()),
+                          **{name: round(value, 4) if np.isfinite(value) else None for name, value in (
+                              ("auc", ranked.auc()), ("auc_se", ranked.auc_interval()[0]), ("auc_within", within),
+                              ("auc_within_se", error))}})  # fmt: skip
     return found
 
 

@@ -19,7 +19,7 @@ from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import InvalidInput, NotFound
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
-from marketplace.reports import supervision
+from marketplace.reports import rating_watch, supervision
 from marketplace.reports.look_ups import (
     OrderBundleSchema,
     ReplayAuction,
@@ -217,9 +217,11 @@ def transcript(lot_id: UUID) -> ResponseReturnValue:
 @blueprint.get("/outcomes")
 @for_regulators
 def outcomes() -> ResponseReturnValue:
-    """The outcome statement: what became of everything that was funded."""
+    """The outcome statement: what became of everything that was funded, and whether the grades said so."""
     looked("outcomes")
-    return render_template("regulator/outcomes.html", outcomes=supervision.outcomes(db.session()))
+    session = db.session()
+    return render_template("regulator/outcomes.html", outcomes=supervision.outcomes(session),
+                           watch=rating_watch.latest(session))  # fmt: skip
 
 
 @blueprint.get("/defaults")

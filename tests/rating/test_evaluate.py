@@ -18,9 +18,9 @@ from marketplace.cli import main
 from marketplace.commands.rating import command
 from marketplace.kernel.errors import InvalidInput
 from marketplace.rating.dataset import NEEDED, READY, read_firm_years, read_polish
-from marketplace.rating.evaluation import inversions
+from marketplace.rating.evaluation import chance_of_inversion, inversions
 from marketplace.rating.grades import GRADES, grade_of
-from marketplace.rating.measures import Ranked, by_grade, grade_places, jeffreys_p
+from marketplace.rating.measures import Ranked, by_grade, grade_places, jeffreys_interval, jeffreys_p
 from marketplace.rating.model import load_model
 from marketplace.rating.ratios import BY_NAME, LEVELS, NAMES, masked
 from marketplace.rating.scorecard import card_log_odds
@@ -227,6 +227,13 @@ def test_a_grade_that_fails_more_often_than_a_worse_one_is_told_and_luck_is_no_a
                 for grade, (n, d) in zip(GRADES, pairs, strict=False)]  # fmt: skip
 
     assert inversions(table((100, 1), (100, 1), (0, 0), (50, 2))) == []
+    thin, sure = ({"n": n, "mean_pd": pd} for n, pd in ((50, 0.02), (100_000, 0.03)))
+    assert chance_of_inversion([sure, sure | {"mean_pd": 0.06}]) == 0
+    assert 0.2 < chance_of_inversion([thin, sure]) < 0.3, "two or more of fifty fail by chance in 26 % of cases"
+    low, high = jeffreys_interval(3, 1_093)
+    assert (low, high) == (pytest.approx(0.000773, abs=1e-6), pytest.approx(0.007316, abs=1e-5))
+    assert jeffreys_interval(0, 10)[0] == 0.0
+    assert jeffreys_interval(10, 10)[1] == 1.0
     luck, alarm = inversions(table((100, 1), (100, 0), (0, 0), (1000, 80), (1000, 20)))
     assert (luck["better"], luck["worse"], luck["p"], luck["alarm"]) == ("A+", "A", 0.5, False)
     assert (alarm["better"], alarm["worse"], alarm["alarm"]) == ("B+", "B", True)

@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from config.settings import read_policy
+from marketplace.audit import packs
 from marketplace.db import db
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
@@ -116,6 +117,10 @@ def test_the_day_s_measures_are_taken_and_kept(world: World) -> None:
     kept = rating_watch.latest(db.session())
     assert {(row.kind, row.key) for row in kept} == set(measures)
     assert {row.model_version for row in kept} == {read_card()["version"]}
+    with db.engine.connect() as connection:
+        pack = next(one for one in packs.tables(connection, 0, 0) if one.path == "packs/ratings/rating_watch")
+        told = {(row["kind"], row["key"]) for row in pack.rows(connection)}
+    assert told == set(measures), "the regulator reads which grade, month or ratio each is of"
 
 
 def test_the_night_rates_anew_what_another_model_rated_and_whose_accounts_became_overdue(world: World) -> None:
