@@ -91,9 +91,11 @@ def _say_no(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def refuse_http(error: HTTPException) -> ResponseReturnValue:
         if refusals.wants_json():
-            return api_errors.problem_json(
+            answer = api_errors.problem_json(
                 error.code or 500, (error.name or "error").lower().replace(" ", "_"), error.name
             )
+            answer.headers.extend((name, value) for name, value in error.get_headers() if name == "Retry-After")
+            return answer
         return refusals.of_http(error)
 
     @app.errorhandler(OperationalError)

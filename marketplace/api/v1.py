@@ -16,7 +16,7 @@ from marketplace.parties import api_keys
 from marketplace.parties.windows import hit
 from marketplace.schemas import load
 from marketplace.trading.bid_file import ROWS_MAX
-from marketplace.trading.naming import lots_of, sha256_of
+from marketplace.trading.naming import lots_of, sha256_of, wait_for
 from marketplace.trading.placing_many import Told, place_all
 from marketplace.trading.queries import Named
 from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
@@ -30,6 +30,9 @@ def place_bids() -> ResponseReturnValue:
     """Place up to some thousand bids, each judged by itself: `{"bids": [{"lot", "rate_bps", "cash_minor", …}]}`."""
     actor = _actor(Role.INVESTOR)
     key, (rows, list_sha256) = _key(), _rows()
+    most = current_app.extensions["duebill"].policy.session.bids_per_minute_max
+    if wait := wait_for(db.engine, actor, len(rows), most):
+        raise TooManyRequests(retry_after=wait)
     lots = lots_of([_ref(row) for row in rows], len(rows), list_sha256, actor, key)
     told: list[Told | None] = [None] * len(rows)
     bids: list[tuple[int, PlaceBid]] = []

@@ -175,6 +175,7 @@ class Session:
     absolute_hours: int
     sign_in_attempts_max: int
     posts_per_minute_max: int
+    bids_per_minute_max: int
 
 
 @dataclass(frozen=True)

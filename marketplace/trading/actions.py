@@ -122,7 +122,7 @@ def judged(tx: Tx, seen: Seen, command: PlaceBid) -> None:
         related=seen.group_id in seen.related_groups,
         good_standing=bool(seen.good_standing),
     )
-    problems += running.late_problems(tx, seen, command)
+    problems += running.late_problems(tx, seen, command) + running.crowding_problems(tx, seen, command)
     if problems:
         raise RuleBroken("bid_refused", N_("The bid was not placed."), problems=problems)
 

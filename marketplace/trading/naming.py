@@ -10,8 +10,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.engine import Engine
+
 from marketplace.kernel.actors import Actor
 from marketplace.parties.rules import verb
+from marketplace.parties.windows import hit
 from marketplace.perform import Result, Tx, perform
 from marketplace.schemas import unreadable
 from marketplace.trading import queries
@@ -25,6 +28,11 @@ def sha256_of(rows: Sequence[Any]) -> str:
     Raises: RecursionError for one that is nested without end.
     """
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+
+
+def wait_for(engine: Engine, actor: Actor, bids: int, most: int) -> int:
+    """Count a list's bids against what one person may send in a minute; return 0 or the seconds to wait."""
+    return hit(engine, f"bids {actor.user_id}", most, 60, weight=bids)
 
 
 def lots_of(refs: Collection[str], asked: int, list_sha256: str, actor: Actor, key: str) -> dict[str, Named]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import Problem
@@ -18,10 +18,11 @@ from marketplace.perform import Tx
 from marketplace.trading import engine, queries
 from marketplace.trading.engine import Running
 from marketplace.trading.placing import Seen
-from marketplace.trading.rules import LotState
+from marketplace.trading.rules import BidState, LotState
 from marketplace.trading.schemas import PlaceBid
 from marketplace.trading.tables import BidRow, LotRow
 
+OWN_MAX = 50  # each bid clears the lot's book twice while rivals wait for its row
 ONLY_IMPROVEMENTS = "only_improvements_now"
 WORDS = {
     ONLY_IMPROVEMENTS: N_("In its last minutes this lot takes only bids that improve one of yours."),
@@ -74,6 +75,19 @@ def late_problems(tx: Tx, seen: Seen, command: PlaceBid) -> list[Problem]:
         ).one_or_none()  # fmt: skip
     return [Problem(FIELDS.get(code, "replaces_bid_id"), code, WORDS[code])
             for code in engine.improvement_faults(earlier, command)]  # fmt: skip
+
+
+def crowding_problems(tx: Tx, seen: Seen, command: PlaceBid) -> list[Problem]:
+    """Return why a lot that answers takes no further bid of this investor: he has as many there as it takes of one."""
+    if not seen.answers or command.replaces_bid_id is not None:
+        return []
+    own = select(func.count()).select_from(BidRow).where(
+        BidRow.lot_id == seen.id, BidRow.investor_id == tx.actor.organisation_id, BidRow.state == BidState.PLACED
+    )  # fmt: skip
+    if tx.session.execute(own).scalar_one() < OWN_MAX:
+        return []
+    words = N_("You have %(most)s bids in this lot, which is as many as it takes: improve one, or take one back.")
+    return [Problem("", "too_many_bids", words, {"most": OWN_MAX})]
 
 
 def before(tx: Tx, seen: Seen) -> Running | None:

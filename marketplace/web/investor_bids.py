@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import render_template, request
+from flask import current_app, render_template, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import TooManyRequests
 
+from marketplace.db import db
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, NotFound, Problem
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.schemas import load
 from marketplace.trading.bid_file import BYTES_MAX, ROWS_MAX, Row, read_rows
-from marketplace.trading.naming import lots_of, sha256_of
+from marketplace.trading.naming import lots_of, sha256_of, wait_for
 from marketplace.trading.placing_many import FAILED, Told, place_all
 from marketplace.trading.queries import Named
 from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
@@ -52,6 +54,9 @@ def place_bids() -> ResponseReturnValue:
         rows = read_rows(sent.stream.read(BYTES_MAX + 1) if sent else b"")
     except InvalidInput as refusal:
         return _page(refusal), status_of(refusal)
+    most = current_app.extensions["duebill"].policy.session.bids_per_minute_max
+    if wait := wait_for(db.engine, require_actor(), len(rows), most):
+        raise TooManyRequests(retry_after=wait)
     once = request.form.get("once", "")[:64] or str(new_id())
     judged = _judged(rows, once)
     again = any(one.rule == FAILED["code"] for row in judged for one in row.problems)

@@ -123,6 +123,26 @@ def test_texts_that_no_database_keeps_and_lists_without_end_are_refused(app: Fla
     assert send("[" * 100_000, "deep").get_json()["code"] == "invalid_fields"
 
 
+def test_more_lists_or_bids_than_a_minute_takes_are_refused_for_the_rest_of_it(app: Flask, world: World) -> None:
+    policy = app.extensions["duebill"].policy.session
+    token = key_of(app, world, "bob")
+    whole = {"bids": [{}] * ROWS_MAX}
+    lists = policy.bids_per_minute_max // ROWS_MAX
+    answers = [post(app, token, whole, str(number)) for number in range(lists + 1)]
+    if answers[-1].status_code == 200:  # a minute has ended meanwhile
+        answers = [post(app, token, whole, f"again {number}") for number in range(lists + 1)]
+    assert [one.status_code for one in answers] == [200] * lists + [429]
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+    assert answers[-1].get_json()["code"] == "too_many_requests"
+    carol = key_of(app, world, "carol")
+    for _ in range(policy.posts_per_minute_max + 1):
+        refused = post(app, carol, {"bids": []})
+        if refused.status_code == 429:
+            break
+    assert refused.status_code == 429
+    assert post(app, token, whole, "other person").status_code == 429
+
+
 def test_a_number_that_is_not_whole_is_refused_and_never_cut(app: Flask, world: World) -> None:
     """7.1 meant as per cent must not stand as 7 basis points."""
     world.fund("bob", 3_000_000)

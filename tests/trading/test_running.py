@@ -235,6 +235,21 @@ def test_above_the_buy_now_rate_or_short_of_the_target_it_stays_open(rich: World
     assert (of(lot).bought_at, of(lot).state) == (None, "open")
 
 
+def test_an_answering_lot_takes_fifty_standing_bids_of_one_investor(rich: World) -> None:
+    lot = rich.lot(buy_now_bps=500)
+    mine = bid(rich, "bob", lot, 700, 10_000)
+    columns = "lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, placed_by"
+    with rich.superuser() as connection:
+        connection.execute(f"INSERT INTO bid (id, {columns}) SELECT gen_random_uuid(), {columns} FROM bid, "
+                           "generate_series(2, %s)", (running.OWN_MAX,))  # fmt: skip
+    with pytest.raises(RuleBroken) as refusal:
+        bid(rich, "bob", lot, 600, 10_000)
+    assert [problem.rule for problem in refusal.value.problems] == ["too_many_bids"]
+    bid(rich, "carol", lot, 600, 10_000)
+    bid(rich, "bob", lot, 690, 10_000, replaces=mine)
+    bid(rich, "bob", rich.lot(), 600, 10_000)
+
+
 def test_an_open_lot_has_no_call_points(rich: World) -> None:
     lot, _ = covered(rich)
     rich.move_clock(timedelta(minutes=30))
