@@ -31,8 +31,12 @@ KEY_LENGTH_MAX = 255
 STATEMENT_MS = 30_000
 LOCK_MS = 10_000
 BEGINNING = text(
-    "SELECT market_now() FROM (SELECT set_config('statement_timeout', :statement, true), "
-    "set_config('lock_timeout', :lock, true)) AS limits"
+    "SELECT market_now() AS now, EXISTS (SELECT FROM log_halt) AS halted FROM "
+    "(SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true)) AS limits"
+)
+HALTED = N_(
+    "Nothing can be changed now: the records here are not the ones that were signed before, as after an old backup. "
+    "All of them can still be read."
 )
 
 Result = dict[str, Any]
@@ -121,7 +125,8 @@ def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | No
 
     With an idempotency key the first result is kept and given again to the same actor for the same command.
 
-    Raises: NotPermitted; Conflict or InvalidInput for a key in use; whatever the verb raises. Nothing changes then.
+    Raises: NotPermitted; IntegrityBreach("read_only") while the signer halts the market; Conflict or InvalidInput for
+    a key in use; whatever the verb raises. Nothing changes then.
     """
     if actor.role not in verb.roles:
         raise NotPermitted("not_permitted", N_("Your role may not do this."))
@@ -140,7 +145,9 @@ def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | No
 def _attempt(verb: Verb, command: Any, actor: Actor, key: str | None) -> Result:
     policy: Policy = current_app.extensions["duebill"].policy
     with Session(db.engine, expire_on_commit=False) as session, session.begin():
-        now = session.execute(BEGINNING, {"statement": str(STATEMENT_MS), "lock": str(LOCK_MS)}).scalar_one()
+        now, halted = session.execute(BEGINNING, {"statement": str(STATEMENT_MS), "lock": str(LOCK_MS)}).one()
+        if halted:
+            raise IntegrityBreach("read_only", HALTED)
         if key is not None:
             earlier = _claim_key(session, verb, command, actor, key)
             if earlier is not None:

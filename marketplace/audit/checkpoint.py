@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 CHUNK = 5_000
 BUSY_SECONDS = 5.0
 IDLE_SECONDS = 5.0
+# What is there is not what was signed: an old backup was restored, or somebody rewrote the past.
+HALTING = {"log_went_back", "history_rewritten"}
 
 
 @dataclass(frozen=True)
@@ -100,23 +102,44 @@ def sign_once(place: SignerPlace, engine: Engine) -> Signed | None:
 
 
 def run_signer(place: SignerPlace, stop: threading.Event | None = None) -> None:
-    """Sign for ever, every few seconds while there is something new. A breach is logged each time and never signed."""
+    """Sign for ever, every few seconds while there is something new."""
     stop = stop or threading.Event()
     engine = create_engine(place.database_url, poolclass=pool.NullPool)
     while not stop.is_set():
-        signed = None
-        try:
-            signed = sign_once(place, engine)
-        except IntegrityBreach as breach:
-            (place.folder / "refused").write_text(f"{breach}\n", encoding="utf-8")
-            log.critical("the signer refuses: %s", breach)
-        except MarketplaceError as error:
-            log.error("the signer cannot sign: %s", error)
-        except Exception:
-            log.exception("the signer could not reach what it signs")
-        else:
-            (place.folder / "refused").unlink(missing_ok=True)
+        signed = sign_or_tell(place, engine)
         stop.wait(BUSY_SECONDS if signed else IDLE_SECONDS)
+
+
+def sign_or_tell(place: SignerPlace, engine: Engine) -> Signed | None:
+    """Sign what is new. A breach is logged and never signed; a log that is not the signed one halts the market."""
+    try:
+        signed = sign_once(place, engine)
+        _halt(engine, None)
+    except IntegrityBreach as breach:
+        (place.folder / "refused").write_text(f"{breach}\n", encoding="utf-8")
+        log.critical("the signer refuses: %s", breach)
+        if breach.code in HALTING:
+            _halt(engine, breach)
+    except MarketplaceError as error:
+        log.error("the signer cannot sign: %s", error)
+    except Exception:
+        log.exception("the signer could not reach what it signs")
+    else:
+        (place.folder / "refused").unlink(missing_ok=True)
+        return signed
+    return None
+
+
+def _halt(engine: Engine, breach: IntegrityBreach | None) -> None:
+    """Say that nothing may be changed, and why; or that it may again."""
+    with engine.begin() as connection:
+        if breach is None:
+            connection.execute(text("DELETE FROM log_halt"))
+            return
+        connection.execute(
+            text("INSERT INTO log_halt (code, words) VALUES (:code, :words) ON CONFLICT DO NOTHING"),
+            {"code": breach.code, "words": breach.said()},
+        )
 
 
 def read_state(place: SignerPlace) -> Signed:

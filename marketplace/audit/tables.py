@@ -3,7 +3,18 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -100,3 +111,15 @@ class Bundle(Base):
     words: Mapped[str | None] = mapped_column(Text)
     requested_at: Mapped[Created]
     finished_at: Mapped[Instant | None]
+
+
+class LogHalt(Base):
+    """Why nothing may be changed: the log is not the one that was signed. At most one row, by the signer."""
+
+    __tablename__ = "log_halt"
+    __table_args__ = (CheckConstraint("single", name="single"),)
+
+    single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    code: Mapped[str] = mapped_column(Text)
+    words: Mapped[str] = mapped_column(Text)
+    since: Mapped[Instant] = mapped_column(server_default=text("market_now()"))

@@ -89,6 +89,8 @@ def of_marketplace(error: MarketplaceError) -> ResponseReturnValue:
     """Return the page of a refusal that its view did not handle."""
     status = current_app.extensions["status_of"](error)
     said = translated(error.words, error.params)
+    if error.code == "read_only":
+        return page(status, title=gettext("The market can only be read"), words=said)
     if status >= 500:
         return page(status)
     return page(status, words="" if status == 404 else said)
