@@ -16,9 +16,8 @@ from marketplace.parties import api_keys
 from marketplace.parties.windows import hit
 from marketplace.schemas import load
 from marketplace.trading.bid_file import ROWS_MAX
-from marketplace.trading.naming import lots_of, sha256_of, wait_for
+from marketplace.trading.naming import Named, lots_of, sha256_of, wait_for
 from marketplace.trading.placing_many import Told, place_all
-from marketplace.trading.queries import Named
 from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
 
 blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")

@@ -30,7 +30,10 @@ class Event(Base):
     """
 
     __tablename__ = "event"
-    __table_args__ = (Index("ix_event_xact_number", text("(xact::xid8)")),)
+    __table_args__ = (
+        Index("ix_event_xact_number", text("(xact::xid8)")),
+        Index("ix_event_key", "on_behalf_of", "at", postgresql_where=text("on_behalf_of LIKE 'key %'")),
+    )
 
     id: Mapped[Id]
     line: Mapped[int] = mapped_column(BigInteger, Identity(always=True))

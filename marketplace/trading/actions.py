@@ -23,7 +23,7 @@ from marketplace.rating import queries as ratings
 from marketplace.receivables import actions as receivables
 from marketplace.receivables import queries as receivable_queries
 from marketplace.receivables.walls.rechecking import Against
-from marketplace.trading import engine, placing, queries, rules, running, steps, title_check
+from marketplace.trading import engine, placing, purses, queries, rules, running, steps, title_check
 from marketplace.trading.instructing import place_mandates
 from marketplace.trading.placing import Seen
 from marketplace.trading.rules import BID, BidState, LotState
@@ -180,6 +180,8 @@ def refused_by_database(error: DBAPIError, lot: LotRow | Seen) -> Exception:
         return closed(lot)
     if constraint == "bid_improves":
         return RuleBroken(running.ONLY_IMPROVEMENTS, running.WORDS[running.ONLY_IMPROVEMENTS])
+    if constraint == "bids_on_purse":
+        return purses.too_many()
     if constraint in ("bid_of_group", "bid_rests_on_purse"):
         return Conflict("changed_meanwhile", N_("Somebody else decided this just now."))
     if constraint == "bid_fits_lot":

@@ -3,9 +3,10 @@
 Whatever a mandate does in a lot is noted, and why. Lots are locked by the caller, mandates here, accounts last.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select, text
@@ -21,18 +22,23 @@ from marketplace.trading.engine import Instruction, Reason, Used
 from marketplace.trading.rules import BidState, MandateState
 from marketplace.trading.tables import BidRow, LotRow, MandateNoteRow, MandateRow
 
+# What rests on a purse comes with the purse and the session: no more than it holds can come of it.
 EXPOSED = """
-    SELECT used.investor_id, lot.currency, lot.debtor_id, lot.seller_id, sum(used.minor)::bigint AS minor
-    FROM (SELECT investor_id, lot_id, cash_minor AS minor FROM bid
+    SELECT used.investor_id, lot.currency, lot.debtor_id, lot.seller_id, purse.session_id, hold.minor AS purse_minor,
+        sum(used.minor)::bigint AS minor
+    FROM (SELECT investor_id, lot_id, cash_minor AS minor, hold_id IS NULL AS resting FROM bid
           WHERE investor_id = ANY (:investors) AND state = 'placed'
           UNION ALL
-          SELECT fill.investor_id, fill.lot_id, fill.cash_minor FROM fill JOIN lot ON lot.id = fill.lot_id
+          SELECT fill.investor_id, fill.lot_id, fill.cash_minor, false FROM fill JOIN lot ON lot.id = fill.lot_id
           JOIN receivable ON receivable.id = lot.receivable_id
           WHERE fill.investor_id = ANY (:investors)
           AND lot.state IN ('awaiting_seller', 'accepted', 'held', 'settled')
           AND receivable.state NOT IN ('discharged', 'bought_back', 'written_off')
           AND fill.round = (SELECT max(round) FROM award WHERE award.lot_id = fill.lot_id)) AS used
-    JOIN lot ON lot.id = used.lot_id GROUP BY 1, 2, 3, 4"""
+    JOIN lot ON lot.id = used.lot_id
+    LEFT JOIN session_purse AS purse ON used.resting
+        AND purse.session_id = lot.session_id AND purse.investor_id = used.investor_id
+    LEFT JOIN hold ON hold.id = purse.hold_id GROUP BY 1, 2, 3, 4, 5, 6"""
 SPENT = """
     SELECT bid.mandate_id, sum(CASE bid.state WHEN 'placed' THEN bid.cash_minor ELSE
         (SELECT cash_minor FROM fill WHERE fill.bid_id = bid.id ORDER BY round DESC LIMIT 1) END)::bigint AS minor
@@ -40,6 +46,19 @@ SPENT = """
     WHERE bid.mandate_id = ANY (:mandates) AND bid.state IN ('placed', 'filled')
     AND bid.placed_at > market_now() - make_interval(days => mandate.budget_days)
     GROUP BY 1"""
+
+
+@dataclass
+class Resting:
+    """Bids of an investor that rest on one purse, summed by debtor and by seller."""
+
+    debtors: Counter[UUID] = field(default_factory=Counter)
+    sellers: Counter[UUID] = field(default_factory=Counter)
+
+    def add(self, row: Any) -> None:
+        """Add a row of EXPOSED."""
+        self.debtors[row.debtor_id] += row.minor
+        self.sellers[row.seller_id] += row.minor
 
 
 @dataclass
@@ -58,8 +77,14 @@ class Uses:
         """Read what is used up now."""
         uses = cls(tx)
         investors = sorted({row.investor_id for row in mandates})
+        resting: dict[tuple[UUID, str, UUID, int], Resting] = defaultdict(Resting)
         for row in tx.session.execute(text(EXPOSED), {"investors": investors}):
-            uses.add(row.investor_id, row.currency, row.debtor_id, row.seller_id, row.minor)
+            if row.session_id is None:
+                uses.add(row.investor_id, row.currency, row.debtor_id, row.seller_id, row.minor)
+            else:
+                resting[row.investor_id, row.currency, row.session_id, row.purse_minor].add(row)
+        for (who, currency, _, most), bids in resting.items():
+            uses.add_resting(who, currency, most, bids)
         for row in tx.session.execute(text(SPENT), {"mandates": [row.id for row in mandates]}):
             uses.spent[row.mandate_id] = row.minor
         return uses
@@ -69,6 +94,14 @@ class Uses:
         self.debtors[investor, currency, debtor] += minor
         self.sellers[investor, currency, seller] += minor
         self.outstanding[investor, currency] += minor
+
+    def add_resting(self, investor: UUID, currency: str, most: int, bids: "Resting") -> None:
+        """Count bids that rest on a purse of `most`: as much of them as it can pay, of each debtor and seller alike."""
+        for debtor, minor in bids.debtors.items():
+            self.debtors[investor, currency, debtor] += min(minor, most)
+        for seller, minor in bids.sellers.items():
+            self.sellers[investor, currency, seller] += min(minor, most)
+        self.outstanding[investor, currency] += min(bids.debtors.total(), most)
 
     def now(self, mandate: MandateRow, lot: LotRow) -> Used:
         """Return what the mandate may not use again in this lot."""

@@ -7,19 +7,39 @@ the list as it was sent: sent again, it means the lots it meant before, so that 
 import hashlib
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
 from marketplace.kernel.actors import Actor
 from marketplace.parties.rules import verb
 from marketplace.parties.windows import hit
 from marketplace.perform import Result, Tx, perform
 from marketplace.schemas import unreadable
-from marketplace.trading import queries
-from marketplace.trading.queries import Named
 from marketplace.trading.schemas import NameLots
+
+
+@dataclass(frozen=True)
+class Named:
+    """A lot as somebody names it: by its receivable's reference."""
+
+    id: UUID
+    currency: str
+
+
+def named(session: Session, refs: Collection[str]) -> dict[str, Named]:
+    """Return the newest lot of each reference that has one; all of them are texts that can be kept."""
+    rows = session.execute(
+        text("SELECT DISTINCT ON (receivable.ref) receivable.ref, lot.id, lot.currency FROM lot "
+             "JOIN receivable ON receivable.id = lot.receivable_id WHERE receivable.ref = ANY (:refs) "
+             "ORDER BY receivable.ref, lot.number DESC"),
+        {"refs": sorted(refs)},
+    )  # fmt: skip
+    return {row.ref: Named(row.id, row.currency) for row in rows}
 
 
 def sha256_of(rows: Sequence[Any]) -> str:
@@ -48,7 +68,7 @@ def lots_of(refs: Collection[str], asked: int, list_sha256: str, actor: Actor, k
 @verb("name_lots")
 def name_lots(tx: Tx, command: NameLots) -> Result:
     """Find the newest lot of each reference; the list as such goes on record by its hash."""
-    found = queries.named(tx.session, command.refs)
+    found = named(tx.session, command.refs)
     told = {"asked": command.asked, "named": len(found), "list_sha256": command.list_sha256}
     tx.record("bids", tx.actor.request_id, after=told)
     return {"lots": {ref: {"id": lot.id, "currency": lot.currency} for ref, lot in found.items()}}

@@ -21,6 +21,7 @@ from marketplace.perform import Tx
 from marketplace.trading import engine
 from marketplace.trading.tables import CallSessionRow, SessionPurseRow
 
+RESTING_MAX = 500  # bids of one investor in a session: they cost nothing, and every transcript of it names them
 PURSE = text("""
     SELECT purse.hold_id, hold.minor FROM session_purse AS purse JOIN hold ON hold.id = purse.hold_id
     WHERE purse.session_id = :session AND purse.investor_id = :investor FOR UPDATE OF purse""")
@@ -76,6 +77,13 @@ def _give_up(tx: Tx, session_id: UUID, investor_id: UUID) -> None:
             raise
         words = N_("Bids of yours rest on this budget: take them back first, or keep it held.")
         raise RuleBroken("bids_rest_on_budget", words, problems=[Problem("purse", "in_use", words)]) from error
+
+
+def too_many() -> RuleBroken:
+    """Return the refusal of a bid on a purse that carries as many as it can."""
+    words = N_("%(most)s bids of yours rest on this budget, which is as many as it carries: take one back first.")
+    return RuleBroken("bid_refused", N_("The bid was not placed."),
+                      problems=[Problem("", "too_many_bids", words, {"most": RESTING_MAX})])  # fmt: skip
 
 
 def demand_budget(budget_minor: int | None) -> None:

@@ -1,7 +1,7 @@
 """Reads and locks of this room."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -155,25 +155,6 @@ def related_now(session: Session, found: Lot) -> set[UUID]:
     """Return the groups that may not bid or buy: those the lot opened with, and its owners' groups of now."""
     owners = parties.organisations(session, (found.seller_id, found.debtor_id)).values()
     return {*found.related_groups, *(owner.group for owner in owners)}
-
-
-@dataclass(frozen=True)
-class Named:
-    """A lot as somebody names it: by its receivable's reference."""
-
-    id: UUID
-    currency: str
-
-
-def named(session: Session, refs: Collection[str]) -> dict[str, Named]:
-    """Return the newest lot of each reference that has one; all of them are texts that can be kept."""
-    rows = session.execute(
-        text("SELECT DISTINCT ON (receivable.ref) receivable.ref, lot.id, lot.currency FROM lot "
-             "JOIN receivable ON receivable.id = lot.receivable_id WHERE receivable.ref = ANY (:refs) "
-             "ORDER BY receivable.ref, lot.number DESC"),
-        {"refs": sorted(refs)},
-    )  # fmt: skip
-    return {row.ref: Named(row.id, row.currency) for row in rows}
 
 
 def lots(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, Lot]:
@@ -389,14 +370,25 @@ def open_lots(session: Session, limit: int = 1_000) -> list[Lot]:
 
 
 def cover_minor(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Return the cash that stands in each lot, cut to the group caps: for seller and operator, never a rival."""
+    """Return the cash that stands in each lot, cut to the group caps: for seller and operator, never a rival.
+
+    What rests on a purse counts up to that purse: no more is there, however much is bid.
+    """
     rows = session.execute(
         text(
             "SELECT lot_id, sum(least(cash, cap))::bigint AS cash FROM ("
-            "  SELECT bid.lot_id, sum(bid.cash_minor) AS cash, lot.target_minor * lot.group_cap_bps / 10000 AS cap"
-            "  FROM bid JOIN lot ON lot.id = bid.lot_id"
-            "  WHERE bid.lot_id = ANY (:lots) AND bid.state = 'placed'"
-            "  GROUP BY bid.lot_id, bid.group_id, lot.target_minor, lot.group_cap_bps) AS groups GROUP BY lot_id"
+            "  SELECT lot_id, cap, sum(held + least(resting, purse)) AS cash FROM ("
+            "    SELECT bid.lot_id, bid.group_id, lot.target_minor * lot.group_cap_bps / 10000 AS cap,"
+            "      coalesce(sum(bid.cash_minor) FILTER (WHERE bid.hold_id IS NOT NULL), 0) AS held,"
+            "      coalesce(sum(bid.cash_minor) FILTER (WHERE bid.hold_id IS NULL), 0) AS resting,"
+            "      coalesce(max(hold.minor), 0) AS purse"
+            "    FROM bid JOIN lot ON lot.id = bid.lot_id"
+            "    LEFT JOIN session_purse AS purse"
+            "      ON purse.session_id = lot.session_id AND purse.investor_id = bid.investor_id"
+            "    LEFT JOIN hold ON hold.id = purse.hold_id"
+            "    WHERE bid.lot_id = ANY (:lots) AND bid.state = 'placed'"
+            "    GROUP BY bid.lot_id, bid.group_id, bid.investor_id, lot.target_minor, lot.group_cap_bps) AS owners"
+            "  GROUP BY lot_id, group_id, cap) AS groups GROUP BY lot_id"
         ),
         {"lots": list(lot_ids)},
     )

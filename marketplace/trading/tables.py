@@ -108,6 +108,7 @@ class BidRow(Base):
         ForeignKeyConstraint(["mandate_id", "investor_id"], ["mandate.id", "mandate.investor_id"]),
         Index(None, "investor_id", "placed_at"),
         Index(None, "mandate_id", postgresql_where=text("mandate_id IS NOT NULL")),
+        Index("ix_bid_resting", "lot_id", "investor_id", postgresql_where=text("hold_id IS NULL")),
     )
 
     id: Mapped[Id]

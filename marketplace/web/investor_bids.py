@@ -19,9 +19,8 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.schemas import load
 from marketplace.trading.bid_file import BYTES_MAX, ROWS_MAX, Row, read_rows
-from marketplace.trading.naming import lots_of, sha256_of, wait_for
+from marketplace.trading.naming import Named, lots_of, sha256_of, wait_for
 from marketplace.trading.placing_many import FAILED, Told, place_all
-from marketplace.trading.queries import Named
 from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
 from marketplace.web import investor_lot_parts as parts
 from marketplace.web.forms import minor_of, reasons, status_of

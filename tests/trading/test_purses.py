@@ -16,14 +16,17 @@ from marketplace.perform import perform
 from marketplace.reports import market
 from marketplace.servicing.schemas import SettleAward
 from marketplace.servicing.settlement import settle_award
-from marketplace.trading import queries
+from marketplace.trading import mandate_queries, queries
 from marketplace.trading.actions import accept_award, refuse_award, withdraw_bid
+from marketplace.trading.batches import close_lots
 from marketplace.trading.placing_many import place_all
-from marketplace.trading.schemas import AcceptAward, PlaceBid, RefuseAward, SetSessionCaps, WithdrawBid
+from marketplace.trading.purses import RESTING_MAX
+from marketplace.trading.schemas import AcceptAward, CloseLots, PlaceBid, RefuseAward, SetSessionCaps, WithdrawBid
 from marketplace.trading.sessions import set_session_caps
 from tests.support import SYSTEM
 from tests.trading.test_bidding import cash
 from tests.trading.test_constraints import insert_bid, refuse
+from tests.trading.test_mandates import mandate
 from tests.trading.test_sessions import bid, close, filled, gathered
 from tests.trading.world import World
 from tests.web.test_investor import visitor
@@ -139,6 +142,50 @@ def test_bids_of_a_file_rest_on_it_too_and_bids_elsewhere_do_not(world: World) -
             PlaceBid(elsewhere, 600, 100_000)]  # fmt: skip
     assert [told.code for told in place_all(bids, world.bob, "key")] == ["", "", "insufficient_cash", ""]
     assert cash(world, "bob") == (500_000, 500_000)
+
+
+def test_what_rests_on_a_purse_counts_for_no_more_than_it_holds(world: World) -> None:
+    """A seller's cover, and the exposure that an investor's mandates heed: a penny covers nothing, whatever is bid."""
+    for who in ("bob", "carol"):
+        world.fund(who, 9_000_000)
+    session_id, (one, two) = gathered(world, group_cap=10_000)
+    purse(world, "bob", session_id, 30_000)
+    for lot in (one, two):
+        bid(world, "bob", lot, 600, ALL)
+        bid(world, "bob", lot, 610, ALL)
+    bid(world, "carol", two, 600, 1_000_000)
+    db.session.rollback()
+    assert queries.cover_minor(db.session(), [one, two]) == {one: 30_000, two: 1_030_000}
+    elsewhere = world.lot(minutes=30)
+    mandated = mandate(world, "bob", debtor_minor_max=1_000_000, seller_minor_max=1_000_000,
+                       outstanding_minor_max=1_000_000)  # fmt: skip
+    world.move_clock(timedelta(minutes=31))
+    perform(close_lots, CloseLots((elsewhere,)), SYSTEM)
+    db.session.rollback()
+    assert [note.reasons for note in mandate_queries.notes(db.session, mandated)] == [[]]
+    placed = "SELECT cash_minor FROM bid WHERE mandate_id = :mandate"
+    assert db.session.execute(text(placed), {"mandate": mandated}).scalar_one() == 970_000
+
+
+def test_a_purse_carries_so_many_bids_and_no_more(world: World) -> None:
+    world.fund("bob", 9_000_000)
+    world.fund("carol", 9_000_000)
+    session_id, (one, two) = gathered(world)
+    for who in ("bob", "carol"):
+        purse(world, who, session_id, 10_000)
+    mine = bid(world, "bob", one, 600, ALL)
+    columns = "lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, placed_by"
+    with world.superuser() as connection:
+        connection.execute(f"INSERT INTO bid (id, {columns}) SELECT gen_random_uuid(), {columns} FROM bid, "
+                           "generate_series(2, %s)", (RESTING_MAX,))  # fmt: skip
+    told = place_all([PlaceBid(two, 600, ALL), PlaceBid(world.lot(), 600, 10_000)], world.bob, "key")
+    assert [[one.rule for one in row.problems] for row in told] == [["too_many_bids"], []]
+    assert insert_bid(world, two, hold_id=None, investor_id=world.id("bob"), group_id=world.id("bob")) == (
+        "bids_on_purse"
+    )
+    bid(world, "carol", two, 600, ALL)
+    perform(withdraw_bid, WithdrawBid(mine), world.bob)
+    bid(world, "bob", two, 600, ALL)
 
 
 def test_the_database_lets_no_bid_go_without_cash_behind_it(world: World) -> None:
