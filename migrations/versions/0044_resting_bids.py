@@ -3,7 +3,7 @@
 from migrations.helpers import run, wall_functions
 
 revision = "0044"
-down_revision = "0041"
+down_revision = "0041b"
 
 RESTING_MAX = 500
 
