@@ -1,7 +1,7 @@
 """Reading the trail: its size and age, its events, the proof of one of them, bundles and look-ups."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -161,6 +161,18 @@ def look_ups(session: Session, user_id: UUID, limit: int = 50) -> list[tuple[Eve
         {"user_id": user_id, "verbs": list(LOOK_UPS), "limit": limit},
     ).all()
     return [(EventLine(*row[:-1]), json.loads(bytes(row.body))) for row in rows]
+
+
+def last_by_keys(session: Session, names: Collection[str]) -> dict[str, datetime]:
+    """Return when each key for programs, named as events name it (`key …`), last did something; not those unused."""
+    rows = session.execute(
+        text("""
+            SELECT name, newest.at FROM unnest(CAST(:names AS text[])) AS name CROSS JOIN LATERAL (
+                SELECT at FROM event WHERE on_behalf_of = name AND on_behalf_of LIKE 'key %'
+                ORDER BY at DESC LIMIT 1) AS newest"""),
+        {"names": list(names)},
+    )
+    return {row.name: row.at for row in rows}
 
 
 def proved_event(session: Session, seq: int) -> ProvedEvent:

@@ -1,5 +1,9 @@
-"""Keys that let a program act for a person: made and ended by that person, kept as hashes. By the real clock."""
+"""Keys that let a program act for a person: made by him, ended by him or by operators, kept as hashes.
 
+They live by the real clock; when one was last used is an event's time, by the market's.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -7,11 +11,12 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from marketplace.audit.queries import last_by_keys
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import Conflict, NotFound, NotPermitted
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
-from marketplace.parties.rules import verb
+from marketplace.parties.rules import DESK, verb
 from marketplace.parties.schemas import CreateApiKey, EndApiKey
 from marketplace.parties.sessions import token_hash
 from marketplace.parties.tables import ApiKeyRow, OrganisationRow, UserAccountRow
@@ -31,6 +36,21 @@ class ApiKey:
     expires_at: datetime
     ended_at: datetime | None
     live: bool
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class HeldKey:
+    """A living key and who holds it, as the market's operators see it."""
+
+    key: ApiKey
+    holder: str
+    house: str
+
+
+def acting(key_id: UUID) -> str:
+    """Return how events name a key that a program acted with, beside the person it acted for."""
+    return f"key {key_id}"
 
 
 @verb("create_api_key")
@@ -55,13 +75,14 @@ def create_api_key(tx: Tx, command: CreateApiKey) -> Result:
 
 @verb("end_api_key")
 def end_api_key(tx: Tx, command: EndApiKey) -> Result:
-    """End one of one's own keys: nothing is taken with it any more.
+    """End one of one's own keys: nothing is taken with it any more. The market's operators end anybody's.
 
     Raises: NotFound, for another's key too; Conflict("key_ended").
     """
-    row = tx.session.scalars(
-        select(ApiKeyRow).where(ApiKeyRow.id == command.key_id, ApiKeyRow.user_id == tx.actor.user_id).with_for_update()
-    ).one_or_none()
+    wanted = select(ApiKeyRow).where(ApiKeyRow.id == command.key_id).with_for_update()
+    if tx.actor.role not in DESK:
+        wanted = wanted.where(ApiKeyRow.user_id == tx.actor.user_id)
+    row = tx.session.scalars(wanted).one_or_none()
     if row is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     if row.ended_at is not None:
@@ -76,19 +97,44 @@ def end_api_key(tx: Tx, command: EndApiKey) -> Result:
 
 def keys_of(session: Session, user_id: UUID) -> list[ApiKey]:
     """Return a person's keys, newest first."""
-    now = session.execute(select(func.clock_timestamp())).scalar_one()
     rows = session.scalars(select(ApiKeyRow).where(ApiKeyRow.user_id == user_id).order_by(ApiKeyRow.created_at.desc()))
-    return [ApiKey(row.id, row.name, row.created_at, row.expires_at, row.ended_at,
-                   row.ended_at is None and row.expires_at > now) for row in rows]  # fmt: skip
+    return _as_keys(session, rows.all())
+
+
+def living_keys(session: Session, most: int = 500) -> list[HeldKey]:
+    """Return the keys of everybody that open something now, newest first."""
+    rows = session.execute(
+        select(ApiKeyRow, UserAccountRow.display_name, OrganisationRow.legal_name)
+        .join(UserAccountRow, UserAccountRow.id == ApiKeyRow.user_id)
+        .join(OrganisationRow, OrganisationRow.id == UserAccountRow.organisation_id)
+        .where(ApiKeyRow.ended_at.is_(None), ApiKeyRow.expires_at > func.clock_timestamp(), UserAccountRow.active)
+        .order_by(ApiKeyRow.created_at.desc()).limit(most)
+    ).all()  # fmt: skip
+    keys = _as_keys(session, [row.ApiKeyRow for row in rows])
+    return [HeldKey(key, row.display_name, row.legal_name) for key, row in zip(keys, rows, strict=True)]
+
+
+def _as_keys(session: Session, rows: Sequence[ApiKeyRow]) -> list[ApiKey]:
+    now = session.execute(select(func.clock_timestamp())).scalar_one()
+    used = last_by_keys(session, [acting(row.id) for row in rows])
+    return [
+        ApiKey(
+            row.id, row.name, row.created_at, row.expires_at, row.ended_at,
+            live=row.ended_at is None and row.expires_at > now, last_used_at=used.get(acting(row.id)),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def actor_of(session: Session, token: str, request_id: UUID) -> Actor | None:
     """Return whom a key lets act, or None: unknown, ended, run out, or its person locked out."""
     row = session.execute(
-        select(UserAccountRow.id, UserAccountRow.role, UserAccountRow.organisation_id)
+        select(UserAccountRow.id, UserAccountRow.role, UserAccountRow.organisation_id, ApiKeyRow.id.label("key_id"))
         .join(ApiKeyRow, ApiKeyRow.user_id == UserAccountRow.id)
         .join(OrganisationRow, OrganisationRow.id == UserAccountRow.organisation_id)
         .where(ApiKeyRow.token_hash == token_hash(token), ApiKeyRow.ended_at.is_(None), UserAccountRow.active,
                ApiKeyRow.expires_at > func.clock_timestamp())
     ).one_or_none()  # fmt: skip
-    return Actor(Role(row.role), row.id, row.organisation_id, request_id=request_id) if row else None
+    if row is None:
+        return None
+    return Actor(Role(row.role), row.id, row.organisation_id, acting(row.key_id), request_id)

@@ -28,7 +28,7 @@ MAY: dict[str, frozenset[Role]] = {
     "relate_organisations": DESK,
     "end_relation": DESK,
     "create_api_key": INVESTOR,
-    "end_api_key": INVESTOR,
+    "end_api_key": INVESTOR | DESK,
     "sign_in": SYSTEM,
     "refuse_sign_in": SYSTEM,
     "sign_out": PEOPLE | SYSTEM,

@@ -13,8 +13,10 @@ from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.parties import queries
 from marketplace.parties.actions import register_organisation, register_user
+from marketplace.parties.api_keys import end_api_key, living_keys
 from marketplace.parties.schemas import (
     KINDS,
+    EndApiKey,
     EndRelation,
     RegisterOrganisationSchema,
     RegisterUserSchema,
@@ -58,6 +60,7 @@ def people(error: MarketplaceError | None = None, form: str = "") -> ResponseRet
             key=lambda one: (one[1].lower(), one[0]),
         ),
         relations=queries.relations(session),
+        keys=living_keys(session),
         relation_words={kind: gettext(words) for kind, words in RELATION_WORDS.items()},
         error=error,
         problems=reasons(error) if error else (),
@@ -98,6 +101,18 @@ def end(relation_id: UUID) -> ResponseReturnValue:
     except MarketplaceError as error:
         return people(error)
     say(gettext("The relation has ended."))
+    return redirect(url_for("operator.people"), 303)
+
+
+@blueprint.post("/people/keys/<uuid:key_id>/end", endpoint="end_key")
+@only_operators
+def end_key(key_id: UUID) -> ResponseReturnValue:
+    """End somebody's key for programs, as when it was lost or stolen."""
+    try:
+        perform(end_api_key, EndApiKey(key_id), require_actor())
+    except MarketplaceError as error:
+        return people(error)
+    say(gettext("The key has ended. Nothing is taken with it any more."))
     return redirect(url_for("operator.people"), 303)
 
 

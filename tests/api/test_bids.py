@@ -15,6 +15,7 @@ from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import Conflict
+from marketplace.kernel.ids import new_id
 from marketplace.parties.api_keys import KEYS_MAX, create_api_key
 from marketplace.parties.schemas import CreateApiKey
 from marketplace.perform import perform
@@ -191,6 +192,35 @@ def test_only_a_living_key_of_an_investor_bids(app: Flask, world: World) -> None
     assert bob.post(f"/investor/keys/{end}").status_code == 409
     assert post(app, token, body, "after").status_code == 401
     assert placed() == 1
+
+
+def test_what_a_key_did_is_told_apart_and_an_operator_ends_it(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    lot = world.lot()
+    bob = visitor(app, world, "bob")
+    token, body = (
+        key_of(app, world, "bob", bob),
+        {"bids": [{"lot": "DB-26-0001", "rate_bps": 700, "cash_minor": 10_000}]},
+    )
+    assert ">never<" in bob.get("/investor/keys").text
+    assert post(app, token, body).get_json()["placed"] == 1
+    assert ">never<" not in bob.get("/investor/keys").text
+    assert bob.post(f"/investor/lots/{lot}/bids", data={"rate": "650", "cash": "100"}).status_code == 303
+    through = "SELECT on_behalf_of FROM event WHERE verb = 'place_bid' ORDER BY line"
+    key = db.session.execute(text("SELECT id FROM api_key")).scalar_one()
+    assert list(db.session.execute(text(through)).scalars()) == [f"key {key}", None]
+    olga = visitor(app, world, "olga")
+    page = olga.get("/operator/people").text
+    assert "Desk 4" in page
+    assert f'action="/operator/people/keys/{key}/end"' in page
+    assert visitor(app, world, "carol").post(f"/operator/people/keys/{key}/end").status_code == 403
+    assert olga.post(f"/operator/people/keys/{key}/end").status_code == 303
+    assert olga.post(f"/operator/people/keys/{key}/end").status_code == 409
+    assert olga.post(f"/operator/people/keys/{new_id()}/end").status_code == 404
+    assert post(app, token, body, "after").status_code == 401
+    assert "Nobody has made a key that is alive." in olga.get("/operator/people").text
+    ended = "SELECT actor_role FROM event WHERE verb = 'end_api_key'"
+    assert db.session.execute(text(ended)).scalar_one() == "operator"
 
 
 def test_a_key_of_somebody_locked_out_opens_nothing(app: Flask, world: World) -> None:
