@@ -218,8 +218,9 @@ def _undone(tx: Tx, entry_id: UUID, one: Movement) -> _Booked | None:
     other = _counterpart(tx, one)
     if other is None:
         return None
-    if other.payout_id is not None or other.payout_file_id is not None:
-        return _payout_undone(tx, entry_id, one, other)
+    file_id = other.payout_file_id or orders.paid_rest(tx.session, other.id, other.names)
+    if other.payout_id is not None or file_id is not None:
+        return _payout_undone(tx, entry_id, one, other, file_id)
     worked_off = _worked_off(tx, other)
     posted = None if worked_off else by_bank.undo(tx, other.entry_id, other.payment_id)
     if posted is not None:
@@ -231,13 +232,15 @@ def _undone(tx: Tx, entry_id: UUID, one: Movement) -> _Booked | None:
     return _Booked("taken_back", posted, other.payment_id, other.receivable_id, other.id)
 
 
-def _payout_undone(tx: Tx, entry_id: UUID, one: Movement, other: BankEntryRow) -> _Booked | None:
+def _payout_undone(
+    tx: Tx, entry_id: UUID, one: Movement, other: BankEntryRow, file_id: UUID | None
+) -> _Booked | None:  # fmt: skip
     """Let a pay-out come back whose debit is reversed; what is due to whom is never put right by a mirrored entry.
 
     Where a return is reversed the payee has the money after all: it stays unexplained until two people book it, and is
     not sent again. None: it cannot be what was paid, and waits in suspense.
     """
-    file_id, payout_id = other.payout_file_id, other.payout_id
+    payout_id = other.payout_id
     payout_ids = orders.payouts_of(tx.session, file_id) if file_id else [payout_id] if payout_id else []
     if one.incoming:
         posted = (

@@ -139,6 +139,31 @@ def file_named(session: Session, names: Sequence[str]) -> UUID | None:
     return session.scalars(select(PayoutFileRow.id).where(PayoutFileRow.message_id.in_(names))).first()
 
 
+# A debit that named a file and was not its sum: it may be the rest of it, as soon as the bank's refusals are known.
+LEFT_FOR = """
+SELECT b.id, b.currency, b.minor FROM payout_order o JOIN payout_file f ON f.id = o.file_id
+JOIN bank_entry b ON b.outcome = 'left' AND NOT b.reversal AND b.currency = f.currency
+    AND b.names @> to_jsonb(f.message_id)
+WHERE o.payout_id = :payout_id AND NOT EXISTS (SELECT FROM bank_entry u WHERE u.reverses_id = b.id)
+    AND NOT EXISTS (SELECT FROM entry e WHERE e.subject_id = b.id AND e.kind = 'payout_file_paid')
+"""
+
+
+def pay_rest(tx: Tx, refused_id: UUID) -> None:
+    """Let a debit that nothing explained have paid the rest of a file of which an order was refused."""
+    keep_others_away(tx)
+    file_id = tx.session.scalars(select(PayoutOrderRow.file_id).where(PayoutOrderRow.payout_id == refused_id)).one()
+    for row in tx.session.execute(text(LEFT_FOR), {"payout_id": refused_id}).all():
+        if bank_payouts.pay_unexplained(tx, row.id, payouts_of(tx.session, file_id), row.currency, row.minor):
+            return
+
+
+def paid_rest(session: Session, bank_entry_id: UUID, names: Sequence[str]) -> UUID | None:
+    """Return the file of which a debit paid the rest, though it was not its sum when it came."""
+    late = text("SELECT EXISTS (SELECT FROM entry WHERE subject_id = :id AND kind = 'payout_file_paid')")
+    return file_named(session, names) if session.execute(late, {"id": bank_entry_id}).scalar_one() else None
+
+
 def payouts_of(session: Session, file_id: UUID) -> list[UUID]:
     """Return the payouts that a file orders."""
     return list(session.scalars(select(PayoutOrderRow.payout_id).where(PayoutOrderRow.file_id == file_id)))

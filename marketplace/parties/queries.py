@@ -86,6 +86,11 @@ def organisations(session: Session, ids: Iterable[UUID]) -> dict[UUID, Organisat
     return {row.id: Organisation(*row) for row in rows}
 
 
+def own_accounts(session: Session) -> list[str]:
+    """Return the IBANs of the market's own accounts, in order."""
+    return sorted(one.iban for one in of_kind(session, "operator") if one.iban)
+
+
 def of_kind(session: Session, kind: str) -> list[Organisation]:
     """Return all organisations of a kind, by name."""
     rows = session.scalars(

@@ -1,8 +1,10 @@
 """Calling a person: once for a subject and a kind, in the transaction that found the trouble."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 
 from marketplace.kernel.canonical import jsonable
@@ -22,3 +24,26 @@ def raise_alert(tx: Tx, kind: str, subject_kind: str, subject_id: UUID, **facts:
     if alert_id is not None:
         told = {"kind": kind, "subject_kind": subject_kind, "subject_id": subject_id, "facts": facts}
         tx.record("payment_alert", alert_id, verb="raise_alert", after=told)
+
+
+def close_others(tx: Tx, kind: str, subject_kind: str, standing: Sequence[UUID]) -> None:
+    """Close the alerts of a kind whose trouble is gone; open those again whose trouble is back."""
+    row = PaymentAlertRow
+    about = (row.kind == kind) & (row.subject_kind == subject_kind)
+    stands = row.subject_id.in_(standing)
+    for changed, closed_at in (
+        (row.closed_at.is_(None) & ~stands, tx.clock()), (row.closed_at.is_not(None) & stands, None),
+    ):  # fmt: skip
+        for alert_id in tx.session.scalars(
+            update(row).where(about, changed).values(closed_at=closed_at).returning(row.id)
+        ).all():
+            tx.record("payment_alert", alert_id, verb="close_alert" if closed_at else "raise_alert",
+                      after={"closed_at": closed_at})  # fmt: skip
+
+
+def close_about(tx: Tx, subject_id: UUID) -> None:
+    """Close what was called about a subject: its trouble is over. What closes it is recorded by whoever ends it."""
+    row = PaymentAlertRow
+    tx.session.execute(
+        update(row).where(row.subject_id == subject_id, row.closed_at.is_(None)).values(closed_at=tx.clock())
+    )

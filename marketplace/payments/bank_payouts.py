@@ -16,9 +16,10 @@ from marketplace.kernel.errors import Conflict, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.actions import account, accounts, post_entry
-from marketplace.ledger.rules import chart, credit, debit
+from marketplace.ledger.rules import Leg, chart, credit, debit
 from marketplace.parties import queries as parties
 from marketplace.payments import money
+from marketplace.payments.alerts import close_about
 from marketplace.payments.calls import tell_failed
 from marketplace.payments.rules import PAYOUT, ROUTES, PayoutState, Purpose, Rail
 from marketplace.payments.tables import PayoutRow, ProviderTransitionRow
@@ -130,16 +131,33 @@ def pay(tx: Tx, payout_id: UUID, currency: str, minor: int) -> UUID | None:
 
 
 def pay_together(tx: Tx, file_id: UUID, payout_ids: Sequence[UUID], currency: str, minor: int) -> UUID | None:
-    """Book that the bank paid a whole file at once: one entry, or None where the sum is another."""
-    rows = _lock(tx, payout_ids)
+    """Book that the bank paid a whole file at once: one entry, or None where the sum is another.
+
+    Of a file is left what was neither paid by itself nor refused.
+    """
+    rows = _lock_but(tx, payout_ids, "paid", "refused")
     if not rows or sum(row.amount_minor for row in rows) != minor or not _may_pay(tx, rows, currency):
         return None
-    legs = []
-    for row, transit in zip(rows, _accounts(tx, rows, "transit"), strict=True):
-        clearing = account(tx, ROUTES[Purpose(row.purpose)].clearing(row.rail), None, currency)
-        legs += [debit(transit, row.amount_minor), credit(clearing, row.amount_minor)]
-    entry_id = post_entry(tx, "payout_file_paid", "payout_file", file_id, legs)
+    entry_id = post_entry(tx, "payout_file_paid", "payout_file", file_id, _paid_legs(tx, rows))
     _note_paid(tx, rows, entry_id)
+    return entry_id
+
+
+def pay_unexplained(tx: Tx, bank_entry_id: UUID, payout_ids: Sequence[UUID], currency: str, minor: int) -> UUID | None:
+    """Book that what left unexplained paid the rest of a file, once the others of it are refused.
+
+    Return the entry, or None where the sum is another.
+    """
+    rows = _lock_but(tx, payout_ids, "paid", "refused")
+    if not rows or sum(row.amount_minor for row in rows) != minor or not _may_pay(tx, rows, currency):
+        return None
+    back = [
+        debit(account(tx, "bank_borrower", None, currency), minor),
+        credit(account(tx, "bank_unexplained", None, currency), minor),
+    ]
+    entry_id = post_entry(tx, "payout_file_paid", "bank_entry", bank_entry_id, _paid_legs(tx, rows) + back)
+    _note_paid(tx, rows, entry_id)
+    close_about(tx, bank_entry_id)
     return entry_id
 
 
@@ -157,7 +175,7 @@ def come_back_together(
     tx: Tx, file_id: UUID, payout_ids: Sequence[UUID], currency: str, minor: int, code: str | None = None
 ) -> UUID | None:
     """Book that the bank gave a whole file's money back: one entry, or None where it cannot be that."""
-    rows = _lock(tx, payout_ids)
+    rows = _lock_but(tx, payout_ids, CAME_BACK, "refused")
     if not rows or sum(row.amount_minor for row in rows) != minor or not _may_come_back(tx, rows, currency):
         return None
     legs = []
@@ -195,6 +213,21 @@ def _lock(tx: Tx, payout_ids: Sequence[UUID]) -> list[PayoutRow]:
         select(PayoutRow).where(PayoutRow.id.in_(payout_ids)).order_by(PayoutRow.id).with_for_update()
         .execution_options(populate_existing=True)
     ))  # fmt: skip
+
+
+def _lock_but(tx: Tx, payout_ids: Sequence[UUID], *transitions: str) -> list[PayoutRow]:
+    """Lock payouts and return those that went through none of the steps."""
+    rows = _lock(tx, payout_ids)
+    gone = _done(tx, rows, *transitions)
+    return [row for row in rows if row.id not in gone]
+
+
+def _paid_legs(tx: Tx, rows: Sequence[PayoutRow]) -> list[Leg]:
+    legs = []
+    for row, transit in zip(rows, _accounts(tx, rows, "transit"), strict=True):
+        clearing = account(tx, ROUTES[Purpose(row.purpose)].clearing(row.rail), None, row.currency)
+        legs += [debit(transit, row.amount_minor), credit(clearing, row.amount_minor)]
+    return legs
 
 
 def _accounts(tx: Tx, rows: Sequence[PayoutRow], end: str) -> list[UUID]:

@@ -41,7 +41,9 @@ def _set_rail(tx: Tx, row: MoneyDecisionRow) -> None:
 
 
 def _refuse_payout(tx: Tx, row: MoneyDecisionRow) -> UUID:
-    return bank_payouts.refuse(tx, row.subject_id, row.reason)
+    entry_id = bank_payouts.refuse(tx, row.subject_id, row.reason)
+    orders.pay_rest(tx, row.subject_id)
+    return entry_id
 
 
 def _apply(tx: Tx, row: MoneyDecisionRow) -> UUID:

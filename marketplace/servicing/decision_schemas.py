@@ -18,7 +18,10 @@ REASON = validate.Length(
 
 @dataclass(frozen=True)
 class ProposeManualEntry:
-    """Move `minor` from one account to another of the same pool. Owners: None for the platform's own."""
+    """Move `minor` from one account to another of the same pool. Owners: None for the platform's own.
+
+    `opening_iban`: it is what lay on this account at a bank before its first statement; one side lies at the bank.
+    """
 
     currency: str
     debit_code: str
@@ -27,6 +30,7 @@ class ProposeManualEntry:
     credit_owner_id: UUID | None
     minor: int
     reason: str
+    opening_iban: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class ManualEntrySchema(Schema):
     credit_owner_id = fields.UUID(load_default=None, allow_none=True)
     minor = fields.Integer(required=True, validate=MONEY)
     reason = fields.String(required=True, validate=REASON)
+    opening_iban = fields.String(load_default=None, allow_none=True)
 
     @post_load
     def made(self, data: dict[str, Any], **_: object) -> ProposeManualEntry:

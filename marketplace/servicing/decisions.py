@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from marketplace.kernel.canonical import canonical_bytes, jsonable
 from marketplace.kernel.clock import business_date
-from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, RuleBroken
+from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, Problem, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
@@ -44,6 +44,8 @@ WITH RECURSIVE came_from (id) AS (SELECT CAST(:id AS uuid) UNION SELECT m.subjec
 SELECT b.sender_name, b.sender_iban FROM bank_entry b JOIN came_from
     ON b.id = came_from.id OR (b.payment_id = came_from.id AND b.outcome = 'payment')
 """
+AT_BANK = ("bank_lender", "bank_borrower", "bank_platform")
+NOT_AN_OPENING = N_("An opening balance lies on one of the market’s accounts: one side is at the bank, one is not.")
 FOUR_EYES = N_("A second person has to agree.")
 
 
@@ -60,10 +62,23 @@ def propose_manual_entry(tx: Tx, command: ProposeManualEntry) -> Result:
     same = (debited, command.debit_owner_id) == (credited, command.credit_owner_id)
     if same or command.currency not in tx.policy.currencies:
         raise InvalidInput("invalid_fields", N_("Choose two accounts and one of the market’s currencies."))
+    _check_opening(tx, command)
     told = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "reason"}
+    told["opening_iban"] = command.opening_iban and f"…{command.opening_iban[-4:]}"
     whose = {"debit_owner": command.debit_owner_id, "credit_owner": command.credit_owner_id}
     names = {name: owner and parties.organisation(tx.session, owner).legal_name for name, owner in whose.items()}
-    return propose(tx, "manual_entry", new_id(), told | names, command.reason, told)
+    payload = {**told, **names, "opening_iban": command.opening_iban}
+    return propose(tx, "manual_entry", new_id(), payload, command.reason, told)
+
+
+def _check_opening(tx: Tx, command: ProposeManualEntry) -> None:
+    """Let only one side lie at the bank, and on an account of the market's own, where an opening balance is booked."""
+    if command.opening_iban is None:
+        return
+    ours = parties.own_accounts(tx.session)
+    if command.opening_iban not in ours or (command.debit_code in AT_BANK) == (command.credit_code in AT_BANK):
+        raise InvalidInput("not_an_opening", NOT_AN_OPENING,
+                           problems=[Problem("opening_iban", "not_an_opening", NOT_AN_OPENING)])  # fmt: skip
 
 
 def _line(tx: Tx, code: str, owner_id: UUID | None) -> str:

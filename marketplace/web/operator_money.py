@@ -53,7 +53,7 @@ WORDS = {
     "booked_on": N_("booked on"), "bank_ref": N_("entry of the bank’s"), "pool": N_("pool"), "payee": N_("payee"),
     "iban": N_("account"), "iban_before": N_("account so far"), "message_id": N_("file"), "rail": N_("paid by"),
     "purpose": N_("for"), "through_on": N_("through"), "execute_on": N_("to be carried out on"),
-    "orders": N_("orders"),
+    "orders": N_("orders"), "opening_iban": N_("what lay at the bank before the first statement of"),
 }  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def ledger_page(error: MarketplaceError | None = None, form: str = "") -> Respon
         error=error, form=form, problems=reasons(error) if error else (), given=request.form, today=today(),
         codes=[(code, code.replace("_", " ")) for code in chart()], closed=servicing.closed_through(session),
         currency_options=[(one, one) for one in policy().currencies],
+        openings=[("", gettext("no")), *((own, own) for own in parties.own_accounts(session))],
         owners=[(NOBODY, gettext("The platform’s own")),
                 *sorted(((str(one), names[one].legal_name) for one in names), key=lambda pair: pair[1])],
     )  # fmt: skip
@@ -95,6 +96,7 @@ def propose_entry() -> ResponseReturnValue:
         minor = minor_of(request.form.get("amount", ""), _currency(given["currency"]))
         owners = {f"{side}_owner_id": request.form.get(f"{side}_owner", NOBODY) for side in ("debit", "credit")}
         known = {name: owner for name, owner in owners.items() if owner != NOBODY}
+        known |= {"opening_iban": iban} if (iban := request.form.get("opening_iban")) else {}
         command = load(ManualEntrySchema, given, minor=minor, **known)
         perform(propose_manual_entry, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except MarketplaceError as error:

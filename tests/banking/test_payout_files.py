@@ -245,30 +245,6 @@ def test_an_account_that_changed_after_the_proposal_is_not_paid(paid_by_bank: Wo
     assert OTHER[-4:] in told
 
 
-def test_no_account_changes_without_a_decision_of_that_moment(paid_by_bank: World, app: Flask) -> None:
-    world = paid_by_bank
-    rule = "; SET CONSTRAINTS organisation_rail_decided_by_two, organisation_comes_without_own_account IMMEDIATE"
-    mine, olgas = world.id("bob"), world.id("olga")
-    new = json.dumps({"id": str(UUID(int=7)), "kind": "operator", "legal_name": "X", "legal_id": None, "iban": OTHER})
-    with world.superuser() as owner:  # as the decision of before left it, and then not
-        owner.execute("UPDATE organisation SET payout_rail = 'provider' WHERE id = %s", (mine,))
-    for statement in (
-        f"UPDATE organisation SET iban = '{IBAN}' WHERE id = '{mine}'",
-        f"UPDATE organisation SET payout_rail = 'bank' WHERE id = '{mine}'",  # decided once, long ago
-        f"UPDATE organisation SET iban = '{OTHER}' WHERE id = '{olgas}'",
-        f"UPDATE organisation SET kind = 'operator' WHERE id = '{mine}'",
-        f"INSERT INTO organisation SELECT (jsonb_populate_record(o, '{new}'::jsonb)).* FROM organisation o LIMIT 1",
-    ):
-        with world.superuser(resting=False) as owner, pytest.raises(psycopg.Error, match="two people decide"):
-            for one in (statement + rule).split("; "):
-                owner.execute(one)
-    proposed(propose_payout_rail, ProposePayoutRail(mine, "bank", None, WHY), world)
-    page = visitor(app, world, "oscar").get("/operator/bank/pay-outs").text
-    assert f'<span class="mono">{OTHER}</span> · the account does not change' in page
-    olga = visitor(app, world, "olga").get("/operator/ledger").text
-    assert OTHER in olga
-
-
 # -- what the bank books ------------------------------------------------------------------------------------------
 
 
@@ -449,54 +425,4 @@ def test_an_advance_that_came_back_is_sent_once_more_to_the_account_that_is_know
     assert take(camt(debit, message="M-2"))["outcomes"] == {"paid_out": 1}
     assert (state(second.id), held("seller_advance", owner=bank.id("alice")), held("bank_lender")) == ("paid", 0, 0)
     assert olga.post(f"/operator/suspense/pay-outs/{bank.id('bob')}/again").status_code == 404
-    assert sound()
-
-
-def test_a_debit_that_the_bank_reverses_brings_its_payouts_back(paid_by_bank: World) -> None:
-    world = paid_by_bank
-    lone, second, third = withdrawn(world), withdrawn(world, 5_000), withdrawn(world, 2_500)
-    file_of(world, lone)
-    take(camt(entry("A", "100.00", into=False, names=[("EndToEndId", lone.hex)])))
-    back = entry("A-R", "100.00", reversal=True, names=[("AcctSvcrRef", "A")])
-    assert take(camt(back, message="M-2"))["outcomes"] == {"came_back": 1}
-    assert (state(lone), held("investor_cash", owner=world.id("bob")), held("bank_lender")) == (
-        "returned", 42_500, 30_000,
-    )  # fmt: skip
-    file = file_of(world, second, third)
-    take(camt(entry("B", "75.00", into=False, batch=file.message_id), message="M-3"))
-    whole = entry("B-R", "75.00", reversal=True, batch=file.message_id)
-    assert take(camt(whole, message="M-4"))["outcomes"] == {"came_back": 1}
-    assert (state(second), state(third), held("withdrawal_in_transit", owner=world.id("bob"))) == (
-        "returned", "returned", 0,
-    )  # fmt: skip
-    assert (held("investor_cash", owner=world.id("bob")), held("bank_lender")) == (50_000, 30_000)
-    again = entry("B-R2", "75.00", reversal=True, batch=file.message_id)
-    assert take(camt(again, message="M-5"))["outcomes"] == {"suspense": 1}
-    db.session.rollback()
-    told = db.session.execute(text("SELECT count(*) FROM payment_alert WHERE kind = 'payout_failed'")).scalar_one()
-    assert told == 3
-    with world.superuser(resting=False) as owner, pytest.raises(psycopg.Error, match="by a mirrored entry"):
-        owner.execute(
-            "INSERT INTO entry (id, kind, subject_kind, subject_id, business_on, reverses_id) SELECT gen_random_uuid(),"
-            " 'x', subject_kind, subject_id, business_on, id FROM entry WHERE kind = 'payout_file_paid'"
-        )
-    assert sound()
-
-
-def test_a_return_that_the_bank_reverses_is_not_sent_again(bank: World, app: Flask) -> None:
-    pay_by_bank(bank, "alice")
-    lives.funded(bank)
-    money_at_the_bank(bank, 4_131_000)
-    db.session.rollback()
-    (first,) = bank_payouts.waiting(db.session())
-    file_of(bank, first.id)
-    ours = [("EndToEndId", first.id.hex)]
-    take(camt(entry("A", "41310.00", into=False, names=ours), entry("B", "41310.00", names=ours, returned="AC04")))
-    olga = visitor(app, bank, "olga")
-    assert "Send it again" in olga.get("/operator/suspense").text
-    undone = entry("B-R", "41310.00", into=False, reversal=True, names=[*ours, ("AcctSvcrRef", "B")])
-    assert take(camt(undone, message="M-2"))["outcomes"] == {"taken_back": 1}
-    assert (state(first.id), held("bank_unexplained")) == ("returned", 4_131_000)
-    assert "Send it again" not in olga.get("/operator/suspense").text
-    assert olga.post(f"/operator/suspense/pay-outs/{first.id}/again").status_code == 409
     assert sound()

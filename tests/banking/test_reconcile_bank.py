@@ -19,7 +19,7 @@ from marketplace.servicing.bank_desk import propose_bank_suspense
 from marketplace.servicing.decision_schemas import ProposeManualEntry
 from marketplace.servicing.decisions import propose_manual_entry
 from tests import lives
-from tests.banking.files import camt, entry
+from tests.banking.files import IBAN, OTHER, camt, entry
 from tests.banking.test_bank_suspense import left, work
 from tests.banking.test_payout_files import WHY, by_two
 from tests.banking.test_taking import held, rf, sound, take
@@ -95,6 +95,30 @@ def test_every_kind_of_difference_is_named_and_ages(bank: World, app: Flask) -> 
     for change in ("UPDATE bank_reconciliation SET unexplained_minor = 0", "DELETE FROM bank_reconciliation"):
         with bank.superuser(resting=False) as owner, pytest.raises(psycopg.Error, match="is refused"):
             owner.execute(change)
+
+
+def test_what_lay_there_before_the_first_statement_is_booked_by_two_and_explained(bank: World, app: Flask) -> None:
+    take(statement(entry("A", "5.00"), opened="10.00", closed="15.00"))
+    assert [compared(), compared()] == [[(1_500, 500, 0, 1_000)]] * 2
+    alerts = "SELECT facts ->> 'what', closed_at IS NULL FROM payment_alert WHERE kind = 'reconciliation_break'"
+    assert db.session.execute(text(alerts)).all() == [("before_first_statement", True)]  # once while it stands
+    olga, oscar = visitor(app, bank, "olga"), visitor(app, bank, "oscar")
+    form = {"debit_code": "bank_platform", "credit_code": "provider_platform", "amount": "10.00", "currency": "GBP",
+            "reason": WHY, "opening_iban": IBAN}  # fmt: skip
+    for change in ({"opening_iban": OTHER}, {"credit_code": "platform_reserve", "debit_code": "provider_platform"}):
+        answer = olga.post("/operator/ledger/entries", data=form | change)
+        assert (answer.status_code, "An opening balance lies on one" in answer.text) == (422, True)
+    assert olga.post("/operator/ledger/entries", data=form).status_code == 303
+    assert f"what lay at the bank before the first statement of {IBAN}" in oscar.get("/operator/ledger").text
+    db.session.rollback()
+    decision = db.session.execute(text("SELECT id FROM money_decision")).scalar_one()
+    oscar.post(f"/operator/ledger/decisions/{decision}", data={"decision": "agree"})
+    assert (compared(), named(), held("bank_platform")) == ([(1_500, 1_500, 0, 0)], [], 1_000)
+    assert db.session.execute(text(alerts)).all() == [("before_first_statement", False)]
+    with bank.superuser() as owner:  # and where it is back, it is told again
+        owner.execute("UPDATE money_decision SET payload = payload - 'opening_iban'")
+    assert compared() == [(1_500, 1_500, -1_000, 1_000)]
+    assert db.session.execute(text(alerts)).all() == [("before_first_statement", True)]
 
 
 @pytest.mark.parametrize("pool", ["lender", "borrower"])
