@@ -4,6 +4,7 @@ What the bank booked is booked here by its own words and nothing else: a debit t
 brings it back to the account it had left. Each happens at most once, in whichever order the files tell of them.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -178,10 +179,8 @@ def come_back_together(
     rows = _lock_but(tx, payout_ids, CAME_BACK, "refused")
     if not rows or sum(row.amount_minor for row in rows) != minor or not _may_come_back(tx, rows, currency):
         return None
-    legs = []
-    for row, source in zip(rows, _accounts(tx, rows, "source"), strict=True):
-        clearing = account(tx, ROUTES[Purpose(row.purpose)].clearing(row.rail), None, currency)
-        legs += [debit(clearing, row.amount_minor), credit(source, row.amount_minor)]
+    legs = [credit(one, row.amount_minor) for row, one in zip(rows, _accounts(tx, rows, "source"), strict=True)]
+    legs += [debit(one, there) for one, there in _clearing(tx, rows)]
     entry_id = post_entry(tx, "payout_file_returned", "payout_file", file_id, legs)
     _note_back(tx, rows, entry_id, code)
     return entry_id
@@ -223,11 +222,16 @@ def _lock_but(tx: Tx, payout_ids: Sequence[UUID], *transitions: str) -> list[Pay
 
 
 def _paid_legs(tx: Tx, rows: Sequence[PayoutRow]) -> list[Leg]:
-    legs = []
-    for row, transit in zip(rows, _accounts(tx, rows, "transit"), strict=True):
-        clearing = account(tx, ROUTES[Purpose(row.purpose)].clearing(row.rail), None, row.currency)
-        legs += [debit(transit, row.amount_minor), credit(clearing, row.amount_minor)]
-    return legs
+    transit = [debit(one, row.amount_minor) for row, one in zip(rows, _accounts(tx, rows, "transit"), strict=True)]
+    return transit + [credit(one, minor) for one, minor in _clearing(tx, rows)]
+
+
+def _clearing(tx: Tx, rows: Sequence[PayoutRow]) -> list[tuple[UUID, int]]:
+    """Return the accounts at the bank out of which payouts are paid, and how much of each."""
+    sums = Counter[str]()
+    for row in rows:
+        sums[ROUTES[Purpose(row.purpose)].clearing(row.rail)] += row.amount_minor
+    return [(account(tx, code, None, rows[0].currency), minor) for code, minor in sums.items()]
 
 
 def _accounts(tx: Tx, rows: Sequence[PayoutRow], end: str) -> list[UUID]:
