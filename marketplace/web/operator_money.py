@@ -44,25 +44,32 @@ DEEDS = {
     "bank_suspense_own": N_("Our own money, moved to the bank"),
 }
 NOBODY = "platform"
-# What a proposal tells of itself, by name.
+# What a proposal tells of itself, in the order in which a person reads it.
 WORDS = {
-    "currency": N_("currency"), "debit_code": N_("debit"), "debit_owner": N_("of"), "credit_code": N_("credit"),
-    "credit_owner": N_("of"), "receivable": N_("to the receivable"), "paid_for": N_("paid for"),
-    "paid_on": N_("paid on"), "debtor": N_("by"), "organisation": N_("organisation"), "sender": N_("sender"),
-    "sender_iban": N_("account of the sender"), "words": N_("remittance text"), "reference": N_("reference"),
-    "booked_on": N_("booked on"), "bank_ref": N_("entry of the bank’s"), "pool": N_("pool"), "payee": N_("payee"),
-    "iban": N_("account"), "iban_before": N_("account so far"), "message_id": N_("file"), "rail": N_("paid by"),
-    "purpose": N_("for"), "through_on": N_("through"), "execute_on": N_("to be carried out on"),
-    "orders": N_("orders"), "opening_iban": N_("what lay at the bank before the first statement of"),
+    "debit_code": N_("debit"), "debit_owner": N_("of"), "credit_code": N_("credit"), "credit_owner": N_("of"),
+    "opening_iban": N_("what lay at the bank before the first statement of"), "receivable": N_("to the receivable"),
+    "debtor": N_("by"), "paid_for": N_("paid for"), "paid_on": N_("paid on"), "payee": N_("payee"),
+    "organisation": N_("organisation"), "rail": N_("paid by"), "iban": N_("account"),
+    "iban_before": N_("account so far"), "purpose": N_("for"), "message_id": N_("file"), "pool": N_("pool"),
+    "sender": N_("sender"), "sender_iban": N_("account of the sender"), "words": N_("remittance text"),
+    "reference": N_("reference"), "booked_on": N_("booked on"), "bank_ref": N_("entry of the bank’s"),
+    "orders": N_("orders"), "execute_on": N_("to be carried out on"), "through_on": N_("through"),
 }  # fmt: skip
+CODES = ("debit_code", "credit_code", "rail", "pool", "purpose")
 
 
 @blueprint.app_template_filter("told_of")
 def told_of(payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return what a person reads of a proposal: no id of what is named beside it, and no hash."""
-    hidden = {name for name in payload if name.removesuffix("_id") in payload and name.endswith("_id")}
-    hidden |= {"sha256", "payout_ids"}
-    return [(name, value) for name, value in payload.items() if value is not None and name not in hidden]
+    """Return (label, value) of what a person reads of a proposal besides its amount: no hash, no id of what is named.
+
+    An id stands where a proposal of before has no name for it.
+    """
+    told = [(gettext(label), payload[name], name) for name, label in WORDS.items() if payload.get(name) is not None]
+    told += [
+        (name.replace("_", " "), value, name) for name, value in payload.items()
+        if name.endswith("_id") and name not in WORDS and name.removesuffix("_id") not in payload and value is not None
+    ]  # fmt: skip
+    return [(label, str(value).replace("_", " ") if name in CODES else value) for label, value, name in told]
 
 
 @blueprint.get("/ledger")
@@ -76,7 +83,7 @@ def ledger_page(error: MarketplaceError | None = None, form: str = "") -> Respon
     names = parties.organisations(session, owners)
     page = render_template(
         "operator/ledger.html", lines=ledger.trial_balance(session), waiting=servicing.decisions(session, False),
-        decided=servicing.decisions(session, True), words=WORDS, mine=require_actor().user_id, deeds=DEEDS,
+        decided=servicing.decisions(session, True), mine=require_actor().user_id, deeds=DEEDS,
         error=error, form=form, problems=reasons(error) if error else (), given=request.form, today=today(),
         codes=[(code, code.replace("_", " ")) for code in chart()], closed=servicing.closed_through(session),
         currency_options=[(one, one) for one in policy().currencies],

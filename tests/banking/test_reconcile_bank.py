@@ -109,7 +109,7 @@ def test_what_lay_there_before_the_first_statement_is_booked_by_two_and_explaine
         answer = olga.post("/operator/ledger/entries", data=form | change)
         assert (answer.status_code, "An opening balance lies on one" in answer.text) == (422, True)
     assert olga.post("/operator/ledger/entries", data=form).status_code == 303
-    assert f"what lay at the bank before the first statement of {IBAN}" in oscar.get("/operator/ledger").text
+    assert f"before the first statement of</span> {IBAN}" in oscar.get("/operator/ledger").text
     db.session.rollback()
     decision = db.session.execute(text("SELECT id FROM money_decision")).scalar_one()
     oscar.post(f"/operator/ledger/decisions/{decision}", data={"decision": "agree"})
