@@ -1,11 +1,16 @@
 """P1, P2, P4: what a bid costs beside the barest row, whether one hot lot slows bids down, and what HTTP adds.
 
-Eight clients, each a process with a connection of its own, place bids through the market's own verb for a while, then
-all on one lot, then insert rows of five columns that nothing watches, a transaction each: over the same pool and
-driver as the bids, which P1 is measured by, and once more in one message on a bare connection, which is told beside it
-(`bare_per_second`, `ratio_to_bare`). All kinds take turns in every run; the ratio is that run's own. Over HTTP eight
-clients with connections that stay open post bids as signed-in investors to gunicorn, then ask the same server for a
-bare row; both are asked for a few times before they are counted.
+Eight clients are threads of as many processes as the web server has workers, each with a connection of its own where
+it needs one, as eight people are who bid over the web. They place bids in lots spread and then all in one lot, by the
+function that the web's door calls, which places together what meets in one process; then they insert rows of five
+columns that nothing watches, a transaction each, over the same pool and driver in the same threads. All kinds take
+turns in every run; P1 is bids ÷ rows, the run's own.
+
+Told beside it: the same with a process for each client, where no two bids can meet (`apart_…`, the form of before), and
+against rows in one message on a bare connection of each thread (`bare_per_second`, `ratio_to_bare`).
+
+Over HTTP eight clients with connections that stay open post bids as signed-in investors to gunicorn, then ask the same
+server for a bare row; both are asked for a few times before they are counted.
 Commits flush for one millisecond, as a disk does, with group commit.
 
 P3 (striped wallets) is not measured: an investor's purse is one row of the ledger.
@@ -14,6 +19,8 @@ P3 (striped wallets) is not measured: an investor's purse is one row of the ledg
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from queue import Queue
@@ -21,24 +28,36 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from flask import Flask
 from sqlalchemy import text
 
 from bench.bid_http import Served, rates_over_http
 from bench.figures import Figure, Say, middle
-from bench.lots import STEP, Made, make
+from bench.lots import STEP, make
 from bench.server import FLUSHING, application, database, server
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.ids import new_id
 
-CLIENTS, LOTS, SECONDS = 8, 64, 4.0
+CLIENTS, WORKERS, LOTS, SECONDS = 8, 2, 64, 4.0  # as many workers as gunicorn has by its settings
 PLACE_LEAST, HOT_LEAST, HTTP_LEAST = 0.75, 0.9, 0.60
-PATIENCE = 300
+PATIENCE, WARMING = 300, 0.2
 KINDS = ("spread", "hot", "raw", "bare")
 RAW = "CREATE TABLE raw (id uuid PRIMARY KEY, lot_id uuid, investor_id uuid, cash_minor bigint, rate_bps integer)"
 ROW = "INSERT INTO raw VALUES (%s, %s, %s, 10000, 700)"
 SAME = text("INSERT INTO raw VALUES (:id, :lot, :investor, 10000, 700)")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What every process of a race is told."""
+
+    url: str
+    home: Path
+    lots: list[UUID]
+    seconds: float
+    runs: int
+    kinds: tuple[str, ...]
 
 
 def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
@@ -50,8 +69,10 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
             made = make(connection, LOTS, CLIENTS, 0)
             connection.execute(RAW)
             connection.execute("GRANT SELECT, INSERT ON raw TO duebill_web, duebill_worker")
-        told = _race(postgres, url, made, seconds, runs, say)
-        yield from _figures(told, seconds, runs)
+        given = Given(url, postgres.directory, made.lots, seconds, runs, KINDS)
+        told = _race(given, _parted(made.investors, WORKERS), say)
+        apart = _race(replace(given, kinds=("spread", "raw")), _parted(made.investors, CLIENTS), say)
+        yield from _figures(told, apart, seconds, runs)
         served = Served(postgres, url, made, seconds, CLIENTS)
         http = [rates_over_http(served) for _ in range(runs)]
         value = middle([bid / bare for bid, bare in http])
@@ -60,82 +81,97 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
         yield Figure("P4", value, HTTP_LEAST, value >= HTTP_LEAST, runs, parts)
 
 
-def _race(
-    postgres: EmbeddedPostgres, url: str, made: Made, seconds: float, runs: int, say: Say
-) -> dict[str, list[float]]:
-    """Let the clients work on each kind in turn; return rates a second by kind, one a run."""
+def _parted(investors: list[UUID], processes: int) -> list[list[UUID]]:
+    return [investors[place::processes] for place in range(processes)]
+
+
+def _race(given: Given, parted: list[list[UUID]], say: Say) -> dict[str, list[float]]:
+    """Let a process for each part, with a thread for each of its investors, work on each kind in turn.
+
+    Returns rates a second by kind, one a run.
+    """
     spawn = multiprocessing.get_context("spawn")
-    gate, answers = spawn.Barrier(CLIENTS + 1), spawn.Queue()
-    given = (url, postgres.directory, made.lots, seconds, runs)
-    clients = [spawn.Process(target=client, args=(place, one, given, gate, answers), daemon=True)
-               for place, one in enumerate(made.investors)]  # fmt: skip
-    told: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for one in clients:
+    gate, answers = spawn.Barrier(len(parted) + 1), spawn.Queue()
+    workers = [spawn.Process(target=worker, args=(place, part, given, gate, answers), daemon=True)
+               for place, part in enumerate(parted)]  # fmt: skip
+    told: dict[str, list[float]] = {kind: [] for kind in given.kinds}
+    for one in workers:
         one.start()
     try:
-        for _ in range(runs):
-            for kind in KINDS:
+        for _ in range(given.runs):
+            for kind in given.kinds:
                 gate.wait(PATIENCE)
-                told[kind].append(sum(answers.get(timeout=PATIENCE) for _ in clients))
-                say(f"{kind}: {told[kind][-1]:.0f} a second")
+                told[kind].append(sum(answers.get(timeout=PATIENCE) for _ in workers))
+                say(f"{kind}, {len(parted)} processes: {told[kind][-1]:.0f} a second")
     finally:
-        for one in clients:
+        for one in workers:
             one.join(5)
             one.kill()
     return told
 
 
-def client(
-    place: int,
-    investor: UUID,
-    given: tuple[str, Path, list[UUID], float, int],
-    gate: Barrier,
-    answers: "Queue[float]",
-) -> None:
-    """Body of one client: work when the gate opens, tell the rate, wait for the next."""
-    url, home, lots, seconds, runs = given
-    plain = url.replace("postgresql+psycopg://", "postgresql://")
-    with application(url, home).app_context(), psycopg.connect(plain, autocommit=True) as connection:
-        actor = Actor(Role.INVESTOR, new_id(), investor)
-        work: dict[str, Callable[[int], Any]] = {
-            "spread": lambda turn: _bid(actor, lots[(place + turn * CLIENTS) % len(lots)]),
-            "hot": lambda _: _bid(actor, lots[0]),
-            "raw": lambda _: _insert(lots[0], investor),
-            "bare": lambda _: connection.execute(ROW, (new_id(), lots[0], investor)),
-        }
-        for _ in range(runs):
-            for kind in KINDS:
-                work[kind](0)
+def worker(place: int, investors: list[UUID], given: Given, gate: Barrier, answers: "Queue[float]") -> None:
+    """Body of one process: its threads work when the gate opens, it tells their rate, and waits for the next kind."""
+    app = application(given.url, given.home)
+    clients = [Client(app, given, place + at * 2, one) for at, one in enumerate(investors)]
+    for _ in range(given.runs):
+        for kind in given.kinds:
+            with ThreadPoolExecutor(len(clients)) as threads:
+                list(threads.map(lambda client, kind=kind: client.rate(kind, WARMING), clients))
                 gate.wait(PATIENCE)
-                answers.put(_rate(work[kind], seconds))
+                answers.put(sum(threads.map(lambda client, kind=kind: client.rate(kind, given.seconds), clients)))
 
 
-def _bid(actor: Actor, lot_id: UUID) -> None:
-    from marketplace.perform import perform
-    from marketplace.trading.actions import place_bid
-    from marketplace.trading.schemas import PlaceBid
+class Client:
+    """One investor's thread."""
 
-    perform(place_bid, PlaceBid(lot_id, 700, STEP), actor)
+    def __init__(self, app: Flask, given: Given, place: int, investor: UUID) -> None:
+        self.app, self.given, self.place, self.investor = app, given, place, investor
+        self.actor = Actor(Role.INVESTOR, new_id(), investor)
+        self.plain = given.url.replace("postgresql+psycopg://", "postgresql://")
+
+    def rate(self, kind: str, seconds: float) -> float:
+        """Return how often a second this client got one kind of thing done."""
+        lots = self.given.lots
+        with self.app.app_context(), psycopg.connect(self.plain, autocommit=True) as connection:
+            work: dict[str, Callable[[int], Any]] = {
+                "spread": lambda turn: self.bid(lots[(self.place + turn * CLIENTS) % len(lots)]),
+                "hot": lambda _: self.bid(lots[0]),
+                "raw": lambda _: self.insert(lots[0]),
+                "bare": lambda _: connection.execute(ROW, (new_id(), lots[0], self.investor)),
+            }
+            began, turn, ask = time.perf_counter(), 0, work[kind]
+            while time.perf_counter() - began < seconds:
+                ask(turn)
+                turn += 1
+            return turn / (time.perf_counter() - began)
+
+    def bid(self, lot_id: UUID) -> None:
+        """Place a bid as the web's door does."""
+        from marketplace.trading.placing_together import place_together
+        from marketplace.trading.schemas import PlaceBid
+
+        place_together(PlaceBid(lot_id, 700, STEP), self.actor)
+
+    def insert(self, lot_id: UUID) -> None:
+        """Insert a bare row over the application's pool."""
+        with db.engine.begin() as connection:
+            connection.execute(SAME, {"id": new_id(), "lot": lot_id, "investor": self.investor})
 
 
-def _insert(lot_id: UUID, investor: UUID) -> None:
-    with db.engine.begin() as connection:
-        connection.execute(SAME, {"id": new_id(), "lot": lot_id, "investor": investor})
-
-
-def _rate(work: Callable[[int], Any], seconds: float) -> float:
-    began, turn = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        work(turn)
-        turn += 1
-    return turn / (time.perf_counter() - began)
-
-
-def _figures(told: dict[str, list[float]], seconds: float, runs: int) -> Iterator[Figure]:
+def _figures(
+    told: dict[str, list[float]], apart: dict[str, list[float]], seconds: float, runs: int
+) -> Iterator[Figure]:
     rates = {f"{kind}_per_second": middle(found) for kind, found in told.items()}
-    parts = {"clients": CLIENTS, "seconds_each": seconds, "flush_ms": 1, **rates}
-    parts["ratio_to_bare"] = middle([bid / bare for bid, bare in zip(told["spread"], told["bare"], strict=True)])
-    placed = middle([bid / raw for bid, raw in zip(told["spread"], told["raw"], strict=True)])
+    rates |= {f"apart_{kind}_per_second": middle(found) for kind, found in apart.items()}
+    parts = {"clients": CLIENTS, "processes": WORKERS, "seconds_each": seconds, "flush_ms": 1, **rates}
+    parts |= {"ratio_to_bare": _ratio(told, "spread", "bare"), "apart_ratio": _ratio(apart, "spread", "raw")}
+    placed = _ratio(told, "spread", "raw")
     yield Figure("P1", placed, PLACE_LEAST, placed >= PLACE_LEAST, runs, parts)
-    hot = middle([one / many for one, many in zip(told["hot"], told["spread"], strict=True)])
+    hot = _ratio(told, "hot", "spread")
     yield Figure("P2", hot, HOT_LEAST, hot >= HOT_LEAST, runs, parts)
+
+
+def _ratio(told: dict[str, list[float]], one: str, other: str) -> float:
+    """Return the median of one kind ÷ another, run by run."""
+    return middle([above / below for above, below in zip(told[one], told[other], strict=True)])

@@ -2,15 +2,17 @@
 
 import re
 import select
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import psycopg
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import CHAR, BigInteger, DateTime, MetaData, text
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
 NAMES = {
@@ -52,6 +54,11 @@ def array(values: Iterable[object]) -> str:
     return f"{{{told}}}"
 
 
+def byte_array(values: Iterable[bytes]) -> str:
+    """Return bytes as PostgreSQL writes an array of `bytea`, to be cast in the statement."""
+    return "{" + ",".join(f'"\\\\x{one.hex()}"' for one in values) + "}"
+
+
 def still_there(driver: Any, _record: object, _proxy: object) -> None:
     """Let a pooled connection go out only while the server keeps its end open. Costs no way there and back.
 
@@ -67,6 +74,29 @@ def still_there(driver: Any, _record: object, _proxy: object) -> None:
         raise DisconnectionError from error
     if heard:
         raise DisconnectionError
+
+
+@contextmanager
+def driver(engine: Engine, *, outright: bool = False) -> "Iterator[psycopg.Connection[Any]]":
+    """Lend a pooled connection as its driver knows it, for where the layers above would cost as much as the database.
+
+    What was not committed when it comes back is undone; `outright`, each statement is a transaction of its own.
+
+    Raises: DBAPIError, as the layers above do.
+    """
+    pooled = engine.raw_connection()
+    lent = cast("psycopg.Connection[Any]", pooled.driver_connection)
+    try:
+        if outright:
+            lent.autocommit = True
+        yield lent
+    except psycopg.Error as error:
+        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True,
+                                  connection_invalidated=lent.closed) from error  # fmt: skip
+    finally:
+        if outright and not lent.closed:
+            lent.autocommit = False
+        pooled.close()
 
 
 ENGINE = {"pool_events": [(still_there, "checkout")]}

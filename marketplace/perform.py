@@ -8,28 +8,31 @@ from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID
 
+import psycopg
 from flask import current_app
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from marketplace.audit.events import event_row, write_event, write_events
-from marketplace.db import db, market_now
+from marketplace.db import db, driver, market_now
 from marketplace.kernel import failpoints
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.canonical import canonical_bytes, jsonable
 from marketplace.kernel.clock import business_date
-from marketplace.kernel.errors import Conflict, IntegrityBreach, InvalidInput, NotPermitted
+from marketplace.kernel.errors import Conflict, IntegrityBreach, InvalidInput, MarketplaceError, NotPermitted
 from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
 
 # Serialization failure and deadlock: the whole transaction may be tried again.
 RETRIED = {"40001", "40P01"}
 LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
 TRIES = 5
 KEY_LENGTH_MAX = 255
 STATEMENT_MS = 30_000
 LOCK_MS = 10_000
+TOGETHER_LOCK_MS = 100  # who is in one transaction with others does not make them wait for what only he needs
 BEGINNING = text(
     "SELECT market_now() AS now, EXISTS (SELECT FROM log_halt) AS halted FROM "
     "(SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true)) AS limits"
@@ -38,6 +41,21 @@ HALTED = N_(
     "Nothing can be changed now: the records here are not the ones that were signed before, as after an old backup. "
     "All of them can still be read."
 )
+# Of several at once, in the driver's own words: with two ways there and back in all, its layers would be half the cost.
+# They are planned once: what is given differs in number, which the planner would think worth a plan each time.
+BEGINNING_TOGETHER = f"""
+    SELECT set_config('statement_timeout', '{STATEMENT_MS}', true),
+        set_config('lock_timeout', '{TOGETHER_LOCK_MS}', true),
+        set_config('plan_cache_mode', 'force_generic_plan', true), EXISTS (SELECT FROM log_halt)"""  # noqa: S608 (two numbers of ours)
+EARLIER = """
+    SELECT asked.place, kept.request_hash, kept.result
+    FROM unnest(%(actors)s::text[], %(keys)s::text[]) WITH ORDINALITY AS asked (actor, key, place)
+    JOIN idempotency AS kept ON kept.actor = asked.actor AND kept.endpoint = %(endpoint)s AND kept.key = asked.key"""
+KEEP_MANY = """
+    INSERT INTO idempotency (actor, endpoint, key, request_hash, result)
+    SELECT one.actor, %(endpoint)s, one.key, one.hash, one.result
+    FROM unnest(%(actors)s::text[], %(keys)s::text[], %(hashes)s::bytea[], %(results)s::jsonb[])
+        AS one (actor, key, hash, result) ORDER BY one.actor, one.key"""
 
 Result = dict[str, Any]
 
@@ -120,6 +138,32 @@ class Verb:
         return self.run(tx, command)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A command on its way: whose it is, and the idempotency key it came under."""
+
+    command: Any
+    actor: Actor
+    key: str | None = None
+
+
+# What became of one of many: its result, its refusal, or None where nothing was done and it is to be performed alone.
+Outcome = Result | MarketplaceError | None
+Said = tuple[str, dict[str, Any]]  # a statement in the driver's words, and what it is given
+
+
+@dataclass(frozen=True)
+class Together:
+    """How a verb is performed for several at once: what it looks at, and what it writes of those that it lets pass.
+
+    `decide` is given who asked, by place, the rows that `look` found, and the policy's version.
+    """
+
+    verb: Verb
+    look: Callable[[Sequence[Asked]], Said]
+    decide: Callable[[Mapping[int, Asked], Sequence[Any], str], tuple[dict[int, Outcome], Said | None]]
+
+
 def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | None = None) -> Result:
     """Check permission, run the verb in one transaction with its audit events, and commit.
 
@@ -163,6 +207,90 @@ def _attempt(verb: Verb, command: Any, actor: Actor, key: str | None) -> Result:
         return result
 
 
+def perform_together(how: Together, asked: Sequence[Asked]) -> list[Outcome]:
+    """Perform a verb for several actors in one transaction; return what became of each, in their order.
+
+    Each has its own permission, key, verdict and events, which the database demands as ever. When it refuses the
+    whole, nobody's is done and each is to be performed alone, as is whoever the verb leaves out. No two of them may
+    share actor and key.
+
+    Raises: DBAPIError when it cannot be known whether the transaction stands.
+    """
+    may = [place for place, one in enumerate(asked) if one.actor.role in how.verb.roles and _sound_key(one.key)]
+    outcomes: list[Outcome] = [None] * len(asked)
+    if not may:
+        return outcomes
+    try:
+        with driver(db.engine) as connection:
+            done = _perform_together(connection, how, [asked[place] for place in may])
+    except DBAPIError as error:
+        if not _is_undone(error):
+            raise
+        return outcomes
+    for place, one in zip(may, done, strict=True):
+        outcomes[place] = one
+    return outcomes
+
+
+def _perform_together(connection: "psycopg.Connection[Any]", how: Together, asked: Sequence[Asked]) -> list[Outcome]:
+    policy: Policy = current_app.extensions["duebill"].policy
+    name, keyed = how.verb.name, [place for place, one in enumerate(asked) if one.key is not None]
+    outcomes: dict[int, Outcome] = {}
+    with connection.pipeline():
+        beginning = connection.execute(BEGINNING_TOGETHER, prepare=True)
+        seen = connection.execute(*how.look(asked), prepare=True)
+        if keyed:
+            earlier = connection.execute(EARLIER, _named([asked[place] for place in keyed], name), prepare=True)
+            for nth, request_hash, result in earlier.fetchall():
+                outcomes[keyed[nth - 1]] = _kept(request_hash, result, asked[keyed[nth - 1]].command)
+        rows = seen.fetchall()
+        *_, halted = beginning.fetchone() or (True,)
+    if halted:
+        return [None] * len(asked)
+    left = {place: one for place, one in enumerate(asked) if place not in outcomes}
+    decided, writing = how.decide(left, rows, policy.version)
+    outcomes |= decided
+    if writing is not None:
+        kept = [(asked[place], outcomes[place]) for place in keyed if isinstance(decided.get(place), dict)]
+        with connection.pipeline():
+            connection.execute(*writing, prepare=True)
+            if kept:
+                connection.execute(KEEP_MANY, _named([one for one, _ in kept], name) | {
+                    "hashes": [_hash(one.command) for one, _ in kept],
+                    "results": [canonical_bytes(result).decode() for _, result in kept]}, prepare=True)  # fmt: skip
+            failpoints.reach(failpoints.Place.BEFORE_COMMIT, name)
+            connection.commit()
+        failpoints.reach(failpoints.Place.AFTER_COMMIT, name)
+    return [outcomes.get(place) for place in range(len(asked))]
+
+
+def _named(asked: Sequence[Asked], endpoint: str) -> dict[str, Any]:
+    return {"endpoint": endpoint, "actors": [_who(one.actor) for one in asked], "keys": [one.key for one in asked]}
+
+
+def _is_undone(error: DBAPIError) -> bool:
+    """Tell whether the server has said, over a connection that lives, that nothing of the transaction stands."""
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    return not error.connection_invalidated and (state[:2] in ("22", "23", "40", "55") or state == QUERY_CANCELED)
+
+
+def _sound_key(key: str | None) -> bool:
+    return key is None or (1 <= len(key) <= KEY_LENGTH_MAX and key.isprintable())
+
+
+def _hash(command: Any) -> bytes:
+    return hashlib.sha256(repr(command).encode()).digest()
+
+
+def _kept(request_hash: bytes, result: Any, command: Any) -> Result | MarketplaceError:
+    """Return the result kept under a key, or why it is not given."""
+    if result is None:
+        return Conflict("request_in_flight", N_("The same request is still being worked on."))
+    if bytes(request_hash) != _hash(command):
+        return InvalidInput("idempotency_key_reused", N_("This idempotency key was used for another request."))
+    return cast(Result, result)
+
+
 def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: str) -> Result | None:
     """Take the key, or return the result kept under it.
 
@@ -170,7 +298,7 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
     """
     if not 1 <= len(key) <= KEY_LENGTH_MAX or not key.isprintable():
         raise InvalidInput("idempotency_key", N_("An idempotency key has 1 to 255 characters."))
-    request_hash = hashlib.sha256(repr(command).encode()).digest()
+    request_hash = _hash(command)
     who = _who(actor)
     session.execute(text("SET LOCAL lock_timeout = 2000"))
     try:
@@ -194,11 +322,12 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
         ),
         {"actor": who, "endpoint": verb.name, "key": key},
     ).one_or_none()
-    if kept is None or kept.result is None:
+    if kept is None:
         raise Conflict("request_in_flight", N_("The same request is still being worked on."))
-    if bytes(kept.request_hash) != request_hash:
-        raise InvalidInput("idempotency_key_reused", N_("This idempotency key was used for another request."))
-    return cast(Result, kept.result)
+    found = _kept(kept.request_hash, kept.result, command)
+    if isinstance(found, MarketplaceError):
+        raise found
+    return found
 
 
 def _who(actor: Actor) -> str:

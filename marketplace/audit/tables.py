@@ -37,7 +37,7 @@ class Event(Base):
 
     id: Mapped[Id]
     line: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
-    xact: Mapped[str] = mapped_column(Text, server_default=text("pg_current_xact_id()::text"), index=True)
+    xact: Mapped[str] = mapped_column(Text, server_default=text("pg_current_xact_id()::text"))
     at: Mapped[Created] = mapped_column(index=True)
     verb: Mapped[str] = mapped_column(Text)
     actor_role: Mapped[str] = mapped_column(Text)

@@ -2,20 +2,40 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import Session
 
+from marketplace.db import driver
 from marketplace.kernel.actors import Role
-from marketplace.parties.tables import OrganisationRow, UserAccountRow, WebSessionRow
+from marketplace.parties import windows
 
 TOUCH_SECONDS = 60
 TOUCH = text("""
     UPDATE web_session SET last_seen_at = clock_timestamp()
     WHERE id = :id AND last_seen_at < clock_timestamp() - make_interval(secs => :seconds)""")
+
+OPENED = f"""
+    SELECT user_account.id AS user_id, web_session.id AS session_id, user_account.display_name, user_account.role,
+        organisation.id AS organisation_id, organisation.legal_name, user_account.locale, organisation.good_standing,
+        web_session.last_seen_at < clock_timestamp() - make_interval(secs => {TOUCH_SECONDS}) AS stale
+    FROM web_session JOIN user_account ON user_account.id = web_session.user_id
+        JOIN organisation ON organisation.id = user_account.organisation_id
+    WHERE web_session.token_hash = %(hash)s AND web_session.ended_at IS NULL
+        AND web_session.expires_at > clock_timestamp()
+        AND web_session.last_seen_at > clock_timestamp() - make_interval(mins => %(idle)s) AND user_account.active"""  # noqa: S608
+COUNTED = f"""
+    WITH person AS ({OPENED}),
+    counted AS ({
+    windows.COUNT.format(
+        key="sha256(convert_to('post user ' || user_id, 'UTF8'))", seconds="60", weight="1", rows="person"
+    )
+})
+    SELECT person.*, counted.hits, counted.wait FROM person CROSS JOIN counted"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -43,36 +63,31 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def opened_by(session: Session, token: str, idle_minutes: int) -> Person | None:
+def opened_by(engine: Engine, token: str, idle_minutes: int) -> Person | None:
     """Return the person a token belongs to, or None: unknown, ended, expired, idle too long, or locked out."""
-    now = func.clock_timestamp()
-    row = (
-        session.execute(
-            select(
-                WebSessionRow.id.label("session_id"),
-                UserAccountRow.id.label("user_id"),
-                UserAccountRow.display_name,
-                UserAccountRow.role,
-                UserAccountRow.organisation_id,
-                UserAccountRow.locale,
-                OrganisationRow.legal_name.label("organisation_name"),
-                OrganisationRow.good_standing,
-                (WebSessionRow.last_seen_at < now - func.make_interval(0, 0, 0, 0, 0, 0, TOUCH_SECONDS)).label("stale"),
-            )
-            .join(UserAccountRow, UserAccountRow.id == WebSessionRow.user_id)
-            .join(OrganisationRow, OrganisationRow.id == UserAccountRow.organisation_id)
-            .where(
-                WebSessionRow.token_hash == token_hash(token),
-                WebSessionRow.ended_at.is_(None),
-                WebSessionRow.expires_at > now,
-                WebSessionRow.last_seen_at > now - func.make_interval(0, 0, 0, 0, 0, idle_minutes),
-                UserAccountRow.active,
-            )
-        )
-        .mappings()
-        .one_or_none()
-    )
-    return Person(**{**row, "role": Role(row["role"])}) if row else None
+    with driver(engine, outright=True) as connection:
+        row = connection.execute(OPENED, {"hash": token_hash(token), "idle": idle_minutes}, prepare=True).fetchone()
+    return _person(row) if row else None
+
+
+def opened_and_counted(engine: Engine, token: str, idle_minutes: int, posts_max: int) -> tuple[Person, int] | None:
+    """Return `opened_by`, and the seconds to wait when this is one post too many in its minute, else 0.
+
+    Found out and counted in one statement, which stands whatever becomes of the request.
+    """
+    with driver(engine, outright=True) as connection:
+        row = connection.execute(COUNTED, {"hash": token_hash(token), "idle": idle_minutes}, prepare=True).fetchone()
+        if row is None:
+            return None
+        *person, hits, wait = row
+        if hits == 1:
+            connection.execute(windows.SWEEP.text)
+    return _person(person), windows.left(hits, wait, posts_max)
+
+
+def _person(row: Sequence[Any]) -> Person:
+    user_id, session_id, name, role, *others = row
+    return Person(user_id, session_id, name, Role(role), *others)
 
 
 def touch(engine: Engine, session_id: UUID) -> None:

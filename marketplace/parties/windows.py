@@ -10,14 +10,15 @@ import hashlib
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
-HIT = text("""
+START = "date_bin(make_interval(secs => {seconds}), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00')"
+# One count, also as a part of a statement that finds out whose it is; `rows` says how many are counted: one or none.
+COUNT = f"""
     INSERT INTO rate_window (key, window_start, hits)
-    SELECT :key, date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00'),
-        :weight
-    FROM set_config('synchronous_commit', 'off', true)
-    ON CONFLICT (key, window_start) DO UPDATE SET hits = rate_window.hits + :weight
-    RETURNING hits, ceil(extract(epoch FROM window_start + make_interval(secs => :seconds) - clock_timestamp()))::int
-""")
+    SELECT {{key}}, {START}, {{weight}} FROM {{rows}}, set_config('synchronous_commit', 'off', true)
+    ON CONFLICT (key, window_start) DO UPDATE SET hits = rate_window.hits + excluded.hits
+    RETURNING hits, ceil(extract(epoch FROM window_start + make_interval(secs => {{seconds}}) - clock_timestamp()))::int
+        AS wait"""  # noqa: S608 (parts of statements, nothing that anybody sent)
+HIT = text(COUNT.format(key=":key", seconds=":seconds", weight="CAST(:weight AS integer)", rows="(SELECT) AS once"))
 GIVE_BACK = text("""
     UPDATE rate_window SET hits = hits - 1 WHERE key = :key AND hits > 1
       AND window_start = date_bin(make_interval(secs => :seconds), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00')
@@ -31,6 +32,11 @@ def hit(engine: Engine, what: str, limit: int, seconds: int, weight: int = 1) ->
         hits, wait = connection.execute(HIT, {"key": _key(what), "seconds": seconds, "weight": weight}).one()
         if hits == weight:
             connection.execute(SWEEP)
+    return left(hits, wait, limit)
+
+
+def left(hits: int, wait: int, limit: int) -> int:
+    """Return the seconds to wait after so many counts; 0 while the limit holds."""
     return max(1, int(wait)) if hits > limit else 0
 
 

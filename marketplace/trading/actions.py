@@ -4,6 +4,7 @@ Locks are taken in the order lot, receivable, accounts. Whether a bid is in time
 while the lot's row is held, here and again by the database's own trigger.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -112,19 +113,29 @@ def judged(tx: Tx, seen: Seen, command: PlaceBid) -> None:
 
     Raises: RuleBroken("lot_closed", "bid_refused" with every reason).
     """
+    refusal = why_not(
+        seen,
+        command,
+        lambda: [*running.late_problems(tx, seen, command), *running.crowding_problems(tx, seen, command)],
+    )
+    if refusal is not None:
+        raise refusal
+
+
+def why_not(seen: Seen, command: PlaceBid, also: Callable[[], list[Problem]] = list) -> RuleBroken | None:
+    """Return the refusal of a bid with every reason, those of `also` among them; None when no rule refuses it."""
     if seen.state != LotState.OPEN or seen.now >= seen.closes_at:
-        raise closed(seen)
+        return closed(seen)
     problems = rules.bid_problems(
         seen,
         rate_bps=command.rate_bps,
         cash_minor=command.cash_minor,
         min_fill_minor=command.min_fill_minor,
-        related=seen.group_id in seen.related_groups,
+        related=seen.related,
         good_standing=bool(seen.good_standing),
     )
-    problems += running.late_problems(tx, seen, command) + running.crowding_problems(tx, seen, command)
-    if problems:
-        raise RuleBroken("bid_refused", N_("The bid was not placed."), problems=problems)
+    problems += also()
+    return RuleBroken("bid_refused", N_("The bid was not placed."), problems=problems) if problems else None
 
 
 @verb("withdraw_bid")

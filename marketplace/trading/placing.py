@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from marketplace.audit.events import EVENTS_WITH, given_with
+from marketplace.db import db, driver
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import actions as ledger
 from marketplace.perform import Tx
@@ -22,18 +23,19 @@ from marketplace.trading.rules import BidState
 from marketplace.trading.schemas import PlaceBid
 
 ANSWERS = "(lot.bidding = 'open' OR lot.buy_now_bps IS NOT NULL)"
-SEEN = f"""
-    SELECT lot.id, lot.state, lot.closes_at, lot.currency, lot.reserve_bps, lot.minimum_minor, lot.lot_size_minor,
-        lot.related_groups || ARRAY(
-            SELECT coalesce(owner.group_id, owner.id) FROM organisation AS owner
-            WHERE owner.id IN (lot.seller_id, lot.debtor_id)) AS related_groups,
-        lot.session_id, lot.bidding, lot.improve_only_seconds, {ANSWERS} AS answers,
-        house.good_standing, coalesce(house.group_id, house.id) AS group_id, account.id AS account_id,
-        purse.hold_id IS NOT NULL AS purse
-    FROM lot LEFT JOIN organisation AS house ON house.id = :investor
-        LEFT JOIN account ON account.organisation_id = house.id AND account.code = 'investor_cash'
-            AND account.currency = lot.currency
-        LEFT JOIN session_purse AS purse ON purse.session_id = lot.session_id AND purse.investor_id = house.id"""  # noqa: S608 (parts of statements, nothing that anybody sent)
+SEEN_COLUMNS = f"""
+    lot.id, lot.state, lot.closes_at, lot.currency, lot.reserve_bps, lot.minimum_minor, lot.lot_size_minor,
+    coalesce(house.group_id, house.id) = ANY (lot.related_groups || ARRAY(
+        SELECT coalesce(owner.group_id, owner.id) FROM organisation AS owner
+        WHERE owner.id IN (lot.seller_id, lot.debtor_id))) AS related,
+    lot.session_id, lot.bidding, lot.improve_only_seconds, {ANSWERS} AS answers,
+    house.good_standing, coalesce(house.group_id, house.id) AS group_id, account.id AS account_id,
+    purse.hold_id IS NOT NULL AS purse"""  # noqa: S608 (parts of statements, nothing that anybody sent)
+SEEN_TABLES = """LEFT JOIN organisation AS house ON house.id = {investor}
+    LEFT JOIN account ON account.organisation_id = house.id AND account.code = 'investor_cash'
+        AND account.currency = lot.currency
+    LEFT JOIN session_purse AS purse ON purse.session_id = lot.session_id AND purse.investor_id = house.id"""
+SEEN = f"SELECT {SEEN_COLUMNS} FROM lot {SEEN_TABLES.format(investor=':investor')}"  # noqa: S608
 # A lot that answers to its bids is held alone, any other is shared. What it is never changes, so one part finds it.
 # The clock is read outside, after the inner query holds the lot's row.
 LOOK = text(f"""
@@ -58,6 +60,8 @@ PLACED = f"""
     SELECT seq FROM placed"""  # noqa: S608
 WRITE = text(f"WITH held AS ({ledger.HOLDING}), {PLACED}")
 WRITE_RESTING = text(f"WITH {PLACED}")
+TERMS_MAX = 10_000
+_TERMS: "dict[UUID, Terms]" = {}
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Seen:
     reserve_bps: int
     minimum_minor: int
     lot_size_minor: int
-    related_groups: list[UUID]
+    related: bool
     session_id: UUID | None
     bidding: str
     improve_only_seconds: int
@@ -81,6 +85,31 @@ class Seen:
     account_id: UUID | None
     purse: bool
     now: datetime
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What of a lot a form is read by. It never changes, which the database sees to."""
+
+    currency: str
+    bidding: str
+
+
+def terms(lot_id: UUID) -> Terms:
+    """Return what a bid's form is read by, from memory where it has been asked for before.
+
+    Raises: NotFound("not_found").
+    """
+    known = _TERMS.get(lot_id)
+    if known is None:
+        with driver(db.engine, outright=True) as connection:
+            row = connection.execute("SELECT currency, bidding FROM lot WHERE id = %s", (lot_id,)).fetchone()
+        if row is None:
+            raise queries.missing()
+        if len(_TERMS) >= TERMS_MAX:
+            _TERMS.clear()
+        known = _TERMS[lot_id] = Terms(*row)
+    return known
 
 
 def look(tx: Tx, lot_id: UUID, investor_id: UUID) -> Seen:

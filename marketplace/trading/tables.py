@@ -29,6 +29,7 @@ from marketplace.db import Base, Created, Currency, Id, Instant, Minor
 Words = Annotated[str, mapped_column(Text)]
 Rate = Annotated[int, mapped_column(Integer)]
 OrganisationId = Annotated[UUID, mapped_column(ForeignKey("organisation.id"))]
+OF_MANDATE = text("mandate_id IS NOT NULL")
 LIVE = text("state IN ('open', 'awaiting_seller', 'accepted', 'held', 'settled')")
 
 
@@ -104,22 +105,21 @@ class BidRow(Base):
     __tablename__ = "bid"
     __table_args__ = (
         UniqueConstraint("lot_id", "seq"),
-        UniqueConstraint("lot_id", "mandate_id"),
         ForeignKeyConstraint(["mandate_id", "investor_id"], ["mandate.id", "mandate.investor_id"]),
         Index(None, "investor_id", "placed_at"),
-        Index(None, "mandate_id", postgresql_where=text("mandate_id IS NOT NULL")),
         Index("ix_bid_resting", "lot_id", "investor_id", postgresql_where=text("hold_id IS NULL")),
+        Index("uq_bid_mandate_id_lot_id", "mandate_id", "lot_id", unique=True, postgresql_where=OF_MANDATE),
     )
 
     id: Mapped[Id]
-    lot_id: Mapped[UUID] = mapped_column(ForeignKey("lot.id"))
+    lot_id: Mapped[UUID]  # that lot, investor and hold exist is asked once a statement (`bids_in_order`)
     seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
-    investor_id: Mapped[OrganisationId]
+    investor_id: Mapped[UUID]
     group_id: Mapped[UUID]
     cash_minor: Mapped[Minor]
     min_fill_minor: Mapped[Minor]
     rate_bps: Mapped[Rate]
-    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("hold.id"), unique=True)
+    hold_id: Mapped[UUID | None] = mapped_column(unique=True)
     replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("bid.id"))
     placed_by: Mapped[UUID]
     placed_at: Mapped[Created]

@@ -22,8 +22,10 @@ from marketplace.receivables import queries as receivables
 from marketplace.reports import market as report
 from marketplace.reports.rating_watch import falls
 from marketplace.schemas import load
-from marketplace.trading import actions, engine, queries, rules, running
+from marketplace.trading import actions, engine, placing, queries, rules, running
 from marketplace.trading.calls import calls_of
+from marketplace.trading.placing import Terms
+from marketplace.trading.placing_together import place_together
 from marketplace.trading.purses import purse_minor
 from marketplace.trading.queries import Lot
 from marketplace.trading.schemas import PlaceBidSchema, WithdrawBid
@@ -60,10 +62,10 @@ def lot(lot_id: UUID) -> ResponseReturnValue:
 @signed_in(Role.INVESTOR)
 def place_bid(lot_id: UUID) -> ResponseReturnValue:
     """Place a sealed bid, or replace an earlier one."""
-    found = queries.lot(db.session(), lot_id)
+    found = placing.terms(lot_id)
     try:
         command = load(PlaceBidSchema, _typed(found), lot_id=lot_id)
-        placed = perform(actions.place_bid, command, require_actor(), idempotency_key=request.form.get("once") or None)
+        placed = place_together(command, require_actor(), request.form.get("once") or None)
     except (InvalidInput, RuleBroken, Conflict) as refusal:
         db.session.rollback()
         return _page(lot_id, refusal), status_of(refusal)
@@ -71,7 +73,7 @@ def place_bid(lot_id: UUID) -> ResponseReturnValue:
     return redirect(url_for("investor.lot", lot_id=lot_id), 303)
 
 
-def _said(found: Lot, cash: str, rate_bps: int, bought: bool) -> str:
+def _said(found: Terms, cash: str, rate_bps: int, bought: bool) -> str:
     """Return what a bidder reads once his bid is in."""
     known = {"cash": cash, "rate": rate_bps}
     if bought:
@@ -139,7 +141,7 @@ def _may_read(found: Lot, line: report.LotLine) -> bool:
     return found.state in report.CLEARED and bool(line.my_filled_minor)
 
 
-def _typed(found: Lot) -> dict[str, Any]:
+def _typed(found: Terms) -> dict[str, Any]:
     """Return the form as the schema reads it.
 
     Raises: InvalidInput with a problem beside each field that cannot be read.

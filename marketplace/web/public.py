@@ -75,7 +75,7 @@ def open_session() -> ResponseReturnValue:
         return _sign_in_form(error, form["email"]), status_of(error)
     _forgive_attempt(form["email"])
     policy = current_app.extensions["duebill"].policy
-    person = sessions.opened_by(db.session(), token, policy.session.idle_minutes)
+    person = sessions.opened_by(db.engine, token, policy.session.idle_minutes)
     if person is None:
         raise NotPermitted("not_signed_in", "Sign in first.")
     session.begin(token, person)

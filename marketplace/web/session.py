@@ -36,8 +36,12 @@ class SignedIn(UserMixin):  # type: ignore[misc]
 def _load(token: str) -> SignedIn | None:
     if g.get("without_database"):
         return None
-    policy = current_app.extensions["duebill"].policy
-    person = sessions.opened_by(db.session(), token, policy.session.idle_minutes)
+    policy = current_app.extensions["duebill"].policy.session
+    if g.pop("count_post", False):
+        found = sessions.opened_and_counted(db.engine, token, policy.idle_minutes, policy.posts_per_minute_max)
+        person, g.post_waits = found or (None, None)
+    else:
+        person = sessions.opened_by(db.engine, token, policy.idle_minutes)
     if person is None:
         return None
     if person.stale:

@@ -6,16 +6,20 @@ Each bid is in or refused, the cash held is the cash of the bids that are in, an
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 from uuid import UUID
 
+import pytest
 from flask import Flask
 from sqlalchemy import text
 
 from marketplace.db import db
+from marketplace.kernel.actors import Actor
 from marketplace.kernel.errors import MarketplaceError, RuleBroken
 from marketplace.perform import perform
 from marketplace.trading import engine, queries
 from marketplace.trading.actions import close_lot, place_bid
+from marketplace.trading.placing_together import place_together
 from marketplace.trading.schemas import CloseLot, PlaceBid
 from tests.support import SYSTEM
 from tests.trading.world import World
@@ -23,11 +27,19 @@ from tests.trading.world import World
 CONNECTIONS, APPLICATIONS, STEP = 32, 4, 10_000
 
 
+Place = Callable[[PlaceBid, Actor], dict[str, Any]]
+
+
+def alone(bid: PlaceBid, actor: Actor) -> dict[str, Any]:
+    """Place a bid in a transaction of its own, as `place_together` does not where bidders meet."""
+    return perform(place_bid, bid, actor)
+
+
 class Race:
     """32 bidders with connections of their own, and what each was told."""
 
-    def __init__(self, world: World, lot: UUID, apps: list[Flask]) -> None:
-        self.world, self.lot, self.apps = world, lot, apps
+    def __init__(self, world: World, lot: UUID, apps: list[Flask], place: Place) -> None:
+        self.world, self.lot, self.apps, self.place_bid = world, lot, apps, place
         self.gate = threading.Barrier(CONNECTIONS + 2)
         self.told_in: list[str] = []
         self.told_no: list[str] = []
@@ -43,7 +55,7 @@ class Race:
                 self.gate.wait(30)
             try:
                 while True:
-                    bid = perform(place_bid, PlaceBid(self.lot, 500 + place, STEP), self.world.actors[who])
+                    bid = self.place_bid(PlaceBid(self.lot, 500 + place, STEP), self.world.actors[who])
                     self.told_in.append(bid["bid_id"])
             except MarketplaceError as refusal:
                 self.told_no.append(refusal.code)
@@ -65,13 +77,14 @@ class Race:
                         raise
 
 
+@pytest.mark.parametrize("place", [alone, place_together])
 def test_thirty_two_connections_bid_through_the_closing_second(
-    world: World, app: Flask, make_app: Callable[..., Flask]
+    world: World, app: Flask, make_app: Callable[..., Flask], place: Place
 ) -> None:
     for who in ("bob", "carol", "dave"):
         world.fund(who, 90_000_000)
     lot = world.lot()
-    race = Race(world, lot, [make_app() for _ in range(APPLICATIONS)])
+    race = Race(world, lot, [make_app() for _ in range(APPLICATIONS)], place)
     threads = [threading.Thread(target=race.bidder, args=(place,)) for place in range(CONNECTIONS)]
     threads.append(threading.Thread(target=race.closer))
     with ExitStack() as stack:

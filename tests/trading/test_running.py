@@ -291,7 +291,8 @@ def test_the_database_takes_only_improvements_in_the_last_minutes(rich: World) -
     lot, carols = covered(rich)
     left(rich, lot, 250)
     columns = "id, lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, hold_id, placed_by"
-    same = f"INSERT INTO bid ({columns}) SELECT gen_random_uuid(), {columns.partition(', ')[2]} FROM bid WHERE id = %s"
+    given = columns.replace("id, lot_id", "gen_random_uuid(), lot_id").replace("hold_id", "gen_random_uuid()")
+    same = f"INSERT INTO bid ({columns}) SELECT {given} FROM bid WHERE id = %s"
     assert refuse(rich, same, carols) == "bid_improves"
     taken_back = "UPDATE bid SET state = 'withdrawn', ended_at = market_now() WHERE id = %s"
     with rich.superuser() as connection:
