@@ -31,8 +31,7 @@ class Person:
 
 # IBANs with right check digits at banks that do not exist.
 PEOPLE = (
-    Person("olga@duebill.example", "Olga Ferrer", Role.OPERATOR, "Duebill Market Operations Ltd", "runs the market",
-           iban="GB33BUKB20201555555555"),
+    Person("olga@duebill.example", "Olga Ferrer", Role.OPERATOR, "Duebill Market Operations Ltd", "runs the market"),
     Person("oscar@duebill.example", "Oscar Lindqvist", Role.OPERATOR, "Duebill Market Operations Ltd",
            "the second pair of eyes"),
     Person("rex@conduct.example", "Rex Adeyemi", Role.REGULATOR, "Market Conduct Authority", "reads and proves"),
