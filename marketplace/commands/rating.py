@@ -261,4 +261,22 @@ def _tell_card(card: dict[str, Any], as_json: bool) -> None:
         emit([{"level": level, **row} for level, rows in graded.items() for row in rows], False, ("level", *GRADES))
         for level, rows in graded.items():
             _tell_inversions(rows, f"{level}, companies held out: ")
+    _tell_making(card)
     click.echo("\n" + "\n".join(f"- {limit}" for limit in card["limits"]))
+
+
+def _tell_making(card: dict[str, Any]) -> None:
+    """Say what the model was made from and how: data, years, parameters, lines, whom reasons compare with."""
+    data = card["data"]
+    click.echo(f"\nData: {data['file']}, {data['rows']:,} company years, {data['failures']:,} failures, "
+               f"SHA-256 {data['sha256']}")  # fmt: skip
+    for name in ("left_out", "own"):
+        if data.get(name):
+            click.echo(f"  {name}: " + ", ".join(f"{key} {value}" for key, value in data[name].items()))
+    click.echo("Years: " + ", ".join(f"{name} {first}–{last}" for name, (first, last) in card["windows"].items()))
+    click.echo("Parameters: " + ", ".join(f"{name} {value}" for name, value in card["parameters"].items()))
+    click.echo(f"Weight of the trees: {card.get('trees_weight', 1.0)}; failure rate calibrated to: {card['base_rate']}")
+    click.echo("Calibration, log-odds = intercept + slope · score: " + ", ".join(
+        f"{level} {intercept} + {slope}" for level, (intercept, slope) in card["calibration"].items()))  # fmt: skip
+    click.echo("Reasons compare with: " + ", ".join(f"{name} {value}" for name, value in card["reference"].items()))
+    click.echo("Files: " + ", ".join(f"{name} {sha256}" for name, sha256 in card["files"].items()))

@@ -1,5 +1,9 @@
 """How receivables ended becomes rows to learn from; the month's learning from the first outcome to the proposal."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import date, timedelta
@@ -26,6 +30,7 @@ from tests.rating.test_learning import LEARNT, files_of, own_rows
 from tests.trading.world import World
 
 FACE = 4_860_000
+HOUSE = Path(__file__).resolve().parents[2]
 
 
 def today() -> date:
@@ -170,3 +175,25 @@ def test_a_month_is_learnt_compared_and_kept(
         run_job(job("learn_model"))
         db.session.rollback()
         assert len(learning.runs(db.session())) == 2, "the clock learns once a month"
+
+
+def test_the_commands_learn_and_compute_past_ratings_again(
+    world: World, postgres: EmbeddedPostgres, database: str, tmp_path: Path
+) -> None:
+    rated_at_listing(world, lives.funded(world))
+    db.session.rollback()
+    environment = os.environ | {"DATABASE_URL": postgres.url(database, "duebill_worker"), "DUEBILL_HOME": str(tmp_path)}
+
+    def said(*words: str) -> tuple[int, list[Any], str]:
+        asked = [sys.executable, "-m", "marketplace", "rating", *words, "--json"]
+        done = subprocess.run(asked, cwd=HOUSE, env=environment, capture_output=True, text=True)
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    code, (learnt,), progress = said("learn")
+    assert (code, learnt["verdict"], learnt["base"]) == (0, "too_few", "own")
+    assert "not at hand" in progress
+    code, told, progress = said("recompute")
+    assert code == 1, "the model of these rows never was"
+    assert [(one["kind"], one["same"], one["model_version"]) for one in told] == [
+        ("party", False, "test"), ("receivable", False, "test")]  # fmt: skip
+    assert "2 differ" in progress
