@@ -5,7 +5,7 @@ Simple interest on what was unpaid, day by day from the day after the due date, 
 plus eight points, and stays for that debt. A half-year whose reference is not in the policy is never guessed.
 
 Source: United Kingdom: Late Payment of Commercial Debts (Interest) Act 1998 s. 4, 5A; SI 2002/1675 art. 4. European
-Union: Directive 2011/7/EU art. 2(6)-(7), 3(1), 6(1).
+Union: Directive 2011/7/EU art. 2(6)-(7), 3(1)-(2), 6(1); how art. 3(2) is read: docs/late-payment.md.
 """
 
 from collections.abc import Sequence

@@ -85,6 +85,7 @@ class LotRow(Base):
     closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     decide_by: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # own_rate: without asking, at the seller's own rate or below, or at the buy-now rate, which `bought_at` tells apart
     decided_how: Mapped[str | None] = mapped_column(Text)
     state_reason: Mapped[str | None] = mapped_column(Text)
     held_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

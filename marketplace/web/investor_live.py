@@ -29,7 +29,8 @@ def lot_live(lot_id: UUID) -> ResponseReturnValue:
 def facts(lot_id: UUID, investor_id: UUID) -> dict[str, Any]:
     """Return what this investor may see of the lot now.
 
-    No rival's bid changes a word of it before the next call; in an open lot, the rate shown and the close it moves.
+    No rival's bid changes a word of it before the next call, but for what a lot that answers to its bids tells all:
+    in an open one the rate shown and the close it moves, in one with a buy-now rate the close when it is bought.
     """
     session = db.session()
     found, now = queries.lot(session, lot_id), market_now(session)

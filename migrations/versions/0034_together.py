@@ -20,7 +20,7 @@ def upgrade() -> None:
 
 
 def _fills() -> None:
-    """A fill is its bid's, of the same lot, investor and hold, which a bid never changes: one look for all rows.
+    """A fill is its bid's, of the same lot, investor and hold, which a filled bid never changes: one look for all rows.
 
     Two foreign keys of each row, to what the bid has foreign keys to, said less and cost as much as the rest together.
     """

@@ -1,9 +1,10 @@
 """Many bids at once: as each would be placed alone, in a number of statements that does not grow with them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
+from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -11,8 +12,7 @@ from marketplace.db import db
 from marketplace.kernel.errors import NotPermitted
 from marketplace.kernel.ids import new_id
 from marketplace.perform import perform
-from marketplace.trading import placing
-from marketplace.trading.placing_many import TOGETHER_MAX, place_all, place_bids
+from marketplace.trading.placing_many import TOGETHER_MAX, Told, place_all, place_bids
 from marketplace.trading.schemas import PlaceBid, PlaceBids
 from tests.trading.test_bidding import cash, count
 from tests.trading.test_placing import crowd, statements
@@ -89,21 +89,23 @@ def test_it_takes_as_many_statements_for_many_as_for_one_whatever_rivals_have_bi
     assert not [one for one in two if "FROM bid" in one or "JOIN bid" in one]
 
 
-def test_what_the_database_refuses_stops_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rules see one of three lots open that has closed: it is found by halving, and the others' bids are in."""
+def test_what_the_database_refuses_stops_no_other(world: World, app: Flask) -> None:
+    """One of three lots closes while the next one's row is waited for: it is found by halving, the others are in."""
     world.fund("bob", 900_000)
-    lots = [world.lot(), world.lot(minutes=1), world.lot()]
-    world.move_clock(timedelta(minutes=2))
-    look = placing.look_many
+    lots = [world.lot(minutes=1), world.lot(), world.lot()]  # locked in this order
 
-    def early(*given: object) -> dict[UUID, placing.Seen]:
-        seen = look(*given)  # type: ignore[arg-type]
-        late = seen[lots[1]]
-        return seen | {lots[1]: placing.Seen(**{**late.__dict__, "now": late.closes_at - timedelta(seconds=1)})}
+    def place() -> list[Told]:
+        with app.app_context():
+            return place_all([PlaceBid(lot, 700, 100_000) for lot in lots], world.bob, "key")
 
-    monkeypatch.setattr(placing, "look_many", early)
-    told = place_all([PlaceBid(lot, 700, 100_000) for lot in lots], world.bob, "key")
-    assert [one.code for one in told] == ["", "lot_closed", ""]
+    with ThreadPoolExecutor(1) as pool, world.superuser() as connection:
+        connection.execute("SELECT FROM lot WHERE id = %s FOR UPDATE", (lots[1],))
+        placing = pool.submit(place)
+        world.somebody_waits()
+        world.move_clock(timedelta(minutes=2))
+        connection.rollback()
+        told = placing.result(30)
+    assert [one.code for one in told] == ["lot_closed", "", ""]
     assert (len(stored()), cash(world, "bob")[1]) == (2, 200_000)
 
 
