@@ -25,13 +25,15 @@ from marketplace.jobs.schedule import job
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.payments import outbox
-from marketplace.perform import perform
+from marketplace.perform import Result, perform
 from marketplace.rating.model import load_model
 from marketplace.receivables.einvoice.reading import read_einvoice
-from marketplace.simulator.acts import VERBS, Cast, plan
+from marketplace.simulator.acts import VERBS, Cast, Wish, plan
 from marketplace.simulator.children import Handle
 from marketplace.simulator.place import Place
 from marketplace.stack.installation import OWNER
+from marketplace.trading.actions import place_bid
+from marketplace.trading.placing_together import place_together
 
 # Each is run by every tick or by some, as the dice say; `verify_invariants` has a process of its own here.
 OFTEN = ("run_outbox", "run_inbox", "apply_payments", "settle_awards", "write_notices", "reverse_receipts")
@@ -56,7 +58,7 @@ def web(place: Place) -> Handle:
     def handle(words: tuple[Any, ...]) -> Any:
         _, wish, key = words
         try:
-            result = perform(VERBS[wish.verb], wish.command, wish.actor, idempotency_key=key)
+            result = _done(wish, key)
         except MarketplaceError as refusal:
             return "refused", refusal.code
         except DBAPIError as error:
@@ -67,6 +69,13 @@ def web(place: Place) -> Handle:
         return "done", result
 
     return handle
+
+
+def _done(wish: Wish, key: str) -> Result:
+    """Perform a wish as the doors do: bids by the way on which they meet others."""
+    if wish.verb == place_bid.name:
+        return place_together(wish.command, wish.actor, key)
+    return perform(VERBS[wish.verb], wish.command, wish.actor, idempotency_key=key)
 
 
 def worker(place: Place, leads: bool) -> Handle:
