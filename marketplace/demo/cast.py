@@ -8,7 +8,12 @@ from flask import current_app
 from marketplace.kernel.actors import Actor, Role
 from marketplace.parties.actions import register_organisation, register_user
 from marketplace.parties.schemas import RegisterOrganisation, RegisterUser
+from marketplace.payments.rules import Rail
 from marketplace.perform import perform
+from marketplace.servicing.bank_desk import propose_payout_rail
+from marketplace.servicing.bank_desk_schemas import ProposePayoutRail
+from marketplace.servicing.decision_schemas import DecideMoney
+from marketplace.servicing.decisions import decide_money
 
 CONSOLE = Actor.system("demo")
 
@@ -91,10 +96,19 @@ class Cast:
         """Return the actors of a role, in the order they entered."""
         return [actor for actor in self.actors.values() if actor.role == role]
 
+    def open_own_account(self) -> None:
+        """Let two operators enter the market's own account at the bank: one alone never does."""
+        one, other = self.of_role(Role.OPERATOR)[:2]
+        house, iban = one.organisation_id, next(person.iban for person in PEOPLE if person.role == Role.OPERATOR)
+        assert house is not None
+        command = ProposePayoutRail(house, str(Rail.PROVIDER), iban, "The account that the market has opened.")
+        decision_id = UUID(perform(propose_payout_rail, command, one)["decision_id"])
+        perform(decide_money, DecideMoney(decision_id, True), other)
+
     def _register_house(self, person: Person) -> UUID:
         command = RegisterOrganisation(
             kind=str(person.role), legal_name=person.house, country=person.country, legal_id=person.legal_id,
-            vat_id=person.vat_id, sector=person.sector, iban=person.iban,
+            vat_id=person.vat_id, sector=person.sector, iban=None if person.role == Role.OPERATOR else person.iban,
         )  # fmt: skip
         house = UUID(perform(register_organisation, command, CONSOLE)["organisation_id"])
         self._houses[person.house] = house

@@ -134,6 +134,7 @@ class Story:
         self._clock.begin_at(_moment(first_day - timedelta(days=3), 8))
         for person in PEOPLE:
             self.cast.enter(person)
+        self.cast.open_own_account()
         for investor in self.cast.of_role(Role.INVESTOR):
             for currency in currencies:
                 self._bring_cash(investor, currency)
