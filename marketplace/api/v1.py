@@ -22,6 +22,7 @@ from marketplace.trading.schemas import PlaceBid, PlaceBidSchema
 
 blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
 BODY_MAX = 1_000_000
+FIELDS = frozenset(("lot", *PlaceBidSchema().fields))
 
 
 @blueprint.post("/bids")
@@ -106,7 +107,15 @@ def _ref(row: dict[str, Any]) -> str:
 
 
 def _bid(row: dict[str, Any], lots: dict[str, Named]) -> PlaceBid:
-    """Return a row as a command; a lot is named by its reference or its id. Raises: InvalidInput, NotFound."""
+    """Return a row as a command; a lot is named by its reference or its id.
+
+    A name that is misspelt is refused: a bid that was to replace another would else stand beside it.
+
+    Raises: InvalidInput, NotFound.
+    """
+    unknown = [Problem(name, "unknown", N_("There is no such field here.")) for name in row if name not in FIELDS]
+    if unknown:
+        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=unknown)
     if "lot_id" not in row:
         lot = lots.get(_ref(row))
         if lot is None:

@@ -157,6 +157,17 @@ def test_a_number_that_is_not_whole_is_refused_and_never_cut(app: Flask, world: 
     assert placed() == 0
 
 
+def test_a_field_that_is_not_known_is_refused_and_places_nothing(app: Flask, world: World) -> None:
+    """A bid that was to replace another must not stand beside it for a letter."""
+    world.fund("bob", 3_000_000)
+    world.lot()
+    misspelt = {"lot": "DB-26-0001", "rate_bps": 700, "cash_minor": 10_000, "replaces_bid": "x", "\ud800": 1}
+    (told,) = post(app, key_of(app, world, "bob"), {"bids": [misspelt]}).get_json()["bids"]
+    assert told["code"] == "invalid_fields"
+    assert [(one["field"], one["rule"]) for one in told["errors"]][0] == ("replaces_bid", "unknown")
+    assert placed() == 0
+
+
 @pytest.mark.parametrize(
     ("body", "key", "code", "status"),
     [({}, "k", "invalid_fields", 422), ({"bids": "all"}, "k", "invalid_fields", 422), ([], "k", "invalid_fields", 422),
