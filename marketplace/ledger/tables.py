@@ -8,7 +8,6 @@ from sqlalchemy import (
     Boolean,
     Date,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     SmallInteger,
     Text,
@@ -67,18 +66,15 @@ class Entry(Base):
 
 
 class Posting(Base):
-    """One leg: `minor` > 0 debits, `minor` < 0 credits. Written only in its entry's own transaction."""
+    """One leg: `minor` > 0 debits, `minor` < 0 credits. Written only in its entry's own transaction.
+
+    That entry and account are there, the account with this currency, pool and side, a statement's trigger sees to.
+    """
 
     __tablename__ = "posting"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["account_id", "currency", "pool", "side"],
-            ["account.id", "account.currency", "account.pool", "account.side"],
-        ),
-        Index(None, "account_id"),
-    )
+    __table_args__ = (Index(None, "account_id"),)
 
-    entry_id: Mapped[UUID] = mapped_column(ForeignKey("entry.id"), primary_key=True)
+    entry_id: Mapped[UUID] = mapped_column(primary_key=True)
     account_id: Mapped[UUID] = mapped_column(primary_key=True)
     currency: Mapped[Currency]
     pool: Mapped[str] = mapped_column(Text)
@@ -101,11 +97,11 @@ class Hold(Base):
 
 
 class HoldResolution(Base):
-    """How a hold ended, once: posted, voided or expired."""
+    """How a hold ended, once: posted, voided or expired. A statement's trigger looks for the hold and the entry."""
 
     __tablename__ = "hold_resolution"
 
-    hold_id: Mapped[UUID] = mapped_column(ForeignKey("hold.id"), primary_key=True)
+    hold_id: Mapped[UUID] = mapped_column(primary_key=True)
     outcome: Mapped[str] = mapped_column(Text)
-    entry_id: Mapped[UUID | None] = mapped_column(ForeignKey("entry.id"))
+    entry_id: Mapped[UUID | None]
     resolved_at: Mapped[Created]

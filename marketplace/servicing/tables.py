@@ -40,7 +40,7 @@ class DueRow(Base):
     __table_args__ = (UniqueConstraint("receivable_id", "step", "party_id", postgresql_nulls_not_distinct=True),)
 
     id: Mapped[Id]
-    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("collection.receivable_id"))
+    receivable_id: Mapped[UUID]  # of a collection: a statement's trigger looks, as it does for shares
     step: Mapped[str] = mapped_column(Text)
     party_id: Mapped[UUID | None] = mapped_column(index=True)
     position: Mapped[int] = mapped_column(Integer)
@@ -68,8 +68,8 @@ class ShareRow(Base):
 
     __tablename__ = "share"
 
-    due_id: Mapped[UUID] = mapped_column(ForeignKey("due.id"), primary_key=True)
-    distribution_id: Mapped[UUID] = mapped_column(ForeignKey("distribution.id"), primary_key=True)
+    due_id: Mapped[UUID] = mapped_column(primary_key=True)
+    distribution_id: Mapped[UUID] = mapped_column(primary_key=True)
     minor: Mapped[Minor]
 
 

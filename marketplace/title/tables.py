@@ -42,7 +42,7 @@ class TitleHolding(Base):
     )
 
     id: Mapped[Id]
-    receivable_id: Mapped[UUID] = mapped_column(ForeignKey("title.receivable_id"), index=True)
+    receivable_id: Mapped[UUID] = mapped_column(index=True)  # of a title: a statement's trigger looks
     owner_id: Mapped[UUID] = mapped_column(index=True)
     units: Mapped[Range[int]] = mapped_column(INT8RANGE)
     held_during: Mapped[Range[datetime]] = mapped_column(TSTZRANGE)

@@ -155,15 +155,12 @@ class FillRow(Base):
     """One bid's part of an award: cash to pay, discount to earn, the rate, the hold it is paid from."""
 
     __tablename__ = "fill"
-    __table_args__ = (
-        ForeignKeyConstraint(["lot_id", "round"], ["award.lot_id", "award.round"]),
-        Index(None, "investor_id"),
-    )
+    __table_args__ = (Index(None, "investor_id"),)
 
     lot_id: Mapped[UUID] = mapped_column(primary_key=True)
     round: Mapped[int] = mapped_column(Integer, primary_key=True)
-    bid_id: Mapped[UUID] = mapped_column(ForeignKey("bid.id"), primary_key=True)
-    investor_id: Mapped[UUID]  # its bid's, as the hold is: the database looks at the bid
+    bid_id: Mapped[UUID] = mapped_column(primary_key=True)
+    investor_id: Mapped[UUID]  # its bid's, as the hold is: the database looks at the bid and the award
     cash_minor: Mapped[Minor]
     discount_minor: Mapped[Minor]
     rate_bps: Mapped[Rate]
