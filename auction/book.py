@@ -5,10 +5,10 @@ Source: market rules, "The auction: UPM-1", object, and "Made precise" point 10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from auction.errors import BookInvalid, Fault
 
@@ -37,8 +37,7 @@ _BID_KEYS = frozenset(BID_KEYS)
 _bid_values = itemgetter(*BID_KEYS)
 
 
-@dataclass(frozen=True, slots=True)
-class Bid:
+class Bid(NamedTuple):
     """One sealed bid. Cash and least fill in minor units, rate in whole basis points a year (ACT/365F)."""
 
     id: str
@@ -51,10 +50,7 @@ class Bid:
 
     def to_json(self) -> dict[str, object]:
         """Return the bid as the transcript writes it."""
-        return dict(zip(BID_KEYS, _bid_parts(self), strict=True))
-
-
-_bid_parts = attrgetter(*BID_KEYS)
+        return dict(zip(BID_KEYS, self, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +102,28 @@ class Book:
             _judge_repeats(rows, faults)
         if faults:
             raise BookInvalid(faults)
+        return cls._made(value, related, tuple(Bid._make(_bid_values(row)) for row in rows))
+
+    @classmethod
+    def of(cls, terms: Mapping[str, Any], bids: Sequence[Bid]) -> Book:
+        """Return the book of these terms and bids, judged by the same rules as one that is read from JSON.
+
+        Raises: BookInvalid with every fault, not only the first.
+        """
+        faults: list[Fault] = []
+        _judge_terms(terms, faults)
+        related = _texts_of(terms, "related_groups", faults)
+        if ACCEPTED in terms:
+            _judge_accepted(terms, faults)
+        sound = all(map(_holds, bids)) and len({bid.id for bid in bids}) == len(bids) == len({bid.seq for bid in bids})
+        if faults or not sound:
+            return cls.parse({**terms, "bids": [bid.to_json() for bid in bids]})  # which says what is wrong, and where
+        return cls._made(terms, related, tuple(bids))
+
+    @classmethod
+    def _made(cls, value: Mapping[str, Any], related: list[Any], bids: tuple[Bid, ...]) -> Book:
         terms = {key: value[key] for key in (*TERM_TEXTS, *TERM_NUMBERS, "price_rule")}
-        return cls(
-            **terms,
-            accepted_minor=value.get(ACCEPTED),
-            related_groups=tuple(sorted(set(related))),
-            bids=tuple(Bid(*_bid_values(row)) for row in rows),
-        )
+        return cls(**terms, accepted_minor=value.get(ACCEPTED), related_groups=tuple(sorted(set(related))), bids=bids)
 
     def to_json(self) -> dict[str, object]:
         """Return the book as the transcript writes it: bids by id, groups by code point."""
@@ -156,9 +167,12 @@ def _all_sound(rows: list[Any]) -> bool:
 
 
 def _is_sound(row: Any) -> bool:
-    if type(row) is not dict or not row.keys() >= _BID_KEYS:
-        return False
-    one, investor, group, cash, least, rate, seq = _bid_values(row)
+    return type(row) is dict and row.keys() >= _BID_KEYS and _holds(_bid_values(row))
+
+
+def _holds(values: tuple[Any, ...]) -> bool:
+    """Tell whether nothing is wrong with a bid's values; what is not plain ASCII is looked at closer."""
+    one, investor, group, cash, least, rate, seq = values
     if not (type(one) is type(investor) is type(group) is str and one and investor and group):
         return False
     if not (one.isascii() and investor.isascii() and group.isascii()):

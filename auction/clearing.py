@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from auction.allocation import share
 from auction.book import Bid, Book
@@ -22,8 +23,7 @@ PARTIAL = "partial"
 FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(NamedTuple):
     """The cash one bid gets, in minor units, always more than zero."""
 
     bid: Bid

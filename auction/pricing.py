@@ -6,7 +6,7 @@ Source: market rules, "Price", and "Made precise" points 8 and 11.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from auction.allocation import share
 from auction.book import UNIFORM, Bid
@@ -15,8 +15,7 @@ from auction.clearing import Take
 YEAR = 10_000 * 365  # basis points in one, times days in the year
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """One leg of the award: cash paid out, discount earned, and the rate it is earned at."""
 
     bid: Bid

@@ -22,6 +22,7 @@ RULE = "UPM-1"
 RULE_VERSION = "1.0"
 REDUCED_VERSION = "1.1"  # the same rules for books of which the seller accepts a smaller amount
 HASH_KEY = "sha256"
+_told = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 PLAIN_MOST = 256  # up to so many bids the plain engine is the quicker one
 PLAIN_REPLAYS_MOST = 1_000  # up to so many bids an award is computed again by the plain engine
 
@@ -112,7 +113,7 @@ def version_of(book: Book) -> str:
 
 def canonical(value: object) -> bytes:
     """Return the canonical bytes of a transcript or a part of it."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _told(value).encode()
 
 
 def sha256(transcript: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ Source: market rules, "Made precise" points 1 to 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from auction.book import BPS, Bid, Book
 
@@ -17,16 +17,14 @@ RELATED_PARTY = "related_party"
 OVER_GROUP_CAP = "over_group_cap"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A bid that takes no part, with all its reasons in the order of the rules."""
 
     bid: Bid
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A bid that takes part, with the cash q' that its group's cap leaves it."""
 
     bid: Bid

@@ -1,6 +1,5 @@
 """A PostgreSQL to throw away, in memory where there is room, with migrated databases and an application beside it."""
 
-import gc
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from marketplace.app import create_app
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.asking import NoReply, ask_once
 from marketplace.stack.installation import APPLICATION, OWNER
+from marketplace.stack.memory import keep_loaded
 from marketplace.stack.migration import migrate
 from marketplace.stack.preparing import Preparation
 
@@ -68,8 +68,7 @@ def application(url: str, home: Path) -> Flask:
     made = create_app(Settings(home=home, database_url=url, secret_key="of a benchmark", pepper=b"of a benchmark",
                                policy_table=read_policy(), stripe_webhook_secret="whsec_of_a_benchmark",
                                testing=True))  # fmt: skip
-    gc.collect()
-    gc.freeze()
+    keep_loaded()
     return made
 
 

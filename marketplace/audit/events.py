@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import is_
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ TOGETHER = text("""
     FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS uuid[]), CAST(:bodies AS bytea[])) WITH ORDINALITY
         AS one (id, subject_id, body, place) ORDER BY one.place""")
 ACTING = ("at", "actor_role", "actor_user_id", "actor_organisation_id", "on_behalf_of", "request_id")
+OPEN, OPEN_BYTES = "\x00", b'"\\u0000"'  # no id, and so where one is put in
 SEQ_LATER = b'"seq":0'  # in canonical JSON this stands nowhere but after a key of that name
 
 
@@ -63,8 +65,9 @@ def write_events(
 ) -> list[UUID]:
     """Insert one event a subject, all of one verb and instant, and return their ids."""
     at = market_now(session)
-    rows = [event_row(at, verb=verb, actor=actor, subject_kind=subject_kind, subject_id=subject_id, changes=changes,
-                      policy_version=policy_version) for subject_id, changes in subjects]  # fmt: skip
+    same = len(subjects) > 1 and all(_same(changes, subjects[0][1]) for _, changes in subjects)
+    make = _alike if same else _one_by_one
+    rows = make(at, subjects, verb=verb, actor=actor, subject_kind=subject_kind, policy_version=policy_version)
     if len(rows) == 1:
         session.execute(insert(Event), rows)
     elif rows:
@@ -72,6 +75,33 @@ def write_events(
         given |= {"ids": array(row["id"] for row in rows), "subjects": array(row["subject_id"] for row in rows)}
         session.execute(TOGETHER, given | {"bodies": [row["body"] for row in rows]})
     return [row["id"] for row in rows]
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(map(is_, one.values(), (other[key] for key in one)))
+
+
+def _one_by_one(
+    at: datetime, subjects: Sequence[tuple[UUID, Mapping[str, Any]]], **given: Any
+) -> list[dict[str, Any]]:  # fmt: skip
+    return [event_row(at, subject_id=subject_id, changes=changes, **given) for subject_id, changes in subjects]
+
+
+def _alike(at: datetime, subjects: Sequence[tuple[UUID, Mapping[str, Any]]], **given: Any) -> list[dict[str, Any]]:
+    """Return the rows of events that differ in nothing but their ids and subjects: what is the same is written once."""
+    changes = subjects[0][1]
+    row = event_row(at, subject_id=subjects[0][0], changes=changes, **given)
+    facts = {name: part for name, part in row.items() if name != "body"}
+    parts = _body(facts | {"id": OPEN, "subject_id": OPEN}, changes, given["policy_version"]).split(OPEN_BYTES)
+    if len(parts) != 3:  # the mark stands in what is told
+        return _one_by_one(at, subjects, **given)
+    head, middle, tail = parts
+    rows = []
+    for subject_id, _ in subjects:
+        made = new_id()
+        body = b'%b"%b"%b"%b"%b' % (head, str(made).encode(), middle, str(subject_id).encode(), tail)
+        rows.append(facts | {"id": made, "subject_id": subject_id, "body": body})
+    return rows
 
 
 def event_row(
@@ -91,8 +121,12 @@ def event_row(
         "subject_kind": subject_kind,
         "subject_id": subject_id,
     }
+    return facts | {"body": _body(facts, changes, policy_version)}
+
+
+def _body(facts: Mapping[str, Any], changes: Mapping[str, Any], policy_version: str) -> bytes:
     told = {name: part for name, part in changes.items() if part is not None}
-    return facts | {"body": canonical_bytes(facts | told | {"policy_version": policy_version, "format": 1})}
+    return canonical_bytes({**facts, **told, "policy_version": policy_version, "format": 1})
 
 
 def given_with(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

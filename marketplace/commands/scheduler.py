@@ -1,6 +1,5 @@
 """`bin/market scheduler`: the one process that keeps time."""
 
-import gc
 import logging
 import os
 
@@ -15,9 +14,10 @@ def command(as_json: bool) -> None:
     """Run the jobs at their intervals until told to stop. Of several schedulers one leads."""
     from marketplace.app import create_app
     from marketplace.jobs.schedule import run_scheduler
+    from marketplace.stack.memory import keep_loaded
 
     app = create_app()
-    gc.freeze()  # what was loaded once stays: nobody walks over it for garbage in the midst of a settlement
+    keep_loaded()
     log_lines.capture_standard_library(logging.INFO)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     if not run_scheduler(app):

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 _EXACT_BELOW = 2**53
+_AS_THEY_ARE = frozenset({str, bool, type(None)})
 
 
 def jsonable(value: Any) -> Any:
@@ -50,19 +52,34 @@ def canonical_bytes(value: Any) -> bytes:
 def _exact(value: Any) -> Any:
     """Return what `jsonable` does, keys in order and whole numbers beyond 2⁵³ as texts, in one walk."""
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind in _AS_THEY_ARE:
         return value
     if kind is UUID:
         return str(value)
     if kind is int:
         return value if -_EXACT_BELOW < value < _EXACT_BELOW else str(value)
-    if kind is list or kind is tuple:
-        return [_exact(item) for item in value]
+    if kind is list or kind is tuple:  # of ten thousand things most are plain: no call for those
+        return [
+            item
+            if (of := type(item)) in _AS_THEY_ARE or (of is int and -_EXACT_BELOW < item < _EXACT_BELOW)
+            else _exact(item)
+            for item in value
+        ]
+    if kind is dict and (ordered := _in_order(tuple(value))) is not None:
+        return {key: item if type(item := value[key]) is str else _exact(item) for key in ordered}
     if isinstance(value, Mapping):
         told = {str(key): item for key, item in value.items()}
         return {key: _exact(told[key]) for key in (sorted(told) if "".join(told).isascii() else _in_utf16(told))}
     plain = jsonable(value)
     return _exact(plain) if isinstance(plain, (int, list)) else plain
+
+
+@lru_cache(maxsize=512)
+def _in_order(keys: tuple[Any, ...]) -> tuple[str, ...] | None:
+    """Return plain ASCII keys as they are sorted; None for any others. Of many alike the order is found once."""
+    if all(type(key) is str and key.isascii() for key in keys):
+        return tuple(sorted(keys))
+    return None
 
 
 def _in_utf16(keys: Iterable[str]) -> list[str]:

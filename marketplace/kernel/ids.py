@@ -4,6 +4,8 @@ import os
 import time
 from uuid import UUID
 
+VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+
 
 def new_id() -> UUID:
     """Return a fresh UUIDv7: 48 bits of milliseconds, 74 random bits.
@@ -15,3 +17,13 @@ def new_id() -> UUID:
     raw[6] = 0x70 | (raw[6] & 0x0F)
     raw[8] = 0x80 | (raw[8] & 0x3F)
     return UUID(bytes=bytes(raw))
+
+
+def new_texts(count: int) -> list[str]:
+    """Return so many fresh UUIDv7 of one millisecond as 32 hexadecimal digits each, for rows written as a set."""
+    stamp = f"{time.time_ns() // 1_000_000:012x}7"
+    digits = os.urandom(10 * count).hex()
+    return [
+        f"{stamp}{digits[at : at + 3]}{VARIANT[digits[at + 3]]}{digits[at + 4 : at + 19]}"
+        for at in range(0, 20 * count, 20)
+    ]

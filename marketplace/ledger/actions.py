@@ -10,12 +10,22 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from marketplace.db import array
 from marketplace.kernel.errors import IntegrityBreach, RuleBroken
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.ids import new_id, new_texts
 from marketplace.kernel.words import N_
 from marketplace.ledger.rules import Leg, chart, netted
 from marketplace.ledger.tables import Account, Entry, Hold, Posting
 from marketplace.perform import Tx
 
+# What is told comes back as the texts that an event is written with: thousands of ids need not be read and written.
+TOLD_OF_POSTING = ("account_id", "code", "organisation_id", "currency", "pool", "minor")
+POSTINGS = """
+    WITH named AS MATERIALIZED (
+        SELECT account.*, leg.minor FROM unnest(CAST(:ids AS uuid[]), CAST(:minors AS bigint[])) AS leg (id, minor)
+        JOIN account ON account.id = leg.id),
+    written AS (
+        INSERT INTO posting (entry_id, account_id, currency, pool, side, minor)
+        SELECT :entry_id, id, currency, pool, side, minor FROM named)
+    SELECT CAST(id AS text), code, CAST(organisation_id AS text), currency, pool, minor FROM named ORDER BY named.id"""
 # A hold as a part of one statement with what it stands behind; the caller records it and heeds `refused_or`.
 HOLDING = (
     "INSERT INTO hold (id, account_id, minor, subject_kind, subject_id) "
@@ -67,7 +77,7 @@ def accounts(tx: Tx, code: str, owners: Collection[UUID], currency: str) -> dict
                 "FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS uuid[])) AS made (id, owner) ON CONFLICT DO NOTHING"
             ),
             {"code": code, "currency": currency, "pool": kind.pool, "side": kind.side, "guarded": kind.guarded,
-             "ids": array(new_id() for _ in new), "owners": array(new)},
+             "ids": array(new_texts(len(new))), "owners": array(new)},
         )  # fmt: skip
         known |= _accounts_of(tx, code, new, currency)
     return known
@@ -129,32 +139,15 @@ def post_entry(
 
 
 def _write_postings(tx: Tx, entry_id: UUID, legs: list[Leg]) -> list[dict[str, object]]:
-    ids, minors = array(leg.account_id for leg in legs), array(leg.minor for leg in legs)
+    """Write all postings in one statement and return what is told of them, in account order."""
+    given = {"ids": array(leg.account_id for leg in legs), "minors": array(leg.minor for leg in legs)}
     try:
-        rows = tx.session.execute(
-            text(
-                "INSERT INTO posting (entry_id, account_id, currency, pool, side, minor) "
-                "SELECT :entry_id, account.id, account.currency, account.pool, account.side, leg.minor "
-                "FROM unnest(CAST(:ids AS uuid[]), CAST(:minors AS bigint[])) AS leg (id, minor) "
-                "JOIN account ON account.id = leg.id RETURNING account_id, currency, pool, minor"
-            ),
-            {"entry_id": entry_id, "ids": ids, "minors": minors},
-        ).all()
+        rows = tx.session.execute(text(POSTINGS), given | {"entry_id": entry_id}).all()
     except DBAPIError as error:
         raise refused_or(error) from error
     if len(rows) != len(legs):
         raise IntegrityBreach("no_such_account", "A leg names an account that does not exist.")
-    named = {
-        account_id: (code, owner)
-        for account_id, code, owner in tx.session.execute(
-            text("SELECT id, code, organisation_id FROM account WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": ids}
-        ).all()
-    }
-    return [
-        {"account_id": account_id, "code": named[account_id][0], "organisation_id": named[account_id][1],
-         "currency": currency, "pool": pool, "minor": minor}
-        for account_id, currency, pool, minor in sorted(rows, key=lambda row: row[0].int)
-    ]  # fmt: skip
+    return [dict(zip(TOLD_OF_POSTING, row, strict=True)) for row in rows]
 
 
 def place_hold(tx: Tx, account_id: UUID, minor: int, subject_kind: str, subject_id: UUID) -> UUID:
@@ -215,8 +208,8 @@ def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str, entry_id: UUID | 
         with tx.session.begin_nested():
             tx.session.execute(
                 text(
-                    "INSERT INTO hold_resolution (hold_id, outcome, entry_id) "
-                    "SELECT hold, :outcome, CAST(:entry_id AS uuid) FROM unnest(CAST(:holds AS uuid[])) AS hold"
+                    "INSERT INTO hold_resolution (hold_id, outcome, entry_id, resolved_at) SELECT hold, :outcome, "
+                    "CAST(:entry_id AS uuid), (SELECT market_now()) FROM unnest(CAST(:holds AS uuid[])) AS hold"
                 ),
                 {"holds": array(holds), "outcome": outcome, "entry_id": entry_id},
             )
@@ -239,7 +232,10 @@ def void_holds(tx: Tx, together: Sequence[Sequence[UUID]]) -> None:
     try:
         with tx.session.begin_nested():
             tx.session.execute(
-                text("INSERT INTO hold_resolution (hold_id, outcome) SELECT unnest(CAST(:holds AS uuid[])), 'voided'"),
+                text(
+                    "INSERT INTO hold_resolution (hold_id, outcome, resolved_at) "
+                    "SELECT hold, 'voided', (SELECT market_now()) FROM unnest(CAST(:holds AS uuid[])) AS hold"
+                ),
                 {"holds": array(hold for holds in told for hold in holds)},
             )
     except IntegrityError as error:

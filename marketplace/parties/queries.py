@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, RowMapping, Select, Uuid, any_, func, literal, select
+from sqlalchemy import RowMapping, Select, func, select
 from sqlalchemy.orm import Session, aliased
 
+from marketplace.db import among
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
@@ -80,8 +81,8 @@ def organisation(session: Session, organisation_id: UUID) -> Organisation:
 
 def organisations(session: Session, ids: Iterable[UUID]) -> dict[UUID, Organisation]:
     """Return organisations by id; unknown ids are left out."""
-    wanted = OrganisationRow.id == any_(literal(list(set(ids)), ARRAY(Uuid)))
     columns = [getattr(OrganisationRow, name) for name in Organisation.__dataclass_fields__]
+    wanted = among(OrganisationRow.id, set(ids))
     rows = session.execute(select(*columns).where(wanted)).all()  # thousands of them need no row objects
     return {row.id: Organisation(*row) for row in rows}
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
+from marketplace.db import among
 from marketplace.kernel.errors import Conflict, IntegrityBreach
 from marketplace.kernel.words import N_
 from marketplace.perform import Tx
@@ -52,7 +53,7 @@ def lock_many(tx: Tx, receivable_ids: Sequence[UUID]) -> dict[UUID, queries.Rece
     """Lock receivables in order of id until the end of the transaction, and return them by id."""
     rows = tx.session.execute(
         select(ReceivableRow)
-        .where(ReceivableRow.id.in_(list(receivable_ids)))
+        .where(among(ReceivableRow.id, receivable_ids))
         .order_by(ReceivableRow.id)
         .with_for_update()
         .execution_options(populate_existing=True)
@@ -76,7 +77,7 @@ def move_many(
         raise IntegrityBreach("not_together", "Receivables end one by one.")
     moved = tx.session.execute(
         update(ReceivableRow)
-        .where(ReceivableRow.id.in_(list(receivable_ids)), ReceivableRow.state == str(before))
+        .where(among(ReceivableRow.id, receivable_ids), ReceivableRow.state == str(before))
         .values(state=str(after), state_reason=reason, state_since=tx.clock())
         .returning(ReceivableRow.id)
         .execution_options(synchronize_session=False)

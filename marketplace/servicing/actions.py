@@ -1,15 +1,14 @@
 """Collection: debtors' money is shared out, lateness is noted step by step, defaults and write-offs are declared."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import CursorResult, insert, text
 
 from marketplace.db import array
 from marketplace.kernel.clock import business_date
-from marketplace.kernel.errors import Conflict, NotFound, RuleBroken
+from marketplace.kernel.errors import Conflict, IntegrityBreach, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
@@ -30,17 +29,21 @@ from marketplace.servicing.offer_ends import void_offers
 from marketplace.servicing.schemas import AgeReceivable, ApplyDebtorPayment, DefaultReceivable, WriteOffReceivable
 from marketplace.servicing.states import COLLECTION, CollectionState
 from marketplace.servicing.tables import AgeingStepRow, CollectionRow, DistributionRow
-from marketplace.servicing.waterfall import TO_INVESTORS, Distribution, Share, Step
+from marketplace.servicing.waterfall import TO_INVESTORS, Distribution, Step
 from marketplace.title import actions as title
 
-KEEP_SHARES = (
-    "INSERT INTO share (due_id, minor, distribution_id) SELECT made.due_id, made.minor, CAST(:distribution_id AS uuid) "
-    "FROM unnest(CAST(:dues AS uuid[]), CAST(:minors AS bigint[])) AS made (due_id, minor)"
-)
-PAY_DUES = (
-    "UPDATE due SET paid_minor = paid_minor + made.minor "
-    "FROM unnest(CAST(:dues AS uuid[]), CAST(:minors AS bigint[])) AS made (due_id, minor) WHERE due.id = made.due_id"
-)
+# Dues are found by step and party, a hundred thousand in one statement; nobody's id is nil, so it stands for nobody.
+NOBODY = UUID(int=0)
+PAY_DUES = """
+    WITH given AS MATERIALIZED (
+        SELECT due.id, made.minor FROM unnest(CAST(:steps AS text[]), CAST(:parties AS uuid[]),
+            CAST(:minors AS bigint[])) AS made (step, party, minor)
+        JOIN due ON due.receivable_id = :receivable_id AND due.step = made.step
+            AND coalesce(due.party_id, :nobody) = made.party),
+    kept AS (
+        INSERT INTO share (due_id, distribution_id, minor)
+        SELECT id, CAST(:distribution_id AS uuid), minor FROM given)
+    UPDATE due SET paid_minor = paid_minor + given.minor FROM given WHERE due.id = given.id"""
 BROKEN = (CollectionState.DEFAULTED, CollectionState.RECOVERED, CollectionState.WRITTEN_OFF)
 NOTHING_OWED = N_("Nobody has funded this receivable: the payment waits for a person.")
 WRONG_CURRENCY = N_("The payment is in %(paid)s, the debt in %(owed)s: it waits for a person.")
@@ -108,22 +111,22 @@ def _post(tx: Tx, row: CollectionRow, received: int, given: Distribution, rail: 
         *(ledger.account(tx, f"{rail}_{pool}", None, currency) for pool in ("borrower", "lender", "platform")),
     )
     legs: list[Leg] = [debit(pools.receipts, received)]
-    paid = {share.party for share in given.shares if share.step in TO_INVESTORS and share.party is not None}
-    cash = ledger.accounts(tx, "investor_cash", paid, currency) if paid else {}
+    to_holders = [(share.party, share.minor) for share in given.shares if share.party and share.step in TO_INVESTORS]
+    cash = ledger.accounts(tx, "investor_cash", {party for party, _ in to_holders}, currency) if to_holders else {}
+    legs += [credit(cash[party], minor) for party, minor in to_holders]
+    legs += _across(pools.borrower, pools.lender, sum(minor for _, minor in to_holders))
     for share in given.shares:
-        legs += _legs_of(tx, pools, share, cash, currency)
+        if share.step == Step.RESIDUAL:
+            legs.append(credit(ledger.account(tx, "seller_residual", share.party, currency), share.minor))
+        elif not (share.party and share.step in TO_INVESTORS):
+            legs += _across(pools.borrower, pools.platform, share.minor)
+            legs.append(credit(ledger.account(tx, "platform_fees", None, currency), share.minor))
     legs.append(credit(ledger.account(tx, "suspense", None, currency), given.excess_minor))
     return ledger.post_entry(tx, "distribute", "receivable", row.receivable_id, legs)
 
 
-def _legs_of(tx: Tx, pools: _Pools, share: Share, cash: Mapping[UUID, UUID], currency: str) -> list[Leg]:
-    if share.step == Step.RESIDUAL:
-        return [credit(ledger.account(tx, "seller_residual", share.party, currency), share.minor)]
-    if share.step in TO_INVESTORS and share.party is not None:
-        there, owed = pools.lender, cash[share.party]
-    else:
-        there, owed = pools.platform, ledger.account(tx, "platform_fees", None, currency)
-    return [credit(pools.borrower, share.minor), debit(there, share.minor), credit(owed, share.minor)]
+def _across(from_pool: UUID, to_pool: UUID, minor: int) -> list[Leg]:
+    return [credit(from_pool, minor), debit(to_pool, minor)]
 
 
 def _keep(tx: Tx, row: CollectionRow, payment_id: UUID, received: int, given: Distribution, entry_id: UUID) -> UUID:
@@ -135,18 +138,26 @@ def _keep(tx: Tx, row: CollectionRow, payment_id: UUID, received: int, given: Di
             received_minor=received, excess_minor=given.excess_minor, recovery=recovery,
         )
     )  # fmt: skip
-    ids = queries.due_ids(tx.session, row.receivable_id)
-    given_to = {"dues": array(ids[share.step, share.party] for share in given.shares),
-                "minors": array(share.minor for share in given.shares)}  # fmt: skip
-    tx.session.execute(text(KEEP_SHARES), {**given_to, "distribution_id": distribution_id})
-    tx.session.execute(text(PAY_DUES), given_to)
+    told = [[str(share.step), str(share.party) if share.party else None, share.minor] for share in given.shares]
+    _pay_dues(tx, row, told, distribution_id)
     tx.record(
         "receivable", row.receivable_id,
         after={"distribution_id": distribution_id, "payment_id": payment_id, "received_minor": received,
-               "excess_minor": given.excess_minor, "recovery": recovery, "entry_id": entry_id,
-               "shares": [[str(share.step), share.party, share.minor] for share in given.shares]},
+               "excess_minor": given.excess_minor, "recovery": recovery, "entry_id": entry_id, "shares": told},
     )  # fmt: skip
     return distribution_id
+
+
+def _pay_dues(tx: Tx, row: CollectionRow, shares: list[list[Any]], distribution_id: UUID) -> None:
+    """Write shares, each [step, party, minor], and what of each due is paid by now."""
+    paid = cast(CursorResult[Any], tx.session.execute(
+        text(PAY_DUES),
+        {"steps": array(step for step, _, _ in shares), "parties": array(party or NOBODY for _, party, _ in shares),
+         "minors": array(minor for _, _, minor in shares), "nobody": NOBODY,
+         "receivable_id": row.receivable_id, "distribution_id": distribution_id},
+    ))  # fmt: skip
+    if paid.rowcount != len(shares):
+        raise IntegrityBreach("no_such_due", "A share is for a due that is not there.")
 
 
 def _pay_seller(tx: Tx, row: CollectionRow, given: Distribution, distribution_id: UUID) -> None:

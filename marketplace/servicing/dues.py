@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date
+from operator import is_
 
 from sqlalchemy import text
 
 from marketplace.db import array
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.ids import new_texts
 from marketplace.kernel.policy import Policy
 from marketplace.perform import Tx
 from marketplace.servicing import queries
@@ -48,13 +49,15 @@ def late_to(policy: Policy, row: CollectionRow | queries.Collection, dues: Seque
 
 def write_dues(tx: Tx, row: CollectionRow, before: Sequence[Due], after: Sequence[Due]) -> None:
     """Write the dues that changed; who is new comes behind the others. What was paid never changes here."""
+    if len(before) == len(after) and all(map(is_, before, after)):
+        return
     known = {(due.step, due.party): due.due_minor for due in before}
     new = [(position, due) for position, due in enumerate(after) if (due.step, due.party) not in known]
     changed = [due for due in after if known.get((due.step, due.party), due.due_minor) != due.due_minor]
     if new:
         tx.session.execute(
             text(NEW_DUES),
-            {"receivable_id": row.receivable_id, "ids": array(new_id() for _ in new),
+            {"receivable_id": row.receivable_id, "ids": array(new_texts(len(new))),
              "steps": array(due.step for _, due in new), "parties": array(due.party or "null" for _, due in new),
              "positions": array(position for position, _ in new), "minors": array(due.due_minor for _, due in new)},
         )  # fmt: skip

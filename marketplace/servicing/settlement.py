@@ -8,7 +8,7 @@ from sqlalchemy import insert, text
 
 from marketplace.db import array
 from marketplace.kernel.errors import IntegrityBreach
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.ids import new_texts
 from marketplace.ledger import actions as ledger
 from marketplace.ledger.rules import credit, debit
 from marketplace.parties.rules import verb
@@ -89,9 +89,10 @@ def _open_collection(
             policy_version=tx.policy.version,
         )
     )  # fmt: skip
-    dues = opening_dues(
-        receivable.face_minor, receivable.seller_id, owners, tx.policy.fees.platform_bps,
-    )  # fmt: skip
+    dues = [
+        (str(due.step), str(due.party) if due.party else None, due.due_minor)
+        for due in opening_dues(receivable.face_minor, receivable.seller_id, owners, tx.policy.fees.platform_bps)
+    ]
     tx.session.execute(
         text(
             "INSERT INTO due (id, receivable_id, step, party_id, position, due_minor, paid_minor) "
@@ -99,11 +100,12 @@ def _open_collection(
             "CAST(:ids AS uuid[]), CAST(:steps AS text[]), CAST(:parties AS uuid[]), CAST(:minors AS bigint[])) "
             "WITH ORDINALITY AS made (id, step, party, minor, position)"
         ),
-        {"receivable_id": receivable.id, "ids": array(new_id() for _ in dues), "steps": array(due.step for due in dues),
-         "parties": array(due.party or "null" for due in dues), "minors": array(due.due_minor for due in dues)},
+        {"receivable_id": receivable.id, "ids": array(new_texts(len(dues))),
+         "steps": array(step for step, _, _ in dues), "parties": array(party or "null" for _, party, _ in dues),
+         "minors": array(minor for _, _, minor in dues)},
     )  # fmt: skip
     tx.record(
         "collection", receivable.id, verb="open_collection",
         after={"lot_id": lot_id, "due_on": receivable.due_on, "expected_on": expected, "rate_bps": rate_bps,
-               "dues": [[str(due.step), due.party, due.due_minor] for due in dues]},
+               "dues": dues},
     )  # fmt: skip

@@ -62,12 +62,17 @@ def distribute(received_minor: int, dues: Sequence[Due]) -> Distribution:
     that an earlier one gave. Ties go to the earlier due in the given order. Shares and excess sum to the receipt.
     """
     left, shares = received_minor, []
-    for step in Step:
-        open_dues = [due for due in dues if due.step == step and due.outstanding_minor > 0]
-        wanted = sum(due.outstanding_minor for due in open_dues)
-        given = min(left, wanted)
-        parts = allocate(given, [due.outstanding_minor for due in open_dues])
-        shares += [Share(step, due.party, minor) for due, minor in zip(open_dues, parts, strict=True) if minor]
+    waiting: dict[Step, list[tuple[UUID | None, int]]] = {step: [] for step in Step}
+    for due in dues:
+        outstanding = due.due_minor - due.paid_minor
+        if outstanding > 0:
+            waiting[due.step].append((due.party, outstanding))
+    for step, open_dues in waiting.items():
+        entitled = [outstanding for _, outstanding in open_dues]
+        given = min(left, sum(entitled))
+        if given:
+            parts = allocate(given, entitled)
+            shares += [Share(step, party, minor) for (party, _), minor in zip(open_dues, parts, strict=True) if minor]
         left -= given
     return Distribution(tuple(shares), left)
 

@@ -1,7 +1,6 @@
 """How gunicorn serves the market. What differs between installations comes from the command line."""
 
 import ctypes
-import gc
 import os
 import shutil
 import signal
@@ -29,9 +28,10 @@ max_requests_jitter = 2_000
 
 
 def when_ready(_server: Any) -> None:
-    """What was loaded once stays: nobody walks over it for garbage while a settlement makes a million small things."""
-    gc.collect()
-    gc.freeze()
+    """What was loaded once stays: nobody walks over it for garbage."""
+    from marketplace.stack.memory import keep_loaded
+
+    keep_loaded()
 
 
 def post_fork(_server: Any, _worker: Any) -> None:

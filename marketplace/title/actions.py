@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, text, update
 
 from marketplace.db import array
 from marketplace.kernel.errors import Conflict, IntegrityBreach, NotFound
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.ids import new_texts
 from marketplace.kernel.words import N_
 from marketplace.perform import Tx
 from marketplace.title.rules import Claim, HandOver, Piece, Sale, cut_out, shared_out
@@ -260,6 +260,7 @@ def _open(tx: Tx, pieces: Sequence[tuple[UUID, Piece]], at: datetime, cause: str
     def column(pick: Callable[[tuple[UUID, Piece]], object]) -> str:
         return array(pick(piece) for piece in pieces)
 
+    named = {receivable_id: str(receivable_id) for receivable_id, _ in pieces}
     tx.session.execute(
         text(
             "INSERT INTO holding (id, receivable_id, owner_id, units, held_during, cause) "
@@ -268,7 +269,7 @@ def _open(tx: Tx, pieces: Sequence[tuple[UUID, Piece]], at: datetime, cause: str
             "CAST(:firsts AS bigint[]), CAST(:beyonds AS bigint[])) "
             "AS piece (id, receivable_id, owner_id, first, beyond)"
         ),
-        {"at": at, "cause": cause, "ids": array(new_id() for _ in pieces), "receivables": column(lambda p: p[0]),
+        {"at": at, "cause": cause, "ids": array(new_texts(len(pieces))), "receivables": column(lambda p: named[p[0]]),
          "owners": column(lambda p: p[1][0]), "firsts": column(lambda p: p[1][1]),
          "beyonds": column(lambda p: p[1][2])},
     )  # fmt: skip

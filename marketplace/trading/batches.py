@@ -6,12 +6,13 @@ whole transaction; who called halves the batch until it stands alone. Locks come
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text, update
 
-from marketplace.db import array
+from marketplace.db import among, array
 from marketplace.exchange import queries as exchange
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.words import N_
@@ -37,12 +38,14 @@ AWARDED = {
     "outcome": "text", "stop_out_bps": "integer", "awarded_minor": "bigint", "discount_minor": "bigint",
     "standing_minor": "bigint", "groups": "integer", "rule": "text", "rule_version": "text", "sha256": "text",
 }  # fmt: skip
+# All transcripts come as one text, each with where it begins: a list of them would be written and read by the byte.
 AWARDS = text(f"""
-    INSERT INTO award (lot_id, round, transcript, {", ".join(AWARDED)})
-    SELECT made.lot_id, 1, made.transcript, {", ".join(f"made.{name}" for name in AWARDED)}
-    FROM unnest(CAST(:lots AS uuid[]), CAST(:bytes AS bytea[]),
+    INSERT INTO award (lot_id, round, transcript, made_at, {", ".join(AWARDED)})
+    SELECT made.lot_id, 1, substring(CAST(:transcripts AS bytea) FROM made.place FOR made.length),
+        (SELECT market_now()), {", ".join(f"made.{name}" for name in AWARDED)}
+    FROM unnest(CAST(:lots AS uuid[]), CAST(:places AS integer[]), CAST(:lengths AS integer[]),
         {", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in AWARDED.items())})
-        AS made (lot_id, transcript, {", ".join(AWARDED)})""")  # noqa: S608 (names of columns)
+        AS made (lot_id, place, length, {", ".join(AWARDED)})""")  # noqa: S608 (names of columns)
 
 
 @verb("close_lots")
@@ -97,7 +100,10 @@ def _write_awards(tx: Tx, cleared: dict[UUID, engine.Cleared]) -> None:
         return
     figures = {lot_id: steps.figures_of(one) for lot_id, one in cleared.items()}
     columns = {name: [told[name] for told in figures.values()] for name in AWARDED}
-    given = {"lots": list(figures), "bytes": [cleared[lot_id].transcript for lot_id in figures]}
+    transcripts = [one.transcript for one in cleared.values()]
+    lengths = [len(transcript) for transcript in transcripts]
+    places = [1 + before for before in accumulate(lengths[:-1], initial=0)]
+    given = {"lots": list(figures), "transcripts": b"".join(transcripts), "places": places, "lengths": lengths}
     tx.session.execute(AWARDS, given | columns)
     legs = [(lot_id, leg) for lot_id, one in cleared.items() for leg in one.legs]
     tx.session.execute(
@@ -142,7 +148,7 @@ def _end(tx: Tx, freed: dict[UUID, list[UUID]], state: BidState, whose: str, giv
         return
     rows = tx.session.execute(
         text(
-            "UPDATE bid SET state = :state, reasons = :reasons, ended_at = market_now() "  # noqa: S608
+            "UPDATE bid SET state = :state, reasons = :reasons, ended_at = (SELECT market_now()) "  # noqa: S608
             f"WHERE {whose} RETURNING lot_id, hold_id"
         ),
         {"reasons": [], **given, "state": str(state)},
@@ -182,7 +188,7 @@ def _move_lots(tx: Tx, lots: Sequence[LotRow], before: LotState, after: LotState
     rules.LOT.check(before, after)
     moved = tx.session.execute(
         update(LotRow)
-        .where(LotRow.id.in_([lot.id for lot in lots]), LotRow.state == before)
+        .where(among(LotRow.id, (lot.id for lot in lots)), LotRow.state == before)
         .values(state=after, **changes)
         .returning(LotRow.id)
         .execution_options(synchronize_session=False)

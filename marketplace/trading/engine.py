@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from auction.book import Bid, Book
@@ -49,8 +49,7 @@ class SealedBid(Protocol):
     def rate_bps(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class Leg:
+class Leg(NamedTuple):
     """One fill as the engine priced it, of a bid by its id as texts have it."""
 
     bid: str
@@ -89,7 +88,7 @@ def clear_lot(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None
     Raises: IntegrityBreach when the engine refuses the book: the database let something impossible in.
     """
     try:
-        book = Book.parse(book_of(lot, bids, accepted_minor))
+        book = book_of(lot, bids, accepted_minor)
     except AuctionError as error:
         raise IntegrityBreach("book_invalid", f"The book of a lot is not sound: {error}") from error
     return _cleared(run(book))
@@ -109,7 +108,7 @@ def run_now(lot: LotRow, bids: Sequence[SealedBid]) -> Running:
     Raises: IntegrityBreach when the engine refuses the book.
     """
     try:
-        clearing = clear_quickly(Book.parse(book_of(lot, bids)))
+        clearing = clear_quickly(book_of(lot, bids))
     except AuctionError as error:
         raise IntegrityBreach("book_invalid", f"The book of a lot is not sound: {error}") from error
     return Running(shown_rate(clearing), bought_now(clearing, lot.buy_now_bps))
@@ -145,15 +144,15 @@ def _offer(bid: Offers) -> Offer:
     return Offer(bid.rate_bps, bid.cash_minor, bid.min_fill_minor)
 
 
-def book_of(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None = None) -> dict[str, object]:
+def book_of(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None = None) -> Book:
     """Return the book as the engine reads it. Ids are written as lower-case texts.
 
     `bids` come in the order in which they came in, and their places in this book stand for it: the market's own
     numbers would tell whoever reads two transcripts how many bids there were elsewhere between them.
+
+    Raises: BookInvalid.
     """
-    accepted = {} if accepted_minor is None else {"accepted_minor": accepted_minor}
-    return {
-        **accepted,
+    terms: dict[str, object] = {
         "lot": str(lot.id),
         "currency": lot.currency,
         "face_minor": lot.face_minor,
@@ -166,19 +165,13 @@ def book_of(lot: LotRow, bids: Sequence[SealedBid], accepted_minor: int | None =
         "group_cap_bps": lot.group_cap_bps,
         "price_rule": lot.price_rule,
         "related_groups": [str(group) for group in lot.related_groups],
-        "bids": [
-            {
-                "id": str(bid.id),
-                "investor": str(bid.investor_id),
-                "group": str(bid.group_id),
-                "cash_minor": bid.cash_minor,
-                "min_fill_minor": bid.min_fill_minor,
-                "rate_bps": bid.rate_bps,
-                "seq": place,
-            }
-            for place, bid in enumerate(bids, 1)
-        ],
     }
+    if accepted_minor is not None:
+        terms["accepted_minor"] = accepted_minor
+    return Book.of(terms, [
+        Bid(str(bid.id), str(bid.investor_id), str(bid.group_id), bid.cash_minor, bid.min_fill_minor, bid.rate_bps, seq)
+        for seq, bid in enumerate(bids, 1)
+    ])  # fmt: skip
 
 
 class Instructs(Protocol):
@@ -238,7 +231,7 @@ def session_books(
     Raises: IntegrityBreach when the engine refuses a book.
     """
     try:
-        parsed = tuple(JointLot(Book.parse(book_of(one.lot, one.bids)), str(one.lot.debtor_id), str(one.lot.seller_id))
+        parsed = tuple(JointLot(book_of(one.lot, one.bids), str(one.lot.debtor_id), str(one.lot.seller_id))
                        for one in lots)  # fmt: skip
     except AuctionError as error:
         raise IntegrityBreach("book_invalid", f"The books of a session are not sound: {error}") from error

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.orm import Session, undefer
 
+from marketplace.db import among
 from marketplace.exchange import queries as exchange
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
@@ -189,7 +190,7 @@ def lock_due(session: Session, lot_ids: Sequence[UUID]) -> list[LotRow]:
     return list(
         session.scalars(
             select(LotRow)
-            .where(LotRow.id.in_(list(lot_ids)), LotRow.state == LotState.OPEN, LotRow.closes_at <= func.market_now())
+            .where(among(LotRow.id, lot_ids), LotRow.state == LotState.OPEN, LotRow.closes_at <= func.market_now())
             .order_by(LotRow.id)
             .with_for_update()
             .execution_options(populate_existing=True)
@@ -255,7 +256,7 @@ def standing_books(session: Session, lot_ids: Sequence[UUID]) -> dict[UUID, list
     ids = (cast(getattr(BidRow, name), Text).label(name) for name in ("id", "investor_id", "group_id"))
     columns = (BidRow.lot_id, *ids, BidRow.cash_minor, BidRow.min_fill_minor, BidRow.rate_bps)
     rows = session.execute(
-        select(*columns).where(BidRow.lot_id.in_(list(lot_ids)), BidRow.state == BidState.PLACED).order_by(BidRow.seq)
+        select(*columns).where(among(BidRow.lot_id, lot_ids), BidRow.state == BidState.PLACED).order_by(BidRow.seq)
     )
     books: dict[UUID, list[Any]] = defaultdict(list)
     for row in rows:

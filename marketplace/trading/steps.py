@@ -86,7 +86,7 @@ def end_bids(tx: Tx, lot_id: UUID, among: tuple[BidState, ...], state: BidState)
     """End all bids of a lot in the given states, free their holds, and return their ids."""
     rows = tx.session.execute(
         text(
-            "UPDATE bid SET state = :state, ended_at = market_now() "
+            "UPDATE bid SET state = :state, ended_at = (SELECT market_now()) "
             "WHERE lot_id = :lot AND state = ANY (:among) RETURNING id, hold_id"
         ),
         {"state": str(state), "lot": lot_id, "among": [str(one) for one in among]},
@@ -205,7 +205,7 @@ def end_some(tx: Tx, bid_ids: list[UUID], state: BidState, reasons: list[str] | 
         return
     holds = tx.session.execute(
         text(
-            "UPDATE bid SET state = :state, reasons = :reasons, ended_at = market_now() "
+            "UPDATE bid SET state = :state, reasons = :reasons, ended_at = (SELECT market_now()) "
             "WHERE id = ANY (:ids) RETURNING hold_id"
         ),
         {"state": str(state), "reasons": reasons or [], "ids": bid_ids},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from auction.book import Book
+from auction.book import BID_KEYS, Bid, Book
 from auction.errors import BookInvalid
-from tests.auction.books import a_bid, a_book
+from tests.auction.books import a_bid, a_book, books
 
 
 def faults_of(book: object) -> list[tuple[str, str]]:
@@ -92,3 +94,28 @@ def test_ids_and_groups_are_exact_code_points():
     """É composed and É decomposed look alike and are two groups."""
     book = a_book(a_bid("a", 1, 1, seq=1, group="\u00c9"), related_groups=["E\u0301"])
     assert Book.parse(book).bids[0].group not in Book.parse(book).related_groups
+
+
+SPOILT = [("", None), ("cash_minor", -1), ("cash_minor", 1.0), ("cash_minor", True), ("min_fill_minor", 10**30),
+          ("rate_bps", "7"), ("seq", None), ("id", ""), ("id", 7), ("id", "é"),
+          ("group", "\ud800"), ("investor", None)]  # fmt: skip
+TERMS = [("", None), ("target_minor", 0), ("price_rule", "other"), ("related_groups", [""]), ("accepted_minor", 10**30)]
+
+
+def judged(make):
+    try:
+        return make()
+    except BookInvalid as refused:
+        return refused.faults
+
+
+@given(books(wide=True, accepting=True), st.sampled_from(SPOILT), st.sampled_from(TERMS), st.booleans())
+def test_a_book_made_of_bids_is_the_book_that_is_read_and_has_the_same_faults(drawn, spoilt, term, twice):
+    if drawn["bids"] and spoilt[0]:
+        drawn["bids"][-1][spoilt[0]] = spoilt[1]
+    if drawn["bids"] and twice:
+        drawn["bids"].append({**drawn["bids"][0], "seq": 10**6})
+    if term[0]:
+        drawn[term[0]] = term[1]
+    bids = [Bid(*(bid[key] for key in BID_KEYS)) for bid in drawn["bids"]]
+    assert judged(lambda: Book.of(drawn, bids)) == judged(lambda: Book.parse(drawn))

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
+from uuid import UUID
 
 import pytest
 import rfc8785
@@ -20,7 +21,7 @@ from marketplace.kernel.calendars import (
 from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import InvalidInput, RuleBroken
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.ids import new_id, new_texts
 from marketplace.kernel.money import Money, allocate, exponent
 from marketplace.kernel.policy import parse
 from marketplace.kernel.states import Machine
@@ -66,6 +67,16 @@ def test_ids_are_version_seven_and_never_repeat() -> None:
     ids = {new_id() for _ in range(10_000)}
     assert len(ids) == 10_000
     assert all(made.version == 7 and made.variant == "specified in RFC 4122" for made in ids)
+
+
+def test_ids_made_as_a_set_are_like_those_made_alone() -> None:
+    texts = new_texts(10_000)
+    ids = {UUID(text) for text in texts}
+    assert len(ids) == 10_000
+    assert all(made.version == 7 and made.variant == "specified in RFC 4122" for made in ids)
+    assert {len(text) for text in texts} == {32}
+    assert 0 <= (new_id().int >> 80) - (min(ids).int >> 80) < 60_000  # of now, in milliseconds
+    assert new_texts(0) == []
 
 
 def test_christmas_is_no_business_day() -> None:

@@ -7,7 +7,7 @@ key, and one query over one index fetches who bears any of them, however many re
 import hmac
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from flask import current_app
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from marketplace.db import among
 from marketplace.parties import queries as parties
 from marketplace.parties.queries import Organisation
 from marketplace.perform import Tx
@@ -136,9 +137,14 @@ def key_of(kind: str, words: str) -> bytes:
 
 
 def _key(pepper: bytes, kind: str, words: str) -> bytes:
-    one, other = kind.encode(), words.encode()
-    message = b"".join((b"duebill/blocking/1", len(one).to_bytes(4, "big"), one, len(other).to_bytes(4, "big"), other))
-    return hmac.digest(pepper, message, "sha256")[:KEY_BYTES]
+    told = words.encode()
+    return hmac.digest(pepper, _head(kind) + len(told).to_bytes(4, "big") + told, "sha256")[:KEY_BYTES]
+
+
+@cache
+def _head(kind: str) -> bytes:
+    told = kind.encode()
+    return b"duebill/blocking/1" + len(told).to_bytes(4, "big") + told
 
 
 def keys_of(subject: Subject) -> dict[bytes, str]:
@@ -250,7 +256,7 @@ def subjects(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[Receivab
     rows = session.execute(
         select(ReceivableRow, DocumentRow.sha256)
         .outerjoin(DocumentRow, DocumentRow.id == ReceivableRow.document_id)
-        .where(ReceivableRow.id.in_(list(ids)))
+        .where(among(ReceivableRow.id, ids))
     ).all()
     houses = parties.organisations(session, {who for row, _ in rows for who in (row.seller_id, row.debtor_id)})
     return {row.id: (row, subject_of(row, houses, sha256)) for row, sha256 in rows}

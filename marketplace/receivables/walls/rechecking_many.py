@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
-from marketplace.db import array
+from marketplace.db import among, array
 from marketplace.perform import Tx
 from marketplace.receivables import rules
 from marketplace.receivables.tables import ListingRoundRow, PriorNoticeRow, ReceivableRow
@@ -46,7 +46,7 @@ def _near(tx: Tx, keys: dict[UUID, list[bytes]]) -> set[UUID]:
 
 
 def _noticed(tx: Tx, receivable_ids: Sequence[UUID]) -> set[UUID]:
-    told = select(PriorNoticeRow.receivable_id).where(PriorNoticeRow.receivable_id.in_(list(receivable_ids)))
+    told = select(PriorNoticeRow.receivable_id).where(among(PriorNoticeRow.receivable_id, receivable_ids))
     return set(tx.session.execute(told.distinct()).scalars())
 
 
@@ -54,7 +54,7 @@ def _paid_elsewhere(tx: Tx, known: dict[UUID, tuple[ReceivableRow, Subject]]) ->
     """Return whose seller is paid elsewhere than when this round was listed."""
     offers = tx.session.execute(
         select(ListingRoundRow.receivable_id, ListingRoundRow.round, ListingRoundRow.paid_to).where(
-            ListingRoundRow.receivable_id.in_(list(known)), ListingRoundRow.paid_to.is_not(None)
+            among(ListingRoundRow.receivable_id, known), ListingRoundRow.paid_to.is_not(None)
         )
     )
     marks: dict[str | None, bytes | None] = {}

@@ -1,0 +1,30 @@
+"""Events of many subjects at once: the same bytes as if each had been written alone."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from marketplace.audit.events import _alike, event_row
+from marketplace.kernel.actors import Actor
+from marketplace.kernel.canonical import canonical_bytes
+from marketplace.kernel.ids import new_id
+
+AT = datetime(2026, 10, 2, 14, 32, 7, 120_000, tzinfo=UTC)
+GIVEN = {"verb": "close_lots", "actor": Actor.system("test"), "subject_kind": "lot", "policy_version": "1"}
+
+
+@pytest.mark.parametrize("told", ["open", 'a "word"', "\x00", 'x"\x00"', '"id":"'])
+def test_events_that_differ_in_nothing_but_their_subject_have_the_bytes_of_events_written_alone(told: str) -> None:
+    changes = {"before": {"state": told}, "after": {"state": "closed_failed", "at": AT, "seq": 7}, "reason": None}
+    subjects: list[tuple[UUID, dict[str, object]]] = [(new_id(), changes) for _ in range(5)]
+    rows = _alike(AT, subjects, **GIVEN)
+    assert [row["subject_id"] for row in rows] == [subject for subject, _ in subjects]
+    assert len({row["id"] for row in rows}) == len(rows)
+    for row in rows:
+        alone = event_row(AT, subject_id=row["subject_id"], changes=changes, **GIVEN)
+        assert alone.keys() == row.keys()
+        facts = {name: part for name, part in row.items() if name != "body"}
+        stated = {name: part for name, part in changes.items() if part is not None}
+        assert row["body"] == canonical_bytes(facts | stated | {"policy_version": "1", "format": 1})
+        assert row["body"] == alone["body"].replace(str(alone["id"]).encode(), str(row["id"]).encode())
