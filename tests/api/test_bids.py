@@ -164,7 +164,7 @@ def test_a_field_that_is_not_known_is_refused_and_places_nothing(app: Flask, wor
     misspelt = {"lot": "DB-26-0001", "rate_bps": 700, "cash_minor": 10_000, "replaces_bid": "x", "\ud800": 1}
     (told,) = post(app, key_of(app, world, "bob"), {"bids": [misspelt]}).get_json()["bids"]
     assert told["code"] == "invalid_fields"
-    assert [(one["field"], one["rule"]) for one in told["errors"]][0] == ("replaces_bid", "unknown")
+    assert {(one["field"], one["rule"]) for one in told["errors"]} >= {("replaces_bid", "unknown")}
     assert placed() == 0
 
 
