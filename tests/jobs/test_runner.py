@@ -293,7 +293,7 @@ def test_the_schedule_lists_every_job_once_and_the_page_shows_them_all() -> None
     assert sorted(JOB_NAMES) == sorted(names)
     assert all(job.seconds >= 1 for job in JOBS)
     assert {job.name for job in JOBS if job.daily} == {
-        "age_receivables", "learn_payments", "rerate_parties", "watch_ratings"}  # fmt: skip
+        "age_receivables", "learn_model", "learn_payments", "rerate_parties", "watch_ratings"}  # fmt: skip
 
 
 def test_every_job_runs_on_an_empty_market_and_finds_nothing(context: Flask) -> None:
