@@ -88,11 +88,17 @@ def test_no_door_moves_money_without_a_key() -> None:
     keyed, bare = set(), []
     for path in doors():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "perform" and node.args):
+            if not (isinstance(node, ast.Call) and node.args):
                 continue
-            name = getattr(node.args[0], "attr", None) or getattr(node.args[0], "id", "")
-            if name in MONEY:
+            called = getattr(node.func, "id", "")
+            if called == "place_together":
+                name, has_key = "place_bid", len(node.args) == 3 or any(word.arg == "key" for word in node.keywords)
+            elif called == "perform":
+                name = getattr(node.args[0], "attr", None) or getattr(node.args[0], "id", "")
                 has_key = any(word.arg == "idempotency_key" for word in node.keywords)
+            else:
+                continue
+            if name in MONEY:
                 keyed.add(name) if has_key else bare.append(f"{path.name}:{node.lineno} {name}")
     assert bare == []
     assert keyed >= {"fund_account", "start_debtor_payment", "place_bid", "propose_manual_entry"}

@@ -165,7 +165,8 @@ def _count(what: str) -> int:
 
 
 def _until(true: Callable[[], bool]) -> None:
-    for _ in range(600):
+    """Wait for a process to begin, which a busy machine takes its time for."""
+    for _ in range(3_000):
         if true():
             return
         threading.Event().wait(0.02)
