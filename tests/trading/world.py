@@ -90,6 +90,7 @@ class World:
                 if waiting.fetchall()[0][0] >= least:
                     return
                 db.execute("SELECT pg_sleep(0.01)")
+                db.commit()  # within one transaction nobody is seen who came to the server after the first look
         raise AssertionError("nobody waits")
 
     def move_clock(self, by: timedelta) -> None:
