@@ -35,6 +35,7 @@ class Person:
 
 
 # IBANs with right check digits at banks that do not exist.
+OWN_IBAN = "GB33BUKB20201555555555"
 PEOPLE = (
     Person("olga@duebill.example", "Olga Ferrer", Role.OPERATOR, "Duebill Market Operations Ltd", "runs the market"),
     Person("oscar@duebill.example", "Oscar Lindqvist", Role.OPERATOR, "Duebill Market Operations Ltd",
@@ -99,16 +100,16 @@ class Cast:
     def open_own_account(self) -> None:
         """Let two operators enter the market's own account at the bank: one alone never does."""
         one, other = self.of_role(Role.OPERATOR)[:2]
-        house, iban = one.organisation_id, next(person.iban for person in PEOPLE if person.role == Role.OPERATOR)
+        house = one.organisation_id
         assert house is not None
-        command = ProposePayoutRail(house, str(Rail.PROVIDER), iban, "The account that the market has opened.")
+        command = ProposePayoutRail(house, str(Rail.PROVIDER), OWN_IBAN, "The account that the market has opened.")
         decision_id = UUID(perform(propose_payout_rail, command, one)["decision_id"])
         perform(decide_money, DecideMoney(decision_id, True), other)
 
     def _register_house(self, person: Person) -> UUID:
         command = RegisterOrganisation(
             kind=str(person.role), legal_name=person.house, country=person.country, legal_id=person.legal_id,
-            vat_id=person.vat_id, sector=person.sector, iban=None if person.role == Role.OPERATOR else person.iban,
+            vat_id=person.vat_id, sector=person.sector, iban=person.iban,
         )  # fmt: skip
         house = UUID(perform(register_organisation, command, CONSOLE)["organisation_id"])
         self._houses[person.house] = house

@@ -27,6 +27,7 @@ WRONG_DAY = N_("Choose today or a day within the next %(days)s.")
 NO_IBAN = N_("Who is paid by the bank needs an IBAN.")
 OWN_RAIL = N_("The market itself is not paid: only its account is kept.")
 OWNER_NEEDED = N_("Name the investor or seller who put it in, and only then.")
+NOTHING_NEW = N_("It is paid so already: nothing would change.")
 KEPT_THERE = N_("The payment provider keeps its account: it changes it there, or is paid by the bank.")
 SENDER_UNKNOWN = N_("The bank told no account of the sender: apply it to a receivable, or ask the bank.")
 
@@ -52,7 +53,8 @@ def propose_payout_file(tx: Tx, command: ProposePayoutFile) -> Result:
 def propose_payout_rail(tx: Tx, command: ProposePayoutRail) -> Result:
     """Propose by which rail, and on which account, an organisation is paid.
 
-    Raises: NotFound; RuleBroken("no_iban"), RuleBroken("own_rail"), RuleBroken("kept_there").
+    Raises: NotFound; RuleBroken("no_iban"), RuleBroken("own_rail"), RuleBroken("kept_there"),
+        RuleBroken("nothing_new").
     """
     known = parties.organisation(tx.session, command.organisation_id)
     if command.rail == Rail.BANK and not (command.iban or known.iban):
@@ -62,6 +64,8 @@ def propose_payout_rail(tx: Tx, command: ProposePayoutRail) -> Result:
     if command.rail == Rail.PROVIDER and command.iban and payments.known_at_provider(tx.session, known.id):
         raise RuleBroken("kept_there", KEPT_THERE, problems=[Problem("iban", "kept_there", KEPT_THERE)])
     iban = command.iban or known.iban  # what will be, not what changes: that is what the second person agrees to
+    if (command.rail, iban) == (known.payout_rail, known.iban):
+        raise RuleBroken("nothing_new", NOTHING_NEW)
     payload = {"organisation": known.legal_name, "rail": command.rail, "iban": iban, "iban_before": known.iban}
     told = {"rail": command.rail, "iban_ends": (iban or "")[-4:]}
     return propose(tx, "payout_rail", known.id, payload, command.reason, told)

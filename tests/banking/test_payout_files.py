@@ -220,6 +220,7 @@ def test_what_cannot_be_ordered_is_named(paid_by_bank: World) -> None:
         perform(propose_payout_file, ProposePayoutFile("GBP", (payout,), DAY, WHY), world.bob)
     for organisation, rail, iban, code in (
         ("carol", "bank", None, "no_iban"), ("olga", "bank", None, "own_rail"),
+        ("carol", "provider", None, "nothing_new"), ("bob", "bank", OTHER, "nothing_new"),
     ):  # fmt: skip
         with pytest.raises(RuleBroken, match=code):
             perform(propose_payout_rail, ProposePayoutRail(world.id(organisation), rail, iban, WHY), world.olga)
