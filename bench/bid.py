@@ -1,4 +1,4 @@
-"""P1, P2, P4: what a bid costs beside the barest row, whether one hot lot slows bids down, and what HTTP adds.
+"""P1 to P4: what a bid costs beside the barest row, whether a lot or wallet that all want slows it, what HTTP adds.
 
 Eight clients are threads of as many processes as the web server has workers, each with a connection of its own where
 it needs one, as eight people are who bid over the web. They place bids in lots spread and then all in one lot, by the
@@ -13,7 +13,11 @@ Over HTTP eight clients with connections that stay open post bids as signed-in i
 server for a bare row; both are asked for a few times before they are counted.
 Commits flush for one millisecond, as a disk does, with group commit.
 
-P3 (striped wallets) is not measured: an investor's purse is one row of the ledger.
+P3: thirty-two clients of one institution bid from one wallet, which is one row of the ledger, in the same processes.
+What spares them one another's commits is no stripes but that bids which meet share a transaction; the value is that ÷
+the same bids each in a transaction of its own, which holds the row to its end. Beside it stand thirty-two institutions
+with a wallet each (`hot_to_spread`: what one wallet costs at all, hence the most that stripes could bring), and those
+placed each alone (`alone_ratio`), for a bid alone costs more than the wait for the row.
 """
 
 import multiprocessing
@@ -39,10 +43,11 @@ from marketplace.db import db
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.ids import new_id
 
-CLIENTS, WORKERS, LOTS, SECONDS = 8, 2, 64, 4.0  # as many workers as gunicorn has by its settings
-PLACE_LEAST, HOT_LEAST, HTTP_LEAST = 0.75, 0.9, 0.60
+CLIENTS, CROWD, WORKERS, LOTS, SECONDS = 8, 32, 2, 64, 4.0  # as many workers as gunicorn has by its settings
+PLACE_LEAST, HOT_LEAST, WALLET_LEAST, HTTP_LEAST = 0.75, 0.9, 8.0, 0.60
 PATIENCE, WARMING = 300, 0.2
 KINDS = ("spread", "hot", "raw", "bare")
+WALLETS = ("wallet", "wallet_alone", "spread", "alone")
 RAW = "CREATE TABLE raw (id uuid PRIMARY KEY, lot_id uuid, investor_id uuid, cash_minor bigint, rate_bps integer)"
 ROW = "INSERT INTO raw VALUES (%s, %s, %s, 10000, 700)"
 SAME = text("INSERT INTO raw VALUES (:id, :lot, :investor, 10000, 700)")
@@ -55,24 +60,27 @@ class Given:
     url: str
     home: Path
     lots: list[UUID]
+    wallet: UUID  # the investor that all bid for where they share a wallet
     seconds: float
     runs: int
     kinds: tuple[str, ...]
 
 
 def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
-    """Yield P1, P2 and P4. `size` is how many milliseconds a client works each time, 4,000 by default."""
+    """Yield P1 to P4. `size` is how many milliseconds a client works each time, 4,000 by default."""
     seconds = size / 1000 if size else SECONDS
     with server(500_000_000, say, FLUSHING) as postgres:
         url = database(postgres, "bids")
         with postgres.connect("bids") as connection:
-            made = make(connection, LOTS, CLIENTS, 0)
+            made = make(connection, LOTS, CROWD, 0)
             connection.execute(RAW)
             connection.execute("GRANT SELECT, INSERT ON raw TO duebill_web, duebill_worker")
-        given = Given(url, postgres.directory, made.lots, seconds, runs, KINDS)
-        told = _race(given, _parted(made.investors, WORKERS), say)
-        apart = _race(replace(given, kinds=("spread", "raw")), _parted(made.investors, CLIENTS), say)
+        given = Given(url, postgres.directory, made.lots, made.investors[0], seconds, runs, KINDS)
+        few = made.investors[:CLIENTS]
+        told = _race(given, _parted(few, WORKERS), say)
+        apart = _race(replace(given, kinds=("spread", "raw")), _parted(few, CLIENTS), say)
         yield from _figures(told, apart, seconds, runs)
+        yield _of_wallets(_race(replace(given, kinds=WALLETS), _parted(made.investors, WORKERS), say), seconds, runs)
         served = Served(postgres, url, made, seconds, CLIENTS)
         http = [rates_over_http(served) for _ in range(runs)]
         value = middle([bid / bare for bid, bare in http])
@@ -128,15 +136,19 @@ class Client:
     def __init__(self, app: Flask, given: Given, place: int, investor: UUID) -> None:
         self.app, self.given, self.place, self.investor = app, given, place, investor
         self.actor = Actor(Role.INVESTOR, new_id(), investor)
+        self.shared = Actor(Role.INVESTOR, new_id(), given.wallet)
         self.plain = given.url.replace("postgresql+psycopg://", "postgresql://")
 
     def rate(self, kind: str, seconds: float) -> float:
         """Return how often a second this client got one kind of thing done."""
-        lots = self.given.lots
+        lots, many = self.given.lots, len(self.given.lots)
         with self.app.app_context(), psycopg.connect(self.plain, autocommit=True) as connection:
             work: dict[str, Callable[[int], Any]] = {
-                "spread": lambda turn: self.bid(lots[(self.place + turn * CLIENTS) % len(lots)]),
-                "hot": lambda _: self.bid(lots[0]),
+                "spread": lambda turn: self.bid(lots[(self.place + turn * CLIENTS) % many], self.actor),
+                "hot": lambda _: self.bid(lots[0], self.actor),
+                "wallet": lambda turn: self.bid(lots[(self.place + turn * CLIENTS) % many], self.shared),
+                "alone": lambda turn: self.bid_alone(lots[(self.place + turn * CLIENTS) % many], self.actor),
+                "wallet_alone": lambda turn: self.bid_alone(lots[(self.place + turn * CLIENTS) % many], self.shared),
                 "raw": lambda _: self.insert(lots[0]),
                 "bare": lambda _: connection.execute(ROW, (new_id(), lots[0], self.investor)),
             }
@@ -146,12 +158,20 @@ class Client:
                 turn += 1
             return turn / (time.perf_counter() - began)
 
-    def bid(self, lot_id: UUID) -> None:
+    def bid(self, lot_id: UUID, actor: Actor) -> None:
         """Place a bid as the web's door does."""
         from marketplace.trading.placing_together import place_together
         from marketplace.trading.schemas import PlaceBid
 
-        place_together(PlaceBid(lot_id, 700, STEP), self.actor)
+        place_together(PlaceBid(lot_id, 700, STEP), actor)
+
+    def bid_alone(self, lot_id: UUID, actor: Actor) -> None:
+        """Place a bid in a transaction of its own, which holds the wallet's row until it stands."""
+        from marketplace.perform import perform
+        from marketplace.trading.actions import place_bid
+        from marketplace.trading.schemas import PlaceBid
+
+        perform(place_bid, PlaceBid(lot_id, 700, STEP), actor)
 
     def insert(self, lot_id: UUID) -> None:
         """Insert a bare row over the application's pool."""
@@ -170,6 +190,16 @@ def _figures(
     yield Figure("P1", placed, PLACE_LEAST, placed >= PLACE_LEAST, runs, parts)
     hot = _ratio(told, "hot", "spread")
     yield Figure("P2", hot, HOT_LEAST, hot >= HOT_LEAST, runs, parts)
+
+
+def _of_wallets(told: dict[str, list[float]], seconds: float, runs: int) -> Figure:
+    rates = {f"{kind}_per_second": middle(found) for kind, found in told.items()}
+    parts = {"clients": CROWD, "processes": WORKERS, "seconds_each": seconds, "flush_ms": 1,
+             "remedy": "bids that meet share a transaction; one row, no stripes", **rates,
+             "hot_to_spread": _ratio(told, "wallet", "spread"),
+             "alone_ratio": _ratio(told, "wallet_alone", "alone")}  # fmt: skip
+    value = _ratio(told, "wallet", "wallet_alone")
+    return Figure("P3", value, WALLET_LEAST, value >= WALLET_LEAST, runs, parts)
 
 
 def _ratio(told: dict[str, list[float]], one: str, other: str) -> float:

@@ -1,4 +1,4 @@
-"""Two at once, with real connections: a bid against the close, two closers, two bids for one purse."""
+"""Several at once, with real connections: a bid against the close, two closers, many bids for one purse."""
 
 import threading
 from collections.abc import Callable
@@ -8,11 +8,13 @@ from uuid import UUID
 from flask import Flask
 from sqlalchemy import text
 
+from marketplace.app import create_app
 from marketplace.db import db
 from marketplace.kernel.errors import RuleBroken
 from marketplace.perform import perform
 from marketplace.trading import queries
 from marketplace.trading.actions import accept_award, close_lot, place_bid, refuse_award
+from marketplace.trading.placing_together import place_together
 from marketplace.trading.schemas import AcceptAward, CloseLot, PlaceBid, RefuseAward
 from tests.support import SYSTEM
 from tests.trading.test_bidding import cash, count
@@ -116,6 +118,36 @@ def test_one_purse_is_not_held_twice(world: World, app: Flask) -> None:
     )
     assert sorted(getattr(result, "code", "placed") for result in results) == ["insufficient_cash", "placed"]
     assert cash(world, "bob") == (1_500_000, 1_000_000)
+
+
+def test_thirty_two_clients_of_one_wallet_get_what_it_holds_and_no_more(world: World, app: Flask) -> None:
+    """Two applications, as two web workers, where bids meet in each; the wallet pays for half of what they bid."""
+    clients, each, step = 32, 2, 10_000
+    world.fund("bob", clients * step)
+    lots = [world.lot() for _ in range(3)]
+    beside = create_app(app.extensions["duebill"].settings)
+    told: list[str] = []
+
+    def client(place: int) -> Callable[[], None]:
+        def bids() -> None:
+            with (app, beside)[place % 2].app_context():
+                for turn in range(each):
+                    try:
+                        told.append(place_together(PlaceBid(lots[(place + turn) % 3], 700, step), world.bob)["bid_id"])
+                    except RuleBroken as refusal:
+                        told.append(refusal.code)
+
+        return bids
+
+    at_once(app, *[client(place) for place in range(clients)])
+    with beside.app_context():
+        db.engine.dispose()
+    placed = [one for one in told if one != "insufficient_cash"]
+    assert len(told) == clients * each
+    assert len(placed) == clients
+    rows = db.session.execute(text("SELECT id, cash_minor FROM bid")).all()
+    assert sorted(placed) == sorted(str(row.id) for row in rows)
+    assert cash(world, "bob") == (clients * step, sum(row.cash_minor for row in rows)) == (clients * step,) * 2
 
 
 def test_a_seller_who_accepts_and_refuses_at_once_decides_once(world: World, app: Flask) -> None:
