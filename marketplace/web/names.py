@@ -78,7 +78,7 @@ RATIOS = {
     "retained": N_("Retained profits"),
     "liquid": N_("Cash and the like"),
     "liquid_cover": N_("Cash to what is due within a year"),
-    "debtors": N_("Debtors"),
+    "debtors": N_("Owed by debtors"),
     "equity_change": N_("Equity, change in its share"),
     "equity_earned": N_("Equity, growth in the year"),
     "growth": N_("Assets, growth in the year"),

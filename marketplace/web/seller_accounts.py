@@ -27,7 +27,7 @@ from marketplace.web.seller_door import blueprint, for_sellers, seller
 FIGURES = {
     "fixed_assets": N_("Fixed assets"),
     "current_assets": N_("Current assets"),
-    "debtors": N_("Debtors"),
+    "debtors": N_("Owed by debtors"),
     "cash": N_("Cash"),
     "creditors_within_one_year": N_("Creditors within one year"),
     "creditors_after_one_year": N_("Creditors after one year"),
