@@ -83,13 +83,13 @@ class Posting(Base):
 
 
 class Hold(Base):
-    """Money set aside for a purpose until it is resolved."""
+    """Money set aside for a purpose until it is resolved. A statement's trigger looks for the account."""
 
     __tablename__ = "hold"
     __table_args__ = (Index(None, "account_id"), Index(None, "subject_id"))
 
     id: Mapped[Id]
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    account_id: Mapped[UUID]
     minor: Mapped[Minor]
     subject_kind: Mapped[str] = mapped_column(Text)
     subject_id: Mapped[UUID]

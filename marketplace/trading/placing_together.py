@@ -12,9 +12,9 @@ from uuid import UUID
 
 from flask import current_app
 
-from marketplace.audit.events import SEQ_LATER, event_row
+from marketplace.audit.events import SEQ_LATER, form, written
 from marketplace.db import array, byte_array
-from marketplace.kernel.actors import Actor
+from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.ids import new_id
 from marketplace.perform import Asked, Outcome, Result, Said, Together, perform, perform_together
@@ -47,11 +47,13 @@ WRITE = f"""
         SELECT * FROM unnest({", ".join(f"%({name})s::{kind}[]" for name, kind in COLUMNS.items())})
             WITH ORDINALITY AS one ({", ".join(COLUMNS)}, place)),
     held AS (
-        INSERT INTO hold (id, account_id, minor, subject_kind, subject_id)
-        SELECT hold, account, cash, 'bid', id FROM asked),
+        INSERT INTO hold (id, account_id, minor, subject_kind, subject_id, placed_at)
+        SELECT hold, account, cash, 'bid', id, (SELECT market_now()) FROM asked),
     placed AS (
-        INSERT INTO bid (id, lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, hold_id, placed_by)
-        SELECT id, lot, investor, house_group, cash, least, rate, hold, by FROM asked ORDER BY place
+        INSERT INTO bid (id, lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, hold_id, placed_by,
+            placed_at)
+        SELECT id, lot, investor, house_group, cash, least, rate, hold, by, (SELECT market_now()) FROM asked
+        ORDER BY place
         RETURNING id, seq)
     INSERT INTO event (id, at, verb, actor_role, actor_user_id, actor_organisation_id, on_behalf_of, request_id,
         subject_kind, subject_id, body)
@@ -61,6 +63,10 @@ WRITE = f"""
         (1, hold_event, 'place_hold', 'hold', hold, hold_body),
         (2, bid_event, 'place_bid', 'bid', asked.id, head || convert_to(placed.seq::text, 'UTF8') || tail))
         AS told (nth, id, verb, kind, subject, body) ORDER BY asked.place, told.nth"""  # noqa: S608
+
+OF_HOLD = ("account_id", "minor", "subject_kind", "subject_id")
+OF_BID = ("lot_id", "cash_minor", "min_fill_minor", "rate_bps", "investor_id", "group_id", "hold_id", "seq",
+          "replaces_id", "state")  # fmt: skip
 
 
 def place_together(command: PlaceBid, actor: Actor, key: str | None = None) -> Result:
@@ -127,26 +133,42 @@ def _decide(
 
 
 def _writing(sound: Sequence[tuple[Asked, Seen, UUID, UUID]], policy_version: str) -> Said:
+    """Return the statement that writes bids, what they hold and what is told of both."""
     at = max(seen.now for _, seen, _, _ in sound)
+    of_hold = form("place_hold", Role.INVESTOR.value, "hold", OF_HOLD, policy_version)
+    of_bid = form(place_bid.name, Role.INVESTOR.value, "bid", OF_BID, policy_version)
+    same = {"at": written(at), "after.subject_kind": b'"bid"', "on_behalf_of": b"null", "after.seq": b"0",
+            "after.replaces_id": b"null", "after.state": written(BidState.PLACED.value)}  # fmt: skip
     rows = []
-    for one, seen, bid_id, hold_id in sound:
+    for (one, seen, bid_id, hold_id), hold_event, bid_event in zip(sound, *_events(len(sound)), strict=True):
         bid: PlaceBid = one.command
-        house, account = one.actor.organisation_id, seen.account_id
-        hold = {"account_id": account, "minor": bid.cash_minor, "subject_kind": "bid", "subject_id": bid_id}
-        after = {"lot_id": bid.lot_id, "cash_minor": bid.cash_minor, "min_fill_minor": bid.min_fill_minor,
-                 "rate_bps": bid.rate_bps, "investor_id": house, "group_id": seen.group_id, "hold_id": hold_id,
-                 "seq": 0, "replaces_id": None, "state": BidState.PLACED}  # fmt: skip
-        of_hold = event_row(at, verb="place_hold", actor=one.actor, subject_kind="hold", subject_id=hold_id,
-                            changes={"after": hold}, policy_version=policy_version)  # fmt: skip
-        of_bid = event_row(at, verb=place_bid.name, actor=one.actor, subject_kind="bid", subject_id=bid_id,
-                           changes={"after": after}, policy_version=policy_version)  # fmt: skip
-        head, mark, tail = of_bid["body"].partition(SEQ_LATER)
-        rows.append((bid_id, bid.lot_id, house, seen.group_id, hold_id, account, bid.cash_minor, bid.min_fill_minor,
-                     bid.rate_bps, one.actor.user_id, one.actor.request_id, of_hold["id"], of_hold["body"],
-                     of_bid["id"], head + mark[:-1], tail))  # fmt: skip
+        bid_named, house, hold = written(bid_id), written(one.actor.organisation_id), written(hold_id)
+        told = same | {
+            "id": b'"%b"' % hold_event.encode(), "subject_id": hold, "actor_user_id": written(one.actor.user_id),
+            "actor_organisation_id": house, "request_id": written(one.actor.request_id),
+            "after.account_id": written(seen.account_id), "after.minor": written(bid.cash_minor),
+            "after.subject_id": bid_named,
+        }  # fmt: skip
+        hold_body = of_hold.filled(told)
+        told |= {
+            "id": b'"%b"' % bid_event.encode(), "subject_id": bid_named, "after.lot_id": written(bid.lot_id),
+            "after.cash_minor": told["after.minor"], "after.min_fill_minor": written(bid.min_fill_minor),
+            "after.rate_bps": written(bid.rate_bps), "after.investor_id": house,
+            "after.group_id": written(seen.group_id), "after.hold_id": hold,
+        }  # fmt: skip
+        head, mark, tail = of_bid.filled(told).partition(SEQ_LATER)
+        rows.append((bid_id, bid.lot_id, one.actor.organisation_id, seen.group_id, hold_id, seen.account_id,
+                     bid.cash_minor, bid.min_fill_minor, bid.rate_bps, one.actor.user_id, one.actor.request_id,
+                     hold_event, hold_body, bid_event, head + mark[:-1], tail))  # fmt: skip
     columns = zip(COLUMNS.items(), zip(*rows, strict=True), strict=True)
     given = {name: byte_array(values) if kind == "bytea" else array(values) for (name, kind), values in columns}
     return WRITE, given | {"at": at}
+
+
+def _events(count: int) -> tuple[list[str], list[str]]:
+    """Return ids for the events of so many holds and of as many bids."""
+    made = [str(new_id()) for _ in range(2 * count)]
+    return made[:count], made[count:]
 
 
 TOGETHER = Together(place_bid, _look, _decide)

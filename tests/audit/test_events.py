@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from marketplace.audit.events import _alike, event_row
-from marketplace.kernel.actors import Actor
+from marketplace.audit.events import _alike, event_row, form, written
+from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.ids import new_id
 
@@ -28,3 +28,21 @@ def test_events_that_differ_in_nothing_but_their_subject_have_the_bytes_of_event
         stated = {name: part for name, part in changes.items() if part is not None}
         assert row["body"] == canonical_bytes(facts | stated | {"policy_version": "1", "format": 1})
         assert row["body"] == alone["body"].replace(str(alone["id"]).encode(), str(row["id"]).encode())
+
+
+@pytest.mark.parametrize("policy_version", ["1", "100 %b", 'of "two" words'])
+def test_a_form_filled_in_has_the_bytes_of_an_event_written_alone(policy_version: str) -> None:
+    actor = Actor(Role.INVESTOR, new_id(), new_id())
+    after = {
+        "lot_id": new_id(),
+        "minor": 2**53,
+        "rate": 7,
+        "none": None,
+        "words": 'é "%s" \x00',
+        "subject_id": new_id(),
+    }
+    alone = event_row(AT, verb="place_bid", actor=actor, subject_kind="bid", subject_id=new_id(),
+                      changes={"after": after}, policy_version=policy_version)  # fmt: skip
+    values = {name: written(part) for name, part in alone.items() if name != "body"}
+    values |= {f"after.{name}": written(part) for name, part in after.items()}
+    assert form("place_bid", "investor", "bid", tuple(after), policy_version).filled(values) == alone["body"]

@@ -34,6 +34,9 @@ WRONG = [
      f"FROM entry, (SELECT * {UNGUARDED} AND pool = 'lender' LIMIT 1) AS a WHERE kind = 'test'")),
     (OF_ACCOUNT, (f"{ENTRY} {POSTED} SELECT entry.id, who, currency, pool, side, side "
      f"FROM entry, (SELECT *, unnest(ARRAY[id, {NEW}]) AS who {UNGUARDED} LIMIT 2) AS a WHERE kind = 'test'")),
+    ("fk_hold_account_id", ("INSERT INTO hold (id, account_id, minor, subject_kind, subject_id) SELECT "
+     f"{NEW}, one, 1, 'test', {NEW} FROM (SELECT unnest(ARRAY[id, {NEW}]) AS one FROM account "
+     "WHERE code = 'investor_cash' LIMIT 2) AS two")),
     ("fk_hold_resolution_hold_id", f"{RESOLVED} SELECT {NEW}, 'voided', NULL FROM generate_series(1, 2)"),
     ("fk_hold_resolution_entry_id", (f"{RESOLVED} SELECT hold.id, 'posted', {NEW} FROM hold "
      "WHERE NOT EXISTS (SELECT FROM hold_resolution WHERE hold_id = hold.id)")),

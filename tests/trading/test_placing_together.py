@@ -1,5 +1,6 @@
 """Bids that meet are placed in one transaction, each with its own verdict, and tell nobody anything of rivals."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from sqlalchemy import text
 
 from marketplace.db import db
 from marketplace.kernel.actors import Actor
+from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.errors import (
     IntegrityBreach,
     InvalidInput,
@@ -155,6 +157,29 @@ def test_what_the_database_refuses_stops_nobody_else(world: World, monkeypatch: 
         place_together(PlaceBid(closed, 700, STEP), world.carol)
     assert refusal.value.code == "lot_closed"
     assert (count("bid"), count("hold")) == (1, 1)
+
+
+def test_what_is_refused_at_the_commit_is_not_told_as_placed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without events the database lets nothing stand, and says so when the transaction ends."""
+    world.fund("bob", 300_000)
+    lot = world.lot()
+    silent = placing_together.WRITE.replace("ORDER BY asked.place, told.nth", "WHERE false")
+    assert silent != placing_together.WRITE
+    with monkeypatch.context() as patched:
+        patched.setattr(placing_together, "WRITE", silent)
+        assert turn_of(Asked(PlaceBid(lot, 700, STEP), world.bob)) == [None]
+    assert (count("bid"), count("hold"), cash(world, "bob")) == (0, 0, (300_000, 0))
+    assert codes(turn_of(Asked(PlaceBid(lot, 700, STEP), world.bob))) == [""]
+
+
+def test_events_of_a_turn_are_written_as_any_other(world: World) -> None:
+    """Byte for byte: each body is the canonical JSON of what it says."""
+    world.fund("bob", 300_000)
+    place_together(PlaceBid(world.lot(), 700, STEP), world.bob)
+    bodies = db.session.execute(text("SELECT body FROM event ORDER BY line DESC LIMIT 2")).scalars().all()
+    told = [json.loads(body) for body in bodies]
+    assert [one["verb"] for one in told] == ["place_bid", "place_hold"]
+    assert [canonical_bytes(one) for one in told] == [bytes(body) for body in bodies]
 
 
 def test_a_lot_that_somebody_holds_keeps_nobody_else_waiting(world: World) -> None:
