@@ -9,7 +9,9 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
-IN_RECOVERY = ("defaulted", "recovered")
+from marketplace.kernel.policy import Rating
+from marketplace.reports.losses import IN_RECOVERY, loss_minor, loss_now_ppm
+
 ENDED = ("settled", "recovered", "written_off", "bought_back")
 ORDERS = {
     "lot": "ref",
@@ -28,7 +30,7 @@ HOLDINGS = """
                collection.opened_at, collection.closed_at, lot.debtor_grade, lot.seller_grade,
                lot.expected_loss_ppm, mine.principal_minor, mine.outstanding_minor, mine.earned_minor,
                mine.discount_minor, mine.discount_paid_minor, mine.late_minor, mine.late_paid_minor,
-               coalesce(owned.units, 0) AS units, rated.grade AS grade_now,
+               coalesce(owned.units, 0) AS units, rated.grade AS grade_now, rated.pd_ppm,
                coalesce(owned.units, 0) = 0 AND collection.closed_at IS NULL AS sold,
                coalesce(collection.closed_at, traded.last_at) AS ended_at,
                mine.principal_minor + coalesce(traded.minor, 0) AS cost_minor,
@@ -50,7 +52,7 @@ HOLDINGS = """
         JOIN lot ON lot.id = collection.lot_id
         JOIN organisation AS debtor ON debtor.id = collection.debtor_id
         JOIN organisation AS seller ON seller.id = collection.seller_id
-        LEFT JOIN LATERAL (SELECT grade FROM party_rating WHERE organisation_id = collection.debtor_id
+        LEFT JOIN LATERAL (SELECT grade, pd_ppm FROM party_rating WHERE organisation_id = collection.debtor_id
                            ORDER BY rated_at DESC LIMIT 1) AS rated ON true
         LEFT JOIN (SELECT receivable_id, sum(upper(units) - lower(units))::bigint AS units FROM holding
                    WHERE owner_id = :investor_id AND upper_inf(held_during) GROUP BY receivable_id) AS owned
@@ -140,12 +142,11 @@ def portfolio(
     *,
     sort: str = "-due",
     ended: bool = False,
-    lgd_ppm: int,
+    rating: Rating,
 ) -> Portfolio:
     """Return an investor's holdings in a currency: those alive, or those that have ended.
 
-    The loss to expect of a holding in default is the policy's loss given default (`lgd_ppm`), of any other that of its
-    award. Both are rounded up to the minor unit.
+    The loss to expect of a holding follows the debtor's grade of today, and is rounded up to the minor unit.
     """
     column = ORDERS.get(sort.removeprefix("-"), ORDERS["due"])
     direction = "DESC" if sort.startswith("-") else "ASC"
@@ -154,7 +155,7 @@ def portfolio(
         text(f"{HOLDINGS} ORDER BY {order}, expected_on, ref"),
         {"investor_id": investor_id, "currency": currency, "today": today, "ended": ended},
     )
-    holdings = [_holding(row, today, lgd_ppm) for row in rows.mappings()]
+    holdings = [_holding(row, today, rating) for row in rows.mappings()]
     alive = [one for one in holdings if one.closed_at is None]
     deployed = sum(one.outstanding_minor for one in alive if not one.in_recovery)
     weighted = sum(one.outstanding_minor * max((one.expected_on - today).days, 0) for one in alive)
@@ -178,7 +179,7 @@ def portfolio(
     )
 
 
-def _holding(row: RowMapping, today: date, lgd_ppm: int) -> Holding:
+def _holding(row: RowMapping, today: date, rating: Rating) -> Holding:
     plain = {name: row[name] for name in Holding.__dataclass_fields__ if name in row}
     accrued = loss = to_come = 0
     if row["closed_at"] is None:
@@ -186,8 +187,8 @@ def _holding(row: RowMapping, today: date, lgd_ppm: int) -> Holding:
         earned = row["discount_minor"] * elapsed // row["tenor_days"]
         late = row["late_minor"] - row["late_paid_minor"]
         accrued = max(earned - row["discount_paid_minor"], 0) + late
-        loss_ppm = lgd_ppm if row["state"] in IN_RECOVERY else row["expected_loss_ppm"]
-        loss = -(-row["outstanding_minor"] * loss_ppm // 1_000_000)
+        loss_ppm = loss_now_ppm(row["state"], row["expected_loss_ppm"], row["pd_ppm"], row["tenor_days"], rating)
+        loss = loss_minor(row["outstanding_minor"], loss_ppm)
         to_come = row["outstanding_minor"] + row["discount_minor"] - row["discount_paid_minor"] + late
     return Holding(**plain, accrued_minor=accrued, expected_loss_minor=loss, to_come_minor=to_come)
 

@@ -26,6 +26,7 @@ OFFERS = """
            offer.to_come_minor, offer.refusal_until, offer.offered_at, offer.closes_at, offer.state,
            collection.due_on, collection.expected_on, collection.state AS collection_state, lot.recourse,
            lot.debtor_grade, coalesce(rated.grade, lot.debtor_grade) AS grade, lot.expected_loss_ppm,
+           rated.pd_ppm, lot.tenor_days,
            greatest(collection.expected_on - CAST(:today AS date), 0) AS days_left,
            greatest(CAST(:today AS date) - collection.due_on, 0) AS days_past_due,
            CASE WHEN collection.expected_on > CAST(:today AS date)
@@ -43,7 +44,7 @@ OFFERS = """
     JOIN lot ON lot.id = collection.lot_id
     JOIN organisation AS debtor ON debtor.id = collection.debtor_id
     JOIN organisation AS seller ON seller.id = collection.seller_id
-    LEFT JOIN LATERAL (SELECT grade FROM party_rating WHERE organisation_id = collection.debtor_id
+    LEFT JOIN LATERAL (SELECT grade, pd_ppm FROM party_rating WHERE organisation_id = collection.debtor_id
                        ORDER BY rated_at DESC LIMIT 1) AS rated ON true
 """
 
@@ -87,6 +88,8 @@ class OfferLine:
     debtor_grade: str
     grade: str
     expected_loss_ppm: int
+    pd_ppm: int | None
+    tenor_days: int
     disputed: bool
     mine_too: bool
     related: bool

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from flask import redirect, render_template, request, url_for
+from flask import current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
@@ -21,6 +21,7 @@ from marketplace.perform import perform
 from marketplace.rating.grades import GRADES
 from marketplace.receivables import queries as receivables
 from marketplace.reports import secondary as report
+from marketplace.reports.losses import loss_minor, loss_now_ppm
 from marketplace.reports.rating_watch import falls
 from marketplace.schemas import load
 from marketplace.servicing import offer_rules as rules
@@ -254,9 +255,16 @@ def _offer_page(offer_id: UUID, refusal: MarketplaceError | None = None) -> str:
         against=against_buying(session, row, investor.id, server_now()) if row.state == "open" else [],
         cash=ledger.balance(session, "investor_cash", investor.id, found.currency), recourse=RECOURSE[lot.recourse],
         recourse_means=RECOURSE_MEANS[lot.recourse], most_units=bps_of(found.face_minor, lot.group_cap_bps),
-        loss_minor=-(-found.principal_minor * found.expected_loss_ppm // 1_000_000),
+        loss_minor=_loss_minor(found),
         problems=list(reasons(refusal)) if refusal else [], refusal=refusal, once=str(new_id()),
     )  # fmt: skip
+
+
+def _loss_minor(found: report.OfferLine) -> int:
+    """Return what the buyer may lose, by the debtor's grade of today, as a portfolio tells it."""
+    rating = current_app.extensions["duebill"].policy.rating
+    ppm = loss_now_ppm(found.collection_state, found.expected_loss_ppm, found.pd_ppm, found.tenor_days, rating)
+    return loss_minor(found.principal_minor, ppm)
 
 
 @blueprint.get("/holdings/<uuid:receivable_id>/title")

@@ -72,7 +72,7 @@ def _portfolio() -> report.Portfolio:
     return report.portfolio(
         db.session(), investor.id, _currency(investor.id), _today(),
         sort=request.args.get("sort", "-due"), ended=request.args.get("show") == "ended",
-        lgd_ppm=current_app.extensions["duebill"].policy.rating.lgd_ppm,
+        rating=current_app.extensions["duebill"].policy.rating,
     )  # fmt: skip
 
 
