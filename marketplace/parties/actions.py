@@ -170,33 +170,61 @@ def sign_out(tx: Tx, command: SignOut) -> Result:
 
 @verb("suspend_organisation")
 def suspend_organisation(tx: Tx, command: SuspendOrganisation) -> Result:
-    """Take an organisation out of good standing: it can list, bid and be financed no more."""
+    """Take an organisation out of good standing: it can list, bid and be financed no more.
+
+    Raises: NotFound("organisation_not_found"); RuleBroken("not_yourself"); Conflict("standing_unchanged").
+    """
     return _set_standing(tx, command, good=False)
 
 
 @verb("reinstate_organisation")
 def reinstate_organisation(tx: Tx, command: SuspendOrganisation) -> Result:
-    """Put an organisation back into good standing."""
+    """Put an organisation back into good standing.
+
+    Raises: NotFound("organisation_not_found"); RuleBroken("not_yourself"); Conflict("standing_unchanged").
+    """
     return _set_standing(tx, command, good=True)
 
 
 @verb("suspend_user")
 def suspend_user(tx: Tx, command: SuspendUser) -> Result:
-    """Lock a person out and end all sessions at once.
+    """Lock a person out and end all sessions at once; keys for programs open nothing while it lasts.
 
-    Raises: NotFound("user_not_found").
+    Raises: NotFound("user_not_found"); RuleBroken("not_yourself"); Conflict("standing_unchanged").
     """
-    row = tx.session.get(UserAccountRow, command.user_id, with_for_update=True)
-    if row is None:
-        raise NotFound("user_not_found", N_("There is no such person."))
-    row.active = False
+    if command.user_id == tx.actor.user_id:
+        raise RuleBroken("not_yourself", N_("You cannot suspend yourself: another operator does."))
+    row = _set_active(tx, command, active=False)
     tx.session.execute(
         update(WebSessionRow)
         .where(WebSessionRow.user_id == row.id, WebSessionRow.ended_at.is_(None))
         .values(ended_at=func.clock_timestamp())
     )
-    tx.record("user_account", row.id, before={"active": True}, after={"active": False}, reason=command.reason)
     return {"user_id": row.id}
+
+
+@verb("reinstate_user")
+def reinstate_user(tx: Tx, command: SuspendUser) -> Result:
+    """Let a person sign in again, with the password of before.
+
+    Raises: NotFound("user_not_found"); Conflict("standing_unchanged").
+    """
+    return {"user_id": _set_active(tx, command, active=True).id}
+
+
+def _set_active(tx: Tx, command: SuspendUser, *, active: bool) -> UserAccountRow:
+    row = tx.session.get(UserAccountRow, command.user_id, with_for_update=True)
+    if row is None:
+        raise NotFound("user_not_found", N_("There is no such person."))
+    if row.active == active:
+        raise _unchanged()
+    row.active = active
+    tx.record("user_account", row.id, before={"active": not active}, after={"active": active}, reason=command.reason)
+    return row
+
+
+def _unchanged() -> Conflict:
+    return Conflict("standing_unchanged", N_("Nothing would change: it stands like that already."))
 
 
 def set_payout_rail(tx: Tx, organisation_id: UUID, rail: str, iban: str | None) -> None:
@@ -228,9 +256,13 @@ def _promote(tx: Tx, known: queries.Organisation, command: RegisterOrganisation)
 
 
 def _set_standing(tx: Tx, command: SuspendOrganisation, *, good: bool) -> Result:
+    if command.organisation_id == tx.actor.organisation_id:
+        raise RuleBroken("not_yourself", N_("You cannot change the standing of your own organisation."))
     row = _lock_organisation(tx, command.organisation_id)
-    before, row.good_standing = row.good_standing, good
-    tx.record("organisation", row.id, before={"good_standing": before}, after={"good_standing": good},
+    if row.good_standing == good:
+        raise _unchanged()
+    row.good_standing = good
+    tx.record("organisation", row.id, before={"good_standing": not good}, after={"good_standing": good},
               reason=command.reason)  # fmt: skip
     return {"organisation_id": row.id, "good_standing": good}
 

@@ -211,6 +211,12 @@ def everybody(session: Session) -> list[User]:
     return [_user(row) for row in rows]
 
 
+def people(session: Session) -> list[User]:
+    """Return everybody who ever had an account, suspended or not, in the order they came."""
+    rows = session.execute(_users().order_by(UserAccountRow.created_at, UserAccountRow.email)).mappings()
+    return [_user(row) for row in rows]
+
+
 def _users() -> Select[*tuple[Any, ...]]:
     return select(
         UserAccountRow.id,

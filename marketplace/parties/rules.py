@@ -25,6 +25,7 @@ MAY: dict[str, frozenset[Role]] = {
     "suspend_organisation": DESK,
     "reinstate_organisation": DESK,
     "suspend_user": DESK,
+    "reinstate_user": DESK,
     "relate_organisations": DESK,
     "end_relation": DESK,
     "create_api_key": INVESTOR,

@@ -187,6 +187,30 @@ class RelateOrganisationsSchema(Schema):
         return RelateOrganisations(**data)
 
 
+STANDING = re.compile(r"(person|house) ([0-9a-f-]{36})")
+
+
+class StandingSchema(Schema):
+    """A suspension or its end as an operator types it: whom, as `person UUID` or `house UUID`, and why."""
+
+    subject = fields.String(
+        required=True, validate=validate.Regexp(STANDING, error=N_("Choose a person or an organisation.")),
+        error_messages={"required": N_("Choose a person or an organisation.")},
+    )  # fmt: skip
+    reason = fields.String(
+        required=True, validate=validate.Length(10, 300, error=N_("Say why, in 10 to 300 characters.")),
+        error_messages={"required": N_("Say why, in 10 to 300 characters.")},
+    )  # fmt: skip
+
+    @post_load
+    def _command(self, data: dict[str, Any], **_: Any) -> SuspendUser | SuspendOrganisation:
+        sort, _space, named = data["subject"].partition(" ")
+        try:
+            return (SuspendUser if sort == "person" else SuspendOrganisation)(UUID(named), data["reason"])
+        except ValueError as error:
+            raise ValidationError(N_("Choose a person or an organisation."), "subject") from error
+
+
 class RegisterUserSchema(Schema):
     """A person as an operator types one in."""
 

@@ -22,7 +22,7 @@ VERBS = (
     N_("rate party"), N_("rate receivable"), N_("receive event"), N_("reconcile"), N_("record job"),
     N_("refund suspense"), N_("refuse approval"), N_("refuse award"), N_("refuse sign in"),
     N_("register organisation"), N_("register title"), N_("register user"), N_("reinstate organisation"),
-    N_("reject receivable"), N_("release review"), N_("replay auction"), N_("request approval"),
+    N_("reinstate user"), N_("reject receivable"), N_("release review"), N_("replay auction"), N_("request approval"),
     N_("request payout"), N_("resolve dispute"), N_("resolve holds"), N_("retry call"), N_("reverse entry"),
     N_("run job"), N_("set bank account"), N_("set mandate"), N_("settle award"), N_("settle event"),
     N_("sign in"), N_("sign out"), N_("start debtor payment"), N_("start payout"), N_("stop mandate"),

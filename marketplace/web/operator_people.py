@@ -1,5 +1,6 @@
 """The operators' page of organisations and their people: how somebody new comes into the market."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,14 @@ from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.parties import queries
-from marketplace.parties.actions import register_organisation, register_user
+from marketplace.parties.actions import (
+    register_organisation,
+    register_user,
+    reinstate_organisation,
+    reinstate_user,
+    suspend_organisation,
+    suspend_user,
+)
 from marketplace.parties.api_keys import end_api_key, living_keys
 from marketplace.parties.schemas import (
     KINDS,
@@ -21,6 +29,8 @@ from marketplace.parties.schemas import (
     RegisterOrganisationSchema,
     RegisterUserSchema,
     RelateOrganisationsSchema,
+    StandingSchema,
+    SuspendUser,
 )
 from marketplace.perform import perform
 from marketplace.schemas import load
@@ -35,6 +45,12 @@ RELATION_WORDS = {
     "shared_owner": N_("They share an owner"),
     "ownership": N_("One owns the other"),
 }
+STANDING_VERBS = {  # by whether it is a person, and whether a suspension ends
+    (True, False): suspend_user,
+    (True, True): reinstate_user,
+    (False, False): suspend_organisation,
+    (False, True): reinstate_organisation,
+}
 
 
 @blueprint.get("/people")
@@ -45,8 +61,11 @@ def people(error: MarketplaceError | None = None, form: str = "") -> ResponseRet
     if error:
         session.rollback()
     houses = [house for kind in KINDS for house in queries.of_kind(session, kind) if kind != "debtor"]
+    parties = sorted((one for kind in KINDS for one in queries.of_kind(session, kind)),
+                     key=lambda one: (one.legal_name.lower(), one.id))  # fmt: skip
     members: dict[Any, list[queries.User]] = {}
-    for user in queries.everybody(session):
+    users = queries.people(session)
+    for user in users:
         members.setdefault(user.organisation_id, []).append(user)
     page = render_template(
         "operator/people.html",
@@ -55,10 +74,8 @@ def people(error: MarketplaceError | None = None, form: str = "") -> ResponseRet
         kinds=[(kind, role_word(Role(kind))) for kind in KINDS if kind != "debtor"],
         roles={kind: role_word(Role(kind)) for kind in KINDS},
         options=[(house.id, house.legal_name) for house in houses],
-        everyone=sorted(
-            ((one.id, one.legal_name) for kind in KINDS for one in queries.of_kind(session, kind)),
-            key=lambda one: (one[1].lower(), one[0]),
-        ),
+        everyone=[(one.id, one.legal_name) for one in parties],
+        standing=_standing(users, parties),
         relations=queries.relations(session),
         keys=living_keys(session),
         relation_words={kind: gettext(words) for kind, words in RELATION_WORDS.items()},
@@ -114,6 +131,38 @@ def end_key(key_id: UUID) -> ResponseReturnValue:
         return people(error)
     say(gettext("The key has ended. Nothing is taken with it any more."))
     return redirect(url_for("operator.people"), 303)
+
+
+@blueprint.post("/people/standing", endpoint="change_standing")
+@only_operators
+def change_standing() -> ResponseReturnValue:
+    """Suspend a person or an organisation, or end a suspension; at once, and with a reason on record."""
+    ends = request.form.get("do") == "end"
+    try:
+        command = load(StandingSchema, request.form)
+        person = isinstance(command, SuspendUser)
+        perform(STANDING_VERBS[person, ends], command, require_actor())
+    except MarketplaceError as error:
+        return people(error, "standing")
+    say(gettext("The suspension has ended.") if ends else gettext("Suspended, from this moment on."))
+    return redirect(url_for("operator.people"), 303)
+
+
+def _standing(
+    users: Sequence[queries.User], parties: Sequence[queries.Organisation]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return whom an operator may suspend or take back, himself and his own house left out, in two groups."""
+    actor, out = require_actor(), gettext("suspended")
+    return [
+        (gettext("People"), [
+            (f"person {one.id}", f"{one.display_name}, {one.organisation_name}" + ("" if one.active else f" ({out})"))
+            for one in users if one.id != actor.user_id
+        ]),
+        (gettext("Organisations"), [
+            (f"house {one.id}", one.legal_name + ("" if one.good_standing else f" ({out})"))
+            for one in parties if one.id != actor.organisation_id
+        ]),
+    ]  # fmt: skip
 
 
 def _register(verb: Any, schema: Any, form: str, words: str) -> ResponseReturnValue:

@@ -61,3 +61,43 @@ def test_an_operator_records_a_relation_and_ends_it(app: Flask, client: FlaskCli
     assert client.post(f"/operator/people/relations/{end}").status_code == 303
     assert client.post(f"/operator/people/relations/{end}").status_code == 409
     assert "No relation is recorded" in client.get("/operator/people").get_data(as_text=True)
+
+
+def test_an_operator_suspends_a_person_and_a_debtor_and_takes_both_back(app: Flask, client: FlaskClient) -> None:
+    people = register(app)
+    sign_in(client, people["operator_olga"])
+    alice = sign_in(app.test_client(), people["seller_alice"])
+    given = {
+        "subject": f"person {people['seller_alice'].actor.user_id}",
+        "reason": "Left the company in May.",
+        "do": "suspend",
+    }
+    for wrong, said in (({"reason": "short"}, "10 to 300 characters"), ({"subject": "nobody"}, "Choose a person"),
+                        ({"subject": "person " + "-" * 36}, "Choose a person")):  # fmt: skip
+        refused = client.post("/operator/people/standing", data=given | wrong)
+        assert (refused.status_code, said in refused.text) == (422, True), wrong
+    assert client.post("/operator/people/standing", data=given).status_code == 303
+    assert alice.get("/seller/").status_code == 303, "signed out at once"
+    assert "(suspended)" in client.get("/operator/people").text
+    again = client.post("/operator/people/standing", data=given)
+    assert (again.status_code, "stands like that already" in again.text) == (409, True)
+    assert client.post("/operator/people/standing", data=given | {"do": "end"}).status_code == 303
+    assert sign_in(app.test_client(), people["seller_alice"]).get("/seller/").status_code == 200
+    house = given | {"subject": f"house {people['investor_bob'].organisation_id}"}
+    assert client.post("/operator/people/standing", data=house).status_code == 303
+    assert client.get("/operator/people").text.count("suspended</span>") == 1
+    assert client.post("/operator/people/standing", data=house | {"do": "end"}).status_code == 303
+
+
+def test_nobody_suspends_himself_or_his_own_house_and_only_operators_may(app: Flask, client: FlaskClient) -> None:
+    people = register(app)
+    olga = people["operator_olga"]
+    sign_in(client, olga)
+    page = client.get("/operator/people").text.split('id="standing"')[1]
+    for subject in (f"person {olga.actor.user_id}", f"house {olga.organisation_id}"):
+        assert subject not in page
+        given = {"subject": subject, "reason": "As a trial of the rule.", "do": "suspend"}
+        refused = client.post("/operator/people/standing", data=given)
+        assert (refused.status_code, "You cannot" in refused.text) == (422, True)
+    bob = sign_in(app.test_client(), people["investor_bob"])
+    assert bob.post("/operator/people/standing", data=given).status_code == 403
