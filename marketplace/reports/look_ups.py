@@ -11,6 +11,7 @@ from sqlalchemy import insert
 
 from marketplace.audit.tables import Bundle
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
 from marketplace.perform import Result, Tx
 
@@ -54,9 +55,9 @@ class OrderBundleSchema(Schema):
     @validates_schema
     def _in_order(self, values: dict[str, Any], **_: object) -> None:
         if values.get("from_on") and values.get("to_on") and values["to_on"] < values["from_on"]:
-            raise ValidationError("Enter a last day that is not before the first.", "to_on")
-        if values.get("previous_size") is not None and values["previous_size"] < 0:
-            raise ValidationError("Enter the size your checkpoint names.", "previous_size")
+            raise ValidationError(N_("Enter a last day that is not before the first."), "to_on")
+        if values.get("previous_size") is not None and not 0 <= values["previous_size"] < 2**63:
+            raise ValidationError(N_("Enter the size your checkpoint names."), "previous_size")
 
     @post_load
     def _make(self, values: dict[str, Any], **_: object) -> OrderBundle:

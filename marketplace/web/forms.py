@@ -13,6 +13,7 @@ from marketplace.web.format import translated
 
 AMOUNT = re.compile(r"([0-9]{1,3}(?:[,  ][0-9]{3})+|[0-9]{1,15})(?:\.([0-9]{1,2}))?")
 RATE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?")
+MINOR_MAX = 10**15  # of any amount that is typed: what a bid may be, and far below what a column can hold
 SYMBOLS = {"GBP": "£", "EUR": "€", "HKD": "HK$", "USD": "US$", "CNY": "CN¥", "JPY": "¥"}
 
 
@@ -55,7 +56,10 @@ def minor_of(text: str, currency: str, field: str = "amount") -> int:
         raise _wrong(field, "amount", N_("Enter an amount like 10,000.00."))
     whole = int(re.sub(r"\D", "", found.group(1)))
     rest = int(decimals.ljust(digits, "0")) if digits else 0
-    return whole * int(10**digits) + rest
+    minor = whole * int(10**digits) + rest
+    if minor > MINOR_MAX:
+        raise _wrong(field, "too_much", N_("That is more than this market can count. Check the amount."))
+    return minor
 
 
 def bps_of_percent(text: str, field: str = "rate") -> int:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import structlog
 from flask import Flask, Response, current_app, g, request
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import TooManyRequests
 
 from marketplace.db import db
@@ -43,6 +44,13 @@ def _begin() -> None:
 def _end(_error: BaseException | None) -> None:
     """What a thread says between two requests belongs to neither."""
     structlog.contextvars.clear_contextvars()
+
+
+def _leave_out_nul() -> None:
+    """Leave out of an address what no column can hold, before a page asks the database for it."""
+    if b"%00" in request.query_string:
+        kept = [(name, value.replace("\0", "")) for name, value in request.args.items(multi=True)]
+        request.args = ImmutableMultiDict(kept)
 
 
 def _widen() -> None:
@@ -125,6 +133,7 @@ def install(app: Flask) -> None:
     app.before_request(_begin)
     app.teardown_request(_end)
     app.before_request(note_https)
+    app.before_request(_leave_out_nul)
     app.before_request(_widen)
     csrf.init_app(app)
     app.before_request(_limit_posts)

@@ -22,6 +22,7 @@ from marketplace.reports import seller as reports
 from marketplace.schemas import load
 from marketplace.trading import actions as trading
 from marketplace.trading import queries as lots
+from marketplace.trading.rules import least_award_minor
 from marketplace.trading.running import shown
 from marketplace.trading.schemas import AcceptAward, RefuseAward
 from marketplace.web import seller_words as words
@@ -121,10 +122,16 @@ def _page(receivable_id: UUID, error: MarketplaceError | None = None, wanted: st
         notice_words=words.notice_words(page), steps=words.steps_of(page.collection),
         sums=words.sums_of(page.collection), to_you=lambda one: words.share_of(one, found.seller_id),
         shown_bps=next(iter(shown(db.session(), [page.lot.id] if page.lot else []).values()), None),
-        lowest=page.lot.target_minor * found.min_share_bps // 10_000 if page.lot else 0,
+        lowest=least_award_minor(page.lot.target_minor, page.lot.min_share_bps) if page.lot else 0,
+        whole_only=page.lot.session_id is not None if page.lot else False,
         returns=can_come_back(db.session(), found), given=request.form if error else {}, policy=policy(),
         dispute_reasons=DISPUTE_REASONS, phrase=notice.phrase_of(found.seller_id, found.debtor_id),
     )  # fmt: skip
+
+
+def _once() -> str | None:
+    """Return the form's own key: a form that is sent twice does what it does once, and answers the same."""
+    return request.form.get("once") or None
 
 
 def _back(receivable_id: UUID) -> ResponseReturnValue:
@@ -194,12 +201,12 @@ def accept_award(lot_id: UUID) -> ResponseReturnValue:
     actor, _ = seller()
     lot = lots.lot(db.session(), lot_id)
     require_own(actor, lot.seller_id)
-    wanted = request.form.get("accepted_minor", "").strip()
+    wanted = request.form.get("accepted_minor")  # of the form for less: left empty it never means the whole
     try:
-        amount = minor_of(wanted, lot.currency, "accepted_minor") if wanted else None
-        perform(trading.accept_award, AcceptAward(lot_id, amount), actor)
+        amount = minor_of(wanted, lot.currency, "accepted_minor") if wanted is not None else None
+        perform(trading.accept_award, AcceptAward(lot_id, amount), actor, idempotency_key=_once())
     except MarketplaceError as error:
-        return refused(lot.receivable_id, error, wanted)
+        return refused(lot.receivable_id, error, wanted or "")
     say(gettext("Accepted. The money is being moved; it is then sent to your bank."))
     return _back(lot.receivable_id)
 
@@ -212,7 +219,7 @@ def refuse_award(lot_id: UUID) -> ResponseReturnValue:
     lot = lots.lot(db.session(), lot_id)
     require_own(actor, lot.seller_id)
     try:
-        perform(trading.refuse_award, RefuseAward(lot_id), actor)
+        perform(trading.refuse_award, RefuseAward(lot_id), actor, idempotency_key=_once())
     except MarketplaceError as error:
         return refused(lot.receivable_id, error)
     say(gettext("Refused. Nothing was sold, and the investors’ money is free again."), "info")

@@ -127,6 +127,9 @@ def test_a_wrong_order_is_refused_beside_its_field(rex: FlaskClient) -> None:
     assert answer.status_code == 422
     assert "not before the first" in answer.get_data(as_text=True)
     assert rex.post("/regulator/bundles", data={"previous_size": "many"}).status_code == 422
+    assert rex.post("/regulator/bundles", data={"previous_size": "9" * 20}).status_code == 422
+    for page in ("events?verb=%00x", "events?role=%00x", "replay?ref=%00x"):
+        assert rex.get(f"/regulator/{page}").status_code == 200, page
 
 
 def test_an_award_is_computed_again_and_the_same(watched: Watched, rex: FlaskClient) -> None:
