@@ -6,7 +6,7 @@ arrived) is written as those leave it.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from marketplace.db import db
@@ -91,15 +91,20 @@ def collection(receivable_id: UUID) -> Collection:
     return servicing.collection(db.session(), receivable_id)
 
 
-def received(world: World, receivable_id: UUID, minor: int, currency: str = "GBP") -> UUID:
-    """Let a debtor's payment arrive, booked by the payments room; return its id. It is not yet shared out."""
+def received(
+    world: World, receivable_id: UUID, minor: int, currency: str = "GBP", on: date | None = None,
+) -> UUID:  # fmt: skip
+    """Let a debtor's payment arrive, booked by the payments room; return its id. It is not yet shared out.
+
+    `on`: the day from which the bank had it, where that is not today.
+    """
 
     def arrive(tx: Tx) -> str:
         row = DebtorPaymentRow(
             id=new_id(), organisation_id=world.id("kestrel"), receivable_id=receivable_id, currency=currency,
             amount_minor=minor, words="Invoice INV-1",
             return_url="https://duebill.example/paid", state=PaymentState.SUCCEEDED,
-            received_minor=minor, received_currency=currency,
+            received_minor=minor, received_currency=currency, received_on=on,
         )  # fmt: skip
         tx.session.add(row)
         tx.session.flush()

@@ -5,13 +5,14 @@ trial: with d defaults, and l payments so late that each counts as a part w of a
 (K·p + d + w·l) / (K + t). A clean record lowers it slowly; one default outweighs any accounts.
 
 Lateness. Days after the due date are normal with unknown mean and variance. The market's own expectation counts like
-`lateness_prior_count` payments (normal-gamma prior). The expected lateness is the posterior mean, rounded up.
+`lateness_prior_count` payments (normal-gamma prior). The expected lateness is the posterior mean, rounded up. What is
+unpaid and already later than that counts as one payment made today: it will be later still, never sooner.
 
 Source: Gelman et al. 2013, Bayesian Data Analysis, 3rd ed., sections 2.4 (beta-binomial) and 3.3 (normal-gamma).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from marketplace.kernel.policy import Rating
 from marketplace.rating.grades import MILLION, YEAR_DAYS
@@ -33,8 +34,8 @@ class PaymentRecord:
     past_due_days: int = 0
 
     def told(self, late_days: int) -> tuple[int, ...]:
-        """Return what must differ before the debtor is rated anew: counts, and whether something is very late now."""
-        return self.paid, self.late, self.defaulted, int(self.past_due_days >= late_days)
+        """Return what must differ before the debtor is rated anew: counts, and how far past very late it is."""
+        return self.paid, self.late, self.defaulted, self.past_due_days // late_days
 
 
 def blended_pd_ppm(pd_ppm: int, record: PaymentRecord, policy: Rating) -> int:
@@ -47,14 +48,28 @@ def blended_pd_ppm(pd_ppm: int, record: PaymentRecord, policy: Rating) -> int:
 
 def expected_lateness(record: PaymentRecord, usual_days: int, policy: Rating) -> int:
     """Return the days after the due date on which the debtor is expected to pay, rounded up, never below zero."""
+    return max(0, _mean_lateness(_with_unpaid(record, usual_days, policy), usual_days, policy))
+
+
+def _mean_lateness(record: PaymentRecord, usual_days: int, policy: Rating) -> int:
     count = policy.lateness_prior_count
-    return max(0, -(-(count * usual_days + record.late_days_sum) // (count + record.paid)))
+    return -(-(count * usual_days + record.late_days_sum) // (count + record.paid))
+
+
+def _with_unpaid(record: PaymentRecord, usual_days: int, policy: Rating) -> PaymentRecord:
+    """Return the record with its oldest unpaid receivable as if paid today, once it is later than was expected."""
+    days = record.past_due_days
+    if days <= max(0, _mean_lateness(record, usual_days, policy)):
+        return record
+    return replace(record, paid=record.paid + 1, late_days_sum=record.late_days_sum + days,
+                   late_days_squares=record.late_days_squares + days * days)  # fmt: skip
 
 
 def late_chance_ppm(record: PaymentRecord, usual_days: int, beyond_days: int, policy: Rating) -> int:
     """Return the chance that its next payment is later than so many days: the tail of the predictive Student t."""
     from scipy.special import stdtr
 
+    record = _with_unpaid(record, usual_days, policy)
     prior, n = policy.lateness_prior_count, record.paid
     mean = record.late_days_sum / n if n else 0.0
     spread = record.late_days_squares - n * mean * mean

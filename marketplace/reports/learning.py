@@ -6,20 +6,23 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from marketplace.reports.paid_day import PAID_DAY
+
 # Each receivable that ended, with its debtor's rating as it stood when the lot was listed. A debt that was bought back
 # or charged back did not end with its debtor here.
-ENDED = """
-    SELECT c.receivable_id, c.debtor_id, rated.debtor_rating_id, p.filing_id, p.model_version,
-           lot.opened_at::date AS listed_on, greatest(lot.opened_at::date, coalesce(c.defaulted_at, c.closed_at)::date)
-           AS ended_on,
-           CASE WHEN c.defaulted_at IS NOT NULL THEN 'defaulted'
-                WHEN EXISTS (SELECT FROM dilution d WHERE d.receivable_id = c.receivable_id) THEN 'diluted'
-                WHEN c.closed_at::date - c.due_on >= :late_days THEN 'late' ELSE 'paid' END AS outcome
-    FROM collection c JOIN lot ON lot.id = c.lot_id
-    JOIN LATERAL (SELECT r.debtor_rating_id FROM receivable_rating r WHERE r.receivable_id = c.receivable_id
+ENDED = f"""
+    SELECT collection.receivable_id, collection.debtor_id, rated.debtor_rating_id, p.filing_id, p.model_version,
+           lot.opened_at::date AS listed_on,
+           greatest(lot.opened_at::date, coalesce(defaulted_at, collection.closed_at)::date) AS ended_on,
+           CASE WHEN defaulted_at IS NOT NULL THEN 'defaulted'
+                WHEN EXISTS (SELECT FROM dilution d WHERE d.receivable_id = collection.receivable_id) THEN 'diluted'
+                WHEN coalesce(paid.day, collection.closed_at::date) - collection.due_on >= :late_days THEN 'late'
+                ELSE 'paid' END AS outcome
+    FROM collection JOIN lot ON lot.id = collection.lot_id CROSS JOIN LATERAL {PAID_DAY} AS paid
+    JOIN LATERAL (SELECT r.debtor_rating_id FROM receivable_rating r WHERE r.receivable_id = collection.receivable_id
                   AND r.rated_at <= lot.opened_at ORDER BY r.rated_at DESC LIMIT 1) AS rated ON true
     JOIN party_rating p ON p.id = rated.debtor_rating_id
-    WHERE c.defaulted_at IS NOT NULL OR c.state = 'settled'"""
+    WHERE collection.defaulted_at IS NOT NULL OR collection.state = 'settled'"""  # noqa: S608 - text of ours alone
 NEWEST = "SELECT DISTINCT ON (receivable_id) * FROM rating_outcome ORDER BY receivable_id, noted_at DESC, id DESC"
 
 YEARS = f"""

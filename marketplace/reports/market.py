@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from marketplace.rating.grades import GRADES
+from marketplace.reports.paid_day import PAID_DAY
 from marketplace.trading.rules import mask
 
 CLEARED = ("accepted", "held", "settled")
@@ -321,11 +322,9 @@ def payment_history(session: Session, debtor_id: UUID, limit: int = 24) -> list[
     """Return a debtor's last receivables that were paid in full here, oldest first."""
     rows = session.execute(
         text(
-            "SELECT receivable.ref, paid.day AS paid_on, paid.day - collection.due_on AS days_late "
+            "SELECT receivable.ref, paid.day AS paid_on, paid.day - collection.due_on AS days_late "  # noqa: S608 - the text named below is ours
             "FROM collection JOIN receivable ON receivable.id = collection.receivable_id "
-            "JOIN LATERAL (SELECT max(coalesce(p.received_on, distributed_at::date)) AS day FROM distribution "
-            "  JOIN debtor_payment p ON p.id = distribution.payment_id "
-            "  WHERE distribution.receivable_id = collection.receivable_id) AS paid ON paid.day IS NOT NULL "
+            f"JOIN LATERAL {PAID_DAY} AS paid ON paid.day IS NOT NULL "
             "WHERE collection.debtor_id = :debtor_id AND collection.closed_at IS NOT NULL "
             "ORDER BY paid.day DESC, receivable.ref LIMIT :limit"
         ),

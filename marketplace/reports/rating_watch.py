@@ -17,6 +17,7 @@ from marketplace.rating.grades import GRADES
 from marketplace.rating.model import Model
 from marketplace.rating.overriding import notches
 from marketplace.rating.scorecard import bin_counts
+from marketplace.reports.paid_day import PAID_DAY
 
 PAST_DAYS = 90
 NEWEST = (
@@ -35,9 +36,12 @@ ENDED = """
 def payment_records(
     session: Session, today: date, late_days: int, debtor_id: UUID | None = None
 ) -> dict[UUID, PaymentRecord]:
-    """Return every debtor's record, or one's: what it paid and how late, what is very late, what it defaulted on."""
+    """Return every debtor's record, or one's: what it paid and how late, what is very late, what it defaulted on.
+
+    What was paid counts from the day the money was there, which may be before the market heard of it.
+    """
     rows = session.execute(
-        text("""
+        text(f"""
             SELECT debtor_id, count(*) FILTER (WHERE state = 'settled') AS paid,
                    count(*) FILTER (WHERE defaulted_at IS NULL AND days >= :late_days) AS late,
                    count(*) FILTER (WHERE defaulted_at IS NOT NULL) AS defaulted,
@@ -45,12 +49,14 @@ def payment_records(
                    coalesce(sum(days) FILTER (WHERE state = 'settled'), 0) AS late_days_sum,
                    coalesce(sum(days * days) FILTER (WHERE state = 'settled'), 0) AS late_days_squares,
                    greatest(0, coalesce(max(days) FILTER (WHERE closed_at IS NULL), 0)) AS past_due_days
-            FROM (SELECT debtor_id, state, defaulted_at, closed_at, coalesce(closed_at::date, :today) - due_on AS days,
-                         daterange(opened_at::date, greatest(coalesce(closed_at::date, :today), opened_at::date), '[]')
-                         AS owed
-                  FROM collection WHERE opened_at::date <= :today
+            FROM (SELECT debtor_id, state, defaulted_at, closed_at, coalesce(ended_on, :today) - due_on AS days,
+                         daterange(opened_at::date, greatest(coalesce(ended_on, :today), opened_at::date), '[]') AS owed
+                  FROM collection CROSS JOIN LATERAL {PAID_DAY} AS paid
+                       CROSS JOIN LATERAL (SELECT CASE WHEN state = 'settled' THEN coalesce(paid.day, closed_at::date)
+                                                       ELSE closed_at::date END AS ended_on) AS ended
+                  WHERE opened_at::date <= :today
                         AND (CAST(:debtor_id AS uuid) IS NULL OR debtor_id = :debtor_id)) AS each_one
-            GROUP BY debtor_id"""),
+            GROUP BY debtor_id"""),  # noqa: S608 - built from the text named above
         {"today": today, "late_days": late_days, "debtor_id": debtor_id},
     )
     return {row.debtor_id: PaymentRecord(*(int(value) for value in row[1:])) for row in rows}

@@ -1,5 +1,6 @@
 """Payment records, overrides by two people and the measures of a day: pure rules, verbs, and constraints that hold."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -85,6 +86,24 @@ def test_lateness_is_learnt_payment_by_payment() -> None:
     assert warnings(record, 2, 30, POLICY) == ["pays_late"]
     assert warnings(PaymentRecord(), 2, 30, POLICY) == []
     assert warnings(PaymentRecord(defaulted=1, past_due_days=40), 2, 30, POLICY)[:2] == ["defaulted", "past_due"]
+
+
+def test_what_is_unpaid_and_later_than_expected_counts_as_paid_today() -> None:
+    """The market's 2 days count as five payments: one that is 146 days late gives (10 + 146) / 6 = 26."""
+    overdue = PaymentRecord(past_due_days=146)
+    assert expected_lateness(overdue, 2, POLICY) == 26
+    assert expected_lateness(PaymentRecord(past_due_days=2), 2, POLICY) == 2, "no news yet"
+    assert late_chance_ppm(overdue, 2, 30, POLICY) > 5 * late_chance_ppm(PaymentRecord(), 2, 30, POLICY)
+    prompt = PaymentRecord(paid=20, late_days_sum=-200, late_days_squares=2_000, past_due_days=0)
+    assert expected_lateness(prompt, 2, POLICY) == 0
+    assert [PaymentRecord(past_due_days=days).told(30)[3] for days in (29, 30, 59, 60)] == [0, 1, 1, 2]
+
+
+@given(st.integers(0, 50), st.integers(-100, 3_000), st.integers(0, 400))
+def test_another_day_unpaid_never_shortens_what_is_expected(paid: int, days_sum: int, past_due: int) -> None:
+    record = PaymentRecord(paid, late_days_sum=days_sum if paid else 0, past_due_days=past_due)
+    later = replace(record, past_due_days=past_due + 1)
+    assert expected_lateness(later, 2, POLICY) >= expected_lateness(record, 2, POLICY)
 
 
 def test_the_stability_index_on_known_shares() -> None:

@@ -87,10 +87,14 @@ def test_a_payment_that_is_taken_back_and_comes_again_is_noted_anew(world: World
     receivable_id = lives.funded(world)
     rated_at_listing(world, receivable_id)
     lives.on_day(world, receivable_id, 3)
-    lives.pays(world, receivable_id, FACE)
+    payment_id = lives.received(world, receivable_id, FACE)
+    lives.apply(payment_id)
     model_learning.learn(never)
-    with world.superuser() as owner:
-        owner.execute("UPDATE collection SET closed_at = due_on + 50")
+    assert learning.outcome_counts(db.session()) == {"paid": 1}
+    db.session.rollback()
+    lives.taken_back(payment_id, FACE)
+    lives.on_day(world, receivable_id, 50)
+    lives.pays(world, receivable_id, FACE)
     model_learning.learn(never)
     assert learning.outcome_counts(db.session()) == {"late": 1}, "the newest word counts"
 

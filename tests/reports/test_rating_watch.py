@@ -20,6 +20,7 @@ from marketplace.rating.behaviour import PaymentRecord
 from marketplace.rating.model import load_model, read_card
 from marketplace.rating.register import queries as register
 from marketplace.reports import rating_watch
+from marketplace.reports.market import payment_history
 from tests import lives
 from tests.rating.test_watching import POLICY
 from tests.trading.world import World
@@ -31,6 +32,10 @@ FACE = 4_860_000
 def today() -> date:
     found: date = db.session.execute(text("SELECT market_now()::date")).scalar_one()
     return found
+
+
+def opened_on(receivable_id: UUID) -> date:
+    return lives.collection(receivable_id).opened_at.date()
 
 
 def records() -> dict[UUID, PaymentRecord]:
@@ -63,6 +68,16 @@ def test_what_a_debtor_pays_and_how_late_is_counted(world: World) -> None:
     assert (found.late, found.past_due_days) == (1, 40)
     assert found.exposure_days >= 80, "days on which two were open count once"
     assert found.exposure_days <= 110
+
+
+def test_nobody_is_late_for_the_days_that_the_bank_s_file_took(world: World) -> None:
+    receivable_id = lives.funded(world)
+    lives.on_day(world, receivable_id, 35)
+    lives.apply(lives.received(world, receivable_id, FACE, on=today() - timedelta(days=35)))
+    found = records()[world.id("kestrel")]
+    assert (found.paid, found.late, found.late_days_sum) == (1, 0, 0)
+    assert found.exposure_days == (today() - timedelta(days=35) - opened_on(receivable_id)).days + 1
+    assert [one.days_late for one in payment_history(db.session(), world.id("kestrel"))] == [0]
 
 
 def test_the_night_notes_what_changed_once(world: World) -> None:
