@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -18,12 +19,20 @@ from marketplace.kernel.actors import Actor
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as ledger
 from marketplace.parties.rules import verb
-from marketplace.payments.alerts import raise_alert
+from marketplace.payments.alerts import close_others, raise_alert
 from marketplace.payments.gateway import BalanceLine
 from marketplace.payments.inbox import ask_after_disputes
 from marketplace.payments.rules import ChargebackState, PaymentState, PayoutState, Rail
 from marketplace.payments.stripe_gateway import current_gateway
-from marketplace.payments.tables import PAYING, ChargebackRow, FundingRow, Paying, PayoutRow, ReconciliationRow
+from marketplace.payments.tables import (
+    PAYING,
+    ChargebackRow,
+    FundingRow,
+    Paying,
+    PaymentAlertRow,
+    PayoutRow,
+    ReconciliationRow,
+)
 from marketplace.perform import Result, Tx, perform
 
 CLEARING = ("provider_lender", "provider_borrower", "provider_platform")
@@ -97,9 +106,11 @@ def _unheard_of(session: Session, lines: Iterable[BalanceLine]) -> list[str]:
 
 @verb("reconcile")
 def reconcile(tx: Tx, command: Compare) -> Result:
-    """Keep one row a currency; differences without a name raise an alert."""
+    """Keep one row a currency. Differences raise an alert, once while they stay the same; it closes when they end."""
     sheets = _sheets(tx.session, command, tx.policy.currencies)
+    standing = []
     for sheet in sheets:
+        called = _called_already(tx.session, sheet)
         row = ReconciliationRow(
             id=new_id(), currency=sheet.currency, provider_minor=sheet.provider_minor,
             in_flight_minor=sheet.in_flight_minor, ledger_minor=sheet.ledger_minor,
@@ -113,9 +124,25 @@ def reconcile(tx: Tx, command: Compare) -> Result:
             "explained_minor": sheet.explained_minor, "unexplained_minor": sheet.unexplained_minor,
         })  # fmt: skip
         if sheet.unexplained_minor or sheet.breaks:
+            standing.append(called or row.id)
+        if standing[-1:] == [row.id]:
             raise_alert(tx, "reconciliation_break", "reconciliation", row.id, currency=sheet.currency,
                         unexplained_minor=sheet.unexplained_minor, breaks=len(sheet.breaks))  # fmt: skip
+    close_others(tx, "reconciliation_break", "reconciliation", standing)
     return {"unexplained": {sheet.currency: sheet.unexplained_minor for sheet in sheets}}
+
+
+def _called_already(session: Session, sheet: Sheet) -> UUID | None:
+    """Return the comparison whose alert is open and since which nothing differs otherwise; None if there is none."""
+    alert, row = PaymentAlertRow, ReconciliationRow
+    last = session.scalars(select(row).where(row.currency == sheet.currency).order_by(row.at.desc()).limit(1)).first()
+    if last is None or (last.unexplained_minor, last.breaks) != (sheet.unexplained_minor, sheet.breaks):
+        return None
+    return session.scalars(
+        select(alert.subject_id).join(row, row.id == alert.subject_id)
+        .where(alert.kind == "reconciliation_break", alert.closed_at.is_(None), row.currency == sheet.currency)
+        .order_by(row.at.desc()).limit(1)
+    ).first()  # fmt: skip
 
 
 def _sheets(session: Session, command: Compare, currencies: Iterable[str]) -> list[Sheet]:

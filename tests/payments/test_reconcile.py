@@ -146,17 +146,46 @@ def test_a_payout_that_came_back_in_silence_is_asked_after(market: Market, bob: 
     assert breaks() == []
 
 
-def test_an_entry_nothing_outside_stands_for_stays_unexplained_and_calls_a_person(market: Market, bob: UUID) -> None:
+def invented(bob: UUID, minor: int) -> None:
+    """Book what nothing outside stands for; below zero, the other way round."""
+
     def invent(tx: Any) -> None:
-        legs = [
-            debit(account(tx, "provider_lender", None, "GBP"), 5),
-            credit(account(tx, "investor_cash", bob, "GBP"), 5),
-        ]
-        post_entry(tx, "invented", "test", bob, legs)
+        ours, his = account(tx, "provider_lender", None, "GBP"), account(tx, "investor_cash", bob, "GBP")
+        up, down = (ours, his) if minor > 0 else (his, ours)
+        post_entry(tx, "invented", "test", bob, [debit(up, abs(minor)), credit(down, abs(minor))])
 
     do(invent)
+
+
+def calls() -> list[tuple[int, bool]]:
+    """Return what each alert says is unexplained, and whether it is open, in the order they were raised."""
+    with db.engine.connect() as connection:
+        rows = connection.execute(text(
+            "SELECT (facts ->> 'unexplained_minor')::integer, closed_at IS NULL FROM payment_alert ORDER BY raised_at"
+        ))  # fmt: skip
+        return [(minor, open_) for minor, open_ in rows]
+
+
+def test_an_entry_nothing_outside_stands_for_stays_unexplained_and_calls_a_person(market: Market, bob: UUID) -> None:
+    invented(bob, 5)
     assert reconcile.run_reconciliation()["GBP"] == -5
     assert market.alerts() == ["reconciliation_break"]
+
+
+def test_what_differs_calls_once_while_it_stays_and_stops_calling_when_it_ends(market: Market, bob: UUID) -> None:
+    invented(bob, 5)
+    for _ in range(3):
+        reconcile.run_reconciliation()
+    assert calls() == [(-5, True)]
+    invented(bob, 2)
+    reconcile.run_reconciliation()
+    assert calls() == [(-5, False), (-7, True)], "it is another trouble now"
+    invented(bob, -7)
+    reconcile.run_reconciliation()
+    assert calls() == [(-5, False), (-7, False)]
+    invented(bob, 5)
+    reconcile.run_reconciliation()
+    assert calls()[2:] == [(-5, True)]
 
 
 def test_web_and_worker_do_their_parts_under_their_own_roles(market: Market, make_app: Callable[..., Flask]) -> None:
