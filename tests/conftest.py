@@ -35,6 +35,7 @@ CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-c
 CHROMIUM_SWITCHES = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--js-flags=--single-threaded",  # threads that compile and sweep ahead only take the cores from other tests
 )  # fmt: skip
 
 # A busy machine is not a defect: what must be quick says so in a bound of its own.

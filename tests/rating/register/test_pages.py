@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from werkzeug.serving import make_server
 
@@ -20,7 +19,7 @@ from marketplace.rating.register.asking import run_register
 from tests.people import PASSWORD, PersonOfTheTests, register, sign_in
 from tests.rating.register import stand_in as made
 from tests.rating.register.stand_in import KEY, StandIn, serving
-from tests.web.test_browser import RULES
+from tests.web.browsing import broken_rules
 
 ALICE, LONG = "07100001", "Kestrel Aerospace Components and Precision Engineering Holdings (North of England) Ltd"
 
@@ -131,7 +130,6 @@ def test_pages_are_clean(lively: Market, browser: Any, width: int, scheme: str) 
             page.wait_for_url("**/seller/" if who == "seller_alice" else "**/operator/")
             for path in paths:
                 page.goto(address + path)
-                found = Axe().run(page, options=RULES).response["violations"]
-                assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], path
+                assert broken_rules(page) == [], path
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
             context.close()
