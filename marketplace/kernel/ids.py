@@ -2,8 +2,12 @@
 
 import os
 import time
+from collections import deque
 from uuid import UUID
 
+RANDOM_BYTES, AT_ONCE = 10, 64
+_RANDOM: deque[bytes] = deque()  # read ahead: to ask the system makes a thread step back from the others each time
+os.register_at_fork(after_in_child=_RANDOM.clear)  # or parent and child would draw the same
 VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
@@ -13,10 +17,20 @@ def new_id() -> UUID:
     Source: RFC 9562 §5.7.
     """
     milliseconds = time.time_ns() // 1_000_000
-    raw = bytearray(milliseconds.to_bytes(6, "big") + os.urandom(10))
+    raw = bytearray(milliseconds.to_bytes(6, "big") + _random())
     raw[6] = 0x70 | (raw[6] & 0x0F)
     raw[8] = 0x80 | (raw[8] & 0x3F)
     return UUID(bytes=bytes(raw))
+
+
+def _random() -> bytes:
+    """Return random bytes of the system that nobody was given before."""
+    while True:
+        try:
+            return _RANDOM.pop()
+        except IndexError:
+            read = os.urandom(RANDOM_BYTES * AT_ONCE)
+            _RANDOM.extend(read[at : at + RANDOM_BYTES] for at in range(0, len(read), RANDOM_BYTES))
 
 
 def new_texts(count: int) -> list[str]:

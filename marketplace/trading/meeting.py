@@ -54,7 +54,8 @@ class Meeting(Generic[Ask, Told]):
         with self._door:
             self._waiting.append(seat)
             leads, self._at_work = not self._at_work, True
-            self._arrival.notify()
+            if len(self._waiting) >= self._expected:  # a turn that waits is not woken for less
+                self._arrival.notify()
         if not leads:
             seat.woken.acquire()
         if not seat.done:

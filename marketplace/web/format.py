@@ -6,6 +6,7 @@ Money stays in minor units to the last moment; nothing here divides into a fract
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,12 +26,13 @@ PLACES_MAX = 20  # of an exact decimal that is still set with separators
 GRADES = ("A+", "A", "A−", "B+", "B", "B−", "C", "D", "E")
 SEGMENTS = ("seg1", "seg2", "seg3", "seg4")
 DAYS_PAST_DUE = (0, 30, 60, 90)
+BRITISH = Locale("en", "GB")
 
 
 def locale() -> Locale:
     """Return the reader's locale; English is British where it matters for symbols."""
-    found = get_locale() or Locale("en")
-    return Locale("en", "GB") if found.language == "en" else found
+    found = get_locale()
+    return BRITISH if found is None or found.language == "en" else found
 
 
 def zone_name() -> str:
@@ -44,12 +46,28 @@ def zone_name() -> str:
     return "UTC"
 
 
-def _digits(value: int) -> str:
-    return str(format_decimal(value, format="#,##0", locale=locale()))
+def _digits(value: int, found: Locale | None = None) -> str:
+    return f"{value:,}".replace(",", _separator(found or locale()))
 
 
-def _fraction(value: int, digits: int) -> str:
-    return f"{get_decimal_symbol(locale())}{value:0{digits}d}" if digits else ""
+@cache
+def _separator(found: Locale) -> str:
+    """Return what a locale sets between groups of three digits."""
+    return str(format_decimal(1_000_000, format="#,##0", locale=found))[1]
+
+
+@cache
+def _point(found: Locale) -> str:
+    return str(get_decimal_symbol(found))
+
+
+@cache
+def _symbol(currency: str, found: Locale) -> str:
+    return str(get_currency_symbol(currency, found))
+
+
+def _fraction(value: int, digits: int, found: Locale | None = None) -> str:
+    return f"{_point(found or locale())}{value:0{digits}d}" if digits else ""
 
 
 def money(minor: int | None, currency: str) -> Markup:
@@ -58,9 +76,9 @@ def money(minor: int | None, currency: str) -> Markup:
         return escape(NOTHING)
     digits = exponent(currency)
     whole, rest = divmod(abs(minor), 10**digits)
-    sign = MINUS if minor < 0 else ""
-    text = f"{sign}{get_currency_symbol(currency, locale())}{_digits(whole)}"
-    decimals = Markup('<span class="dec">{}</span>').format(_fraction(rest, digits)) if digits else ""
+    sign, found = MINUS if minor < 0 else "", locale()
+    text = f"{sign}{_symbol(currency, found)}{_digits(whole, found)}"
+    decimals = Markup('<span class="dec">{}</span>').format(_fraction(rest, digits, found)) if digits else ""
     return Markup('<span class="nw">{}{}</span>').format(text, decimals)
 
 
@@ -70,8 +88,8 @@ def money_text(minor: int | None, currency: str) -> str:
         return NOTHING
     digits = exponent(currency)
     whole, rest = divmod(abs(minor), 10**digits)
-    sign = MINUS if minor < 0 else ""
-    return f"{sign}{get_currency_symbol(currency, locale())}{_digits(whole)}{_fraction(rest, digits)}"
+    sign, found = MINUS if minor < 0 else "", locale()
+    return f"{sign}{_symbol(currency, found)}{_digits(whole, found)}{_fraction(rest, digits, found)}"
 
 
 def money_short(minor: int | None, currency: str) -> str:
@@ -79,7 +97,7 @@ def money_short(minor: int | None, currency: str) -> str:
     if minor is None:
         return NOTHING
     whole = abs(minor) // 10 ** exponent(currency)
-    symbol = (MINUS if minor < 0 else "") + get_currency_symbol(currency, locale())
+    symbol = (MINUS if minor < 0 else "") + _symbol(currency, locale())
     for size, letter in ((10**9, "bn"), (10**6, "m"), (10**3, "k")):
         if whole >= size:
             places = max(0, 3 - len(str(whole // size)))

@@ -5,8 +5,10 @@ from functools import wraps
 from typing import Any
 
 from flask import Flask, Response, current_app, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from itsdangerous import URLSafeTimedSerializer
 
 from marketplace.db import db
 from marketplace.kernel.actors import Actor, Role
@@ -32,6 +34,22 @@ class SignedIn(UserMixin):  # type: ignore[misc]
         return self.token
 
 
+class Cookies(SecureCookieSessionInterface):
+    """Flask's signed cookie, whose signer is made once: it depends on nothing but the secret."""
+
+    def __init__(self) -> None:
+        self._made: tuple[object, URLSafeTimedSerializer | None] = (None, None)
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """Return what reads and signs cookies."""
+        secrets = (app.secret_key, tuple(app.config["SECRET_KEY_FALLBACKS"] or ()))
+        known, signer = self._made
+        if known != secrets:
+            signer = super().get_signing_serializer(app)
+            self._made = (secrets, signer)
+        return signer
+
+
 @manager.user_loader  # type: ignore[untyped-decorator]
 def _load(token: str) -> SignedIn | None:
     if g.get("without_database"):
@@ -51,7 +69,8 @@ def _load(token: str) -> SignedIn | None:
 
 def signed_in_person() -> Person | None:
     """Return the person whose session this request carries, or None."""
-    return current_user.person if current_user and current_user.is_authenticated else None
+    user = current_user._get_current_object()  # each look through the proxy costs as much as this one
+    return user.person if user is not None and user.is_authenticated else None
 
 
 def current_actor() -> Actor | None:
@@ -132,6 +151,7 @@ def install(app: Flask) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_PATH="/",
     )
+    app.session_interface = Cookies()
     manager.session_protection = None  # the server knows every session; an address may change on the way
     manager.init_app(app)
     app.jinja_env.globals["signed_in_person"] = signed_in_person

@@ -1,5 +1,6 @@
 """Money, ids, states, calendars and canonical bytes."""
 
+import multiprocessing
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
 from uuid import UUID
@@ -67,6 +68,20 @@ def test_ids_are_version_seven_and_never_repeat() -> None:
     ids = {new_id() for _ in range(10_000)}
     assert len(ids) == 10_000
     assert all(made.version == 7 and made.variant == "specified in RFC 4122" for made in ids)
+
+
+def test_parent_and_child_draw_different_ids() -> None:
+    """Web workers are forked from one process, which has made ids before."""
+    new_id()
+    fork = multiprocessing.get_context("fork")
+    with fork.Pool(2) as children:
+        theirs = [one for some in children.map(_random_parts, [100, 100], 1) for one in some]
+    everybodys = theirs + _random_parts(100)
+    assert len(set(everybodys)) == len(everybodys) == 300
+
+
+def _random_parts(count: int) -> list[int]:
+    return [new_id().int & (2**62 - 1) for _ in range(count)]
 
 
 def test_ids_made_as_a_set_are_like_those_made_alone() -> None:
