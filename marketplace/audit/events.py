@@ -15,8 +15,12 @@ from marketplace.audit.tables import Event
 from marketplace.db import array, market_now
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.canonical import canonical_bytes
+from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.words import N_
 
+UNREADABLE = N_("This text holds characters that cannot be kept. Type it anew.")
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it; a backslash that somebody typed is written twice
 # Events as a part of one statement with what they tell of. `{rows}` yields a `seq` that the database drew in it: it is
 # put between head and tail of those bodies that leave room for it.
 EVENTS_WITH = """
@@ -66,11 +70,17 @@ def write_events(
     subjects: Sequence[tuple[UUID, Mapping[str, Any]]],
     policy_version: str,
 ) -> list[UUID]:
-    """Insert one event a subject, all of one verb and instant, and return their ids."""
+    """Insert one event a subject, all of one verb and instant, and return their ids.
+
+    Raises: InvalidInput("characters") where a text holds a NUL: its bytes could be kept, but no pack of a bundle, which
+    the database reads out of them, could ever be made again.
+    """
     at = market_now(session)
     same = len(subjects) > 1 and all(_same(changes, subjects[0][1]) for _, changes in subjects)
     make = _alike if same else _one_by_one
     rows = make(at, subjects, verb=verb, actor=actor, subject_kind=subject_kind, policy_version=policy_version)
+    if any(NUL.search(row["body"]) for row in rows):
+        raise InvalidInput("characters", UNREADABLE)
     if len(rows) == 1:
         session.execute(insert(Event), rows)
     elif rows:

@@ -334,6 +334,30 @@ def payment_history(session: Session, debtor_id: UUID, limit: int = 24) -> list[
 
 
 @dataclass(frozen=True)
+class LateNow:
+    """What a debtor owes here past its due date: how many receivables, how many of them in default, the worst."""
+
+    count: int
+    defaulted: int
+    days_most: int
+
+
+def late_now(session: Session, debtor_id: UUID, today: date) -> LateNow:
+    """Return a debtor's receivables here that are past due and not paid in full, written off ones included."""
+    row = session.execute(
+        text(
+            "SELECT count(*) AS late, "
+            "       count(*) FILTER (WHERE state IN ('defaulted', 'recovered', 'written_off')) AS lost, "
+            "       coalesce(max(CAST(:today AS date) - due_on), 0) AS days FROM collection "
+            "WHERE debtor_id = :debtor_id AND due_on < CAST(:today AS date) "
+            "  AND (closed_at IS NULL OR state = 'written_off')"
+        ),
+        {"debtor_id": debtor_id, "today": today},
+    ).one()
+    return LateNow(row.late, row.lost, row.days)
+
+
+@dataclass(frozen=True)
 class Concentration:
     """How much of an investor's deployed principal hangs on one name, in minor units of one currency."""
 

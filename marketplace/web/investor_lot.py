@@ -11,6 +11,7 @@ from flask_babel import gettext
 
 from marketplace.db import db
 from marketplace.kernel.actors import Role
+from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, Problem, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.money import exponent
@@ -189,6 +190,7 @@ def _page(lot_id: UUID, refusal: MarketplaceError | None = None) -> str:
         loss_minor=rules.expected_loss_minor(entry.cash_minor or 0, found.expected_loss_ppm),
         rating=(rating := ratings.receivable_rating(session, found.receivable_id)), weights=parts.weights_of(rating),
         history=(history := report.payment_history(session, found.debtor_id)), paid_chart=parts.bars_of(history),
+        late_now=report.late_now(session, found.debtor_id, business_date(server_now(), policy().zone)),
         owned=report.concentration(session, investor.id, found.debtor_id, found.seller_id, found.currency),
         documents=receivables.documents(session, found.receivable_id),
         call_hours=policy().auction.call_hours,

@@ -259,6 +259,7 @@ def receivable(receivable_id: UUID, error: MarketplaceError | None = None, form:
         receipts=servicing.receipts(session, receivable_id), steps=servicing.steps_taken(session, receivable_id),
         dues=sorted(collection.dues, key=lambda due: list(Step).index(due.step)) if collection else [],
         lot=trading.lot_of(session, receivable_id), rating=ratings.receivable_rating(session, receivable_id),
+        rated_now=ratings.party_rating(session, found.debtor_id),
         documents=receivables.documents(session, receivable_id), error=error, problems=reasons(error) if error else (),
         dispute=receivables.open_dispute(session, receivable_id), given=request.form if error else {}, form=form,
         payments=payments.payments_of(session, receivable_id),

@@ -1,13 +1,16 @@
 """Events of many subjects at once: the same bytes as if each had been written alone."""
 
 from datetime import UTC, datetime
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
+from sqlalchemy.orm import Session
 
-from marketplace.audit.events import _alike, event_row, form, written
+from marketplace.audit.events import NUL, _alike, event_row, form, write_events, written
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.canonical import canonical_bytes
+from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.ids import new_id
 
 AT = datetime(2026, 10, 2, 14, 32, 7, 120_000, tzinfo=UTC)
@@ -46,3 +49,12 @@ def test_a_form_filled_in_has_the_bytes_of_an_event_written_alone(policy_version
     values = {name: written(part) for name, part in alone.items() if name != "body"}
     values |= {f"after.{name}": written(part) for name, part in after.items()}
     assert form("place_bid", "investor", "bid", tuple(after), policy_version).filled(values) == alone["body"]
+
+
+def test_a_text_that_no_pack_could_tell_is_not_written() -> None:
+    unused: Session = None  # type: ignore[assignment]  # refused before anything is sent
+    for told in ("\x00", "a\x00b", "\\\x00"):
+        subjects = [(new_id(), {"reason": told})]
+        with patch("marketplace.audit.events.market_now", return_value=AT), pytest.raises(InvalidInput):
+            write_events(unused, subjects=subjects, **GIVEN)
+    assert not NUL.search(canonical_bytes({"reason": "\\u0000 as somebody types it"}))

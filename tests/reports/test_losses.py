@@ -67,3 +67,23 @@ def test_portfolio_and_offer_tell_the_same_loss_once_the_debtor_s_grade_fell(wor
     share = -(-part * ppm // 1_000_000)
     shown = carol.get(f"/investor/offers/{made}")
     assert f"£{share // 100:,}" in shown.text
+
+
+def test_a_debtor_in_default_is_said_to_be_wherever_it_is_sold(world: World, app: Flask) -> None:
+    bob, olga = visitor(app, world, "bob"), visitor(app, world, "olga")
+    held = lives.funded(world)
+    world.rate(held)
+    lot = world.lot()
+    assert "The grade rests on its accounts alone." in bob.get(f"/investor/lots/{lot}").text
+    lives.on_day(world, held, 100)
+    lives.age(held)
+    rated_anew(world, 222_300, "E")
+    page = bob.get(f"/investor/lots/{lot}").text
+    assert "One invoice of this debtor is past due here now, by 100 days." in page
+    assert "In default: 1." in page
+    assert "rests on its accounts alone" not in page
+    page = olga.get(f"/operator/receivables/{held}").text
+    assert "Debtor, when listed" in page
+    assert "now E at 22.23%" in page
+    lives.pays(world, held, 4_860_000)
+    assert "past due here now" not in bob.get(f"/investor/lots/{lot}").text
