@@ -1,5 +1,6 @@
 """Turn what came in into a command, or into problems that name the field and the rule."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -10,6 +11,24 @@ from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
 
 UNREADABLE = N_("This text holds characters that cannot be kept. Type it anew.")
+
+# What marshmallow says of itself, in English and to programmers, and what we say for it.
+OWN_WORDS = tuple((re.compile(pattern), words) for pattern, words in (
+    (r"Missing data for required field\.|Field may not be null\.", N_("Fill this in.")),
+    (r"Not a valid (?:integer|number)\.|Number too large\.", N_("Enter a whole number.")),
+    (r"Not a valid (?:string|boolean|UUID|list|mapping type)\.|Invalid (?:input|value)( type)?\.|Must be one of: .*",
+     N_("Choose something that is there.")),
+    (r"Not a valid (?:date|datetime|time)\.", N_("Enter a date like 2 Oct 2026.")),
+    (r"Must be greater than or equal to 1 and less than or equal to \d{13,}\.",
+     N_("Enter an amount above zero that this market can count.")),
+    (r"Must be greater than or equal to (?P<least>[^ ]+) and less than or equal to (?P<most>[^ ]+)\.",
+     N_("Enter a number from %(least)s to %(most)s.")),
+    (r"Must be greater than or equal to (?P<least>[^ ]+)\.", N_("Enter %(least)s or more.")),
+    (r"Must be less than or equal to (?P<most>[^ ]+)\.", N_("Enter %(most)s or less.")),
+    (r"Length must be between (?P<least>\d+) and (?P<most>\d+)\.", N_("Enter %(least)s to %(most)s characters.")),
+    (r"Longer than maximum length (?P<most>\d+)\.", N_("Enter %(most)s characters or fewer.")),
+    (r"Shorter than minimum length (?P<least>\d+)\.", N_("Enter %(least)s characters or more.")),
+))  # fmt: skip
 
 
 def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
@@ -50,5 +69,14 @@ def _problems(messages: Mapping[str, Any], path: str = "") -> "list[Problem]":
         if isinstance(said, Mapping):
             found += _problems(said, where)
         else:
-            found += [Problem(where, "form", str(words)) for words in said]
+            found += [_problem(where, str(words)) for words in said]
     return found
+
+
+def _problem(where: str, said: str) -> Problem:
+    """Return one problem, in our words where the reader of forms spoke its own: those are translated, figures apart."""
+    for pattern, words in OWN_WORDS:
+        match = pattern.fullmatch(said)
+        if match:
+            return Problem(where, "form", words, match.groupdict())
+    return Problem(where, "form", said)

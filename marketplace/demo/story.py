@@ -320,7 +320,9 @@ class Story:
         last = max(days for days, _ in habit.payments)
         for days in (1, 31, 61, 90, 91):
             if days <= last + 1:
-                self.agenda.at(_moment(due_on + timedelta(days=days), 6), lambda: run_job(job("age_receivables")))
+                self.agenda.at(_moment(due_on + timedelta(days=days), 6), _night)
+        for days, _share in habit.payments:
+            self.agenda.at(_moment(due_on + timedelta(days=days + 1), 6), _night)
 
     def pay(self, receivable_id: UUID, share: int) -> None:
         """Let the debtor pay a share (in thousandths) of what is outstanding, on the provider's page."""
@@ -365,6 +367,12 @@ def _made_iban(name: str) -> str:
 
 def _is_iban(text: str) -> bool:
     return bool(IBAN(text, allow_invalid=True).is_valid)
+
+
+def _night() -> None:
+    """Do what the market does each night: what is late ages, and debtors are rated by how they pay here."""
+    for name in ("age_receivables", "learn_payments", "rate_parties"):
+        run_job(job(name))
 
 
 def _moment(day: date, hour: int) -> datetime:

@@ -6,17 +6,16 @@ from marketplace.rating.pricing import price
 IN_RECOVERY = ("defaulted", "recovered")
 
 
-def loss_now_ppm(state: str, award_ppm: int, pd_ppm: int | None, tenor_days: int, rating: Rating) -> int:
+def loss_now_ppm(state: str, award_ppm: int, moved_ppm: int | None, tenor_days: int, rating: Rating) -> int:
     """Return the loss to expect of one holding, recourse not counted, in parts per million of its principal.
 
-    In default it is the loss given default. Before, it is that of the debtor's newest twelve-month PD over the days
-    the deal was struck for: the award's own figure as long as neither grade nor policy moved, a larger one as soon as
-    the debtor's grade falls. `pd_ppm` None: the debtor was never rated here, and the award's figure (`award_ppm`)
-    stands.
+    In default it is the loss given default. Before, it is the award's own figure (`award_ppm`) as long as the debtor
+    has the grade of the award (`moved_ppm` None), so that a lot and a holding of it tell the same. Once the grade has
+    moved, it is that of the debtor's newest twelve-month PD over the days the deal was struck for.
     """
     if state in IN_RECOVERY:
         return rating.lgd_ppm
-    return award_ppm if pd_ppm is None else price(pd_ppm, None, tenor_days, rating).expected_loss_ppm
+    return award_ppm if moved_ppm is None else price(moved_ppm, None, tenor_days, rating).expected_loss_ppm
 
 
 def loss_minor(principal_minor: int, loss_ppm: int) -> int:

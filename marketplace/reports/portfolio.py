@@ -30,7 +30,8 @@ HOLDINGS = """
                collection.opened_at, collection.closed_at, lot.debtor_grade, lot.seller_grade,
                lot.expected_loss_ppm, mine.principal_minor, mine.outstanding_minor, mine.earned_minor,
                mine.discount_minor, mine.discount_paid_minor, mine.late_minor, mine.late_paid_minor,
-               coalesce(owned.units, 0) AS units, rated.grade AS grade_now, rated.pd_ppm,
+               coalesce(owned.units, 0) AS units, rated.grade AS grade_now,
+               CASE WHEN rated.grade <> lot.debtor_grade THEN rated.pd_ppm END AS moved_ppm,
                coalesce(owned.units, 0) = 0 AND collection.closed_at IS NULL AS sold,
                coalesce(collection.closed_at, traded.last_at) AS ended_at,
                mine.principal_minor + coalesce(traded.minor, 0) AS cost_minor,
@@ -187,7 +188,7 @@ def _holding(row: RowMapping, today: date, rating: Rating) -> Holding:
         earned = row["discount_minor"] * elapsed // row["tenor_days"]
         late = row["late_minor"] - row["late_paid_minor"]
         accrued = max(earned - row["discount_paid_minor"], 0) + late
-        loss_ppm = loss_now_ppm(row["state"], row["expected_loss_ppm"], row["pd_ppm"], row["tenor_days"], rating)
+        loss_ppm = loss_now_ppm(row["state"], row["expected_loss_ppm"], row["moved_ppm"], row["tenor_days"], rating)
         loss = loss_minor(row["outstanding_minor"], loss_ppm)
         to_come = row["outstanding_minor"] + row["discount_minor"] - row["discount_paid_minor"] + late
     return Holding(**plain, accrued_minor=accrued, expected_loss_minor=loss, to_come_minor=to_come)

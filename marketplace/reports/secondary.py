@@ -26,7 +26,7 @@ OFFERS = """
            offer.to_come_minor, offer.refusal_until, offer.offered_at, offer.closes_at, offer.state,
            collection.due_on, collection.expected_on, collection.state AS collection_state, lot.recourse,
            lot.debtor_grade, coalesce(rated.grade, lot.debtor_grade) AS grade, lot.expected_loss_ppm,
-           rated.pd_ppm, lot.tenor_days,
+           CASE WHEN rated.grade <> lot.debtor_grade THEN rated.pd_ppm END AS moved_ppm, lot.tenor_days,
            greatest(collection.expected_on - CAST(:today AS date), 0) AS days_left,
            greatest(CAST(:today AS date) - collection.due_on, 0) AS days_past_due,
            CASE WHEN collection.expected_on > CAST(:today AS date)
@@ -88,7 +88,7 @@ class OfferLine:
     debtor_grade: str
     grade: str
     expected_loss_ppm: int
-    pd_ppm: int | None
+    moved_ppm: int | None
     tenor_days: int
     disputed: bool
     mine_too: bool

@@ -263,7 +263,7 @@ def _offer_page(offer_id: UUID, refusal: MarketplaceError | None = None) -> str:
 def _loss_minor(found: report.OfferLine) -> int:
     """Return what the buyer may lose, by the debtor's grade of today, as a portfolio tells it."""
     rating = current_app.extensions["duebill"].policy.rating
-    ppm = loss_now_ppm(found.collection_state, found.expected_loss_ppm, found.pd_ppm, found.tenor_days, rating)
+    ppm = loss_now_ppm(found.collection_state, found.expected_loss_ppm, found.moved_ppm, found.tenor_days, rating)
     return loss_minor(found.principal_minor, ppm)
 
 

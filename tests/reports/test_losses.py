@@ -35,7 +35,6 @@ def rated_anew(world: World, pd_ppm: int, grade: str) -> None:
 @pytest.mark.parametrize("days", [1, 59, 180])
 def test_an_unmoved_rating_gives_the_award_s_own_figure_and_a_fall_a_larger_one(days: int) -> None:
     award = price(1_200, 940, days, RATING).expected_loss_ppm
-    assert loss_now_ppm("open", award, 1_200, days, RATING) == award
     assert loss_now_ppm("open", award, None, days, RATING) == award
     assert loss_now_ppm("open", award, 222_300, days, RATING) > award
     assert loss_now_ppm("defaulted", award, 222_300, days, RATING) == RATING.lgd_ppm
@@ -47,6 +46,8 @@ def test_portfolio_and_offer_tell_the_same_loss_once_the_debtor_s_grade_fell(wor
     world.rate(held)
     bob, carol = visitor(app, world, "bob"), visitor(app, world, "carol")
     before = bob.get("/investor/portfolio.csv").text
+    rated_anew(world, 3_500, "A-")
+    assert bob.get("/investor/portfolio.csv").text == before, "another PD within the grade: as the lot tells it"
     rated_anew(world, 222_300, "E")
     row = db.session.execute(
         text("SELECT due_minor, lot.tenor_days FROM due JOIN collection USING (receivable_id) "

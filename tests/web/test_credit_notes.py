@@ -124,7 +124,7 @@ def test_one_that_belongs_elsewhere_is_refused_in_words(
     ({"number": "CN-1"}, "Enter the credit note’s amount."),
     ({"number": "CN-1", "amount_minor": "lots"}, "Enter an amount like 10,000.00."),
     ({"number": "CN-1", "amount_minor": "48600.01"}, "Only GBP 48,600.00 is still owed"),
-    ({"document_id": "x"}, "Not a valid UUID."),
+    ({"document_id": "x"}, "Choose something that is there."),
 ])  # fmt: skip
 def test_what_is_typed_wrongly_changes_nothing(
     client: FlaskClient, people: People, receivable_id: UUID, form: dict[str, str], words: str

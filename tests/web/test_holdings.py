@@ -97,7 +97,7 @@ def test_a_price_above_what_can_come_is_never_shown_as_an_offer(app: Flask, worl
         ({"units": "10,000.01", "price": "1"}, "whole number of steps"),
         ({"units": "10,000", "price": "99,000"}, "can still bring"),
         ({"units": "10,000", "price": "1", "hours": "2"}, "from 5 to 336 hours"),
-        ({"units": "10,000", "price": "1", "hours": "soon"}, "Not a valid integer"),
+        ({"units": "10,000", "price": "1", "hours": "soon"}, "Enter a whole number."),
         ({}, "Enter an amount like"),
     ],
 )
