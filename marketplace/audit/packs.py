@@ -29,8 +29,7 @@ SHOWN = frozenset({("rating_watch", "key")})
 AS_THEY_STOOD: dict[str, Sequence[str]] = {
     "parties": ("organisation",),
     "journal": ("account", "balance", "hold_resolution", "funding", "debtor_payment", "payout", "outgoing_call",
-                "incoming_event", "provider_transaction", "reconciliation", "reconciliation_break",
-                "payout_file", "bank_reconciliation"),
+                "incoming_event", "reconciliation", "processing_cost", "payout_file", "bank_reconciliation"),
     "title": ("title", "tombstone", "title_return", "holding_offer", "notice_of_assignment"),
     "auctions": ("lot", "fill"),
     "invoices": ("receivable", "document", "review", "confirmation", "prior_notice", "dispute", "payment_promise",

@@ -40,6 +40,7 @@ CHART = {
     "bank_lender": ("lender", 1, False), "bank_borrower": ("borrower", 1, False),
     "bank_unexplained": ("borrower", 1, False), "bank_platform": ("platform", 1, False),
     "platform_fees": ("platform", -1, False), "platform_loss": ("platform", 1, False),
+    "processing_costs": ("platform", 1, False),
 }  # fmt: skip
 
 

@@ -81,6 +81,9 @@ COUNTS = {
     "(SELECT coalesce(sum(minor), 0) FROM payout_order WHERE file_id = f.id))",
     "payouts_are_not_mirrored": "SELECT count(*) FROM entry r JOIN entry e ON e.id = r.reverses_id "
     "WHERE e.kind LIKE '%\\_paid' OR e.kind LIKE '%\\_returned'",
+    "costs_are_booked": "SELECT count(*) FROM entry e WHERE kind = 'processing_cost' AND coalesce((SELECT sum(minor) "
+    "FROM processing_cost WHERE entry_id = e.id), 0) IS DISTINCT FROM (SELECT -sum(p.minor) FROM posting p "
+    "JOIN account a ON a.id = p.account_id WHERE p.entry_id = e.id AND a.code = 'provider_platform')",
     "leaves_equal_events": "SELECT count(*) FROM event_order FULL JOIN event ON event.id = event_id "
     "WHERE event.id IS NULL OR (event_id IS NULL AND event.at < market_now() - "
     "make_interval(secs => 60))",

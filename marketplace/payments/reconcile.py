@@ -19,6 +19,7 @@ from marketplace.kernel.actors import Actor
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as ledger
 from marketplace.parties.rules import verb
+from marketplace.payments import processing_costs
 from marketplace.payments.alerts import close_others, raise_alert
 from marketplace.payments.gateway import BalanceLine
 from marketplace.payments.inbox import ask_after_disputes
@@ -60,6 +61,7 @@ class Sheet:
     ledger_minor: int = 0
     explained_minor: int = 0
     breaks: list[dict[str, Any]] = field(default_factory=list)
+    costs: dict[str, int] = field(default_factory=dict)
 
     @property
     def unexplained_minor(self) -> int:
@@ -106,7 +108,10 @@ def _unheard_of(session: Session, lines: Iterable[BalanceLine]) -> list[str]:
 
 @verb("reconcile")
 def reconcile(tx: Tx, command: Compare) -> Result:
-    """Keep one row a currency. Differences raise an alert, once while they stay the same; it closes when they end."""
+    """Keep one row a currency, and book what the provider kept for its work.
+
+    Differences raise an alert, once while they stay the same; it closes when they end.
+    """
     sheets = _sheets(tx.session, command, tx.policy.currencies)
     standing = []
     for sheet in sheets:
@@ -123,6 +128,8 @@ def reconcile(tx: Tx, command: Compare) -> Result:
             "in_flight_minor": sheet.in_flight_minor, "ledger_minor": sheet.ledger_minor,
             "explained_minor": sheet.explained_minor, "unexplained_minor": sheet.unexplained_minor,
         })  # fmt: skip
+        if sheet.costs:
+            processing_costs.book(tx, row.id, sheet.currency, sheet.costs)
         if sheet.unexplained_minor or sheet.breaks:
             standing.append(called or row.id)
         if standing[-1:] == [row.id]:
@@ -175,7 +182,7 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
 
     Sums alone would let two wrong lines make good for each other.
     """
-    expected = _expected(session)
+    expected, costs = _expected(session), processing_costs.booked(session)
     moved: dict[str, int] = defaultdict(int)
     own: Counter[str] = Counter()
     told: set[str] = set()
@@ -186,14 +193,18 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
             sheet.explain("told_twice", line.minor - line.fee_minor, line.line_id)
             continue
         told.add(line.line_id)
-        if line.fee_minor:
-            sheet.explain("provider_fee", -line.fee_minor, line.line_id)
+        _explain_cost(sheet, line, costs.pop(line.line_id, None))
+        if line.kind in processing_costs.NOTHING_ELSE:
+            continue
         kind, unknown = _kind_of(line)
         name = (line.intent_id if kind == "receipt" else line.source_id) or ""
         if kind == "own_move":
             own[_sum_of(line)] += 1
             name = f"{_sum_of(line)}:{own[_sum_of(line)]}"
         _explain_line(sheet, line, expected.get((kind, name)), unknown)
+    for line_id, (currency, minor) in costs.items():
+        if currency in sheets:
+            sheets[currency].explain("provider_fee_missing", minor, line_id)
     for one in expected.values():
         if one.booked_minor and not one.seen and one.currency in sheets:
             sheets[one.currency].explain(f"{one.kind}_missing", -one.booked_minor, one.about)
@@ -201,6 +212,16 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
         if sheet.provider_minor != moved[currency]:
             # The balance and its lines were read a moment apart: the difference came between the two.
             sheet.explain("between_two_reads", sheet.provider_minor - moved[currency], "balance")
+
+
+def _explain_cost(sheet: Sheet, line: BalanceLine, booked: tuple[str, int] | None) -> None:
+    """Keep what a line cost if it is new: it is booked at once and calls nobody. Name what differs from what was."""
+    cost = processing_costs.cost_of(line)
+    if booked is None and cost:
+        sheet.costs[line.line_id] = cost
+        sheet.explained_minor -= cost
+    elif booked is not None and booked != (line.currency, cost):
+        sheet.explain("provider_fee_differs", booked[1] - cost, line.line_id)
 
 
 @dataclass

@@ -4,7 +4,19 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import CHAR, BigInteger, Date, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -249,3 +261,15 @@ class ReconciliationRow(Base):
     explained_minor: Mapped[Minor]
     unexplained_minor: Mapped[Minor]
     breaks: Mapped[Json]
+
+
+class ProcessingCostRow(Base):
+    """What the provider kept of one line of its balance, and the entry that booked it."""
+
+    __tablename__ = "processing_cost"
+    __table_args__ = (CheckConstraint("minor <> 0", "minor"), Index(None, "entry_id"))
+
+    line_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    currency: Mapped[Currency]
+    minor: Mapped[Minor]
+    entry_id: Mapped[UUID] = mapped_column(ForeignKey("entry.id"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from marketplace.simulator.run import Tally
 
 # Differences that have a name and a person who was told; at rest there is no other.
-NAMED_BREAKS = {"receipt_parked", "provider_fee"}
+NAMED_BREAKS = {"receipt_parked"}
 # What still waits though nothing is in its way: kind and count.
 WAITING = (
     "SELECT 'call ' || kind, count(*) FROM outgoing_call WHERE state NOT IN ('succeeded', 'failed') GROUP BY 1",

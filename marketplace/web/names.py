@@ -58,6 +58,13 @@ MATTERS = (
     N_("own money moved"), N_("statement gap"), N_("before first statement"), N_("booked by hand"),
     N_("late rate unknown"), N_("late claim"), N_("open late claim"), N_("receive late interest"),
     N_("entry differs"), N_("bank reconciliation"),
+    N_("told twice"), N_("between two reads"), N_("provider fee differs"), N_("provider fee missing"),
+    N_("receipt not ours"), N_("receipt not booked"), N_("receipt parked"), N_("receipt missing"),
+    N_("receipt differs"), N_("transfer not ours yet"), N_("transfer missing"), N_("transfer differs"),
+    N_("own move missing"), N_("reversal not booked"), N_("reversal missing"), N_("reversal differs"),
+    N_("chargeback not booked"), N_("chargeback missing"),
+    N_("chargeback differs"), N_("reinstatement missing"), N_("reinstatement differs"), N_("processing costs"),
+    N_("processing cost"),
     N_("bank borrower"), N_("bank platform"), N_("bank unexplained"), N_("payout file paid"),
 )  # fmt: skip
 NAMES = frozenset((*VERBS, *JOBS, *SUBJECTS, *MATTERS))

@@ -60,6 +60,7 @@ BREAKS = {
     "payouts_are_not_mirrored": "UPDATE entry SET kind = 'advance_paid' WHERE kind = 'advance_requested'; "
     "UPDATE entry SET reverses_id = (SELECT id FROM entry WHERE kind = 'advance_paid' LIMIT 1) "
     "WHERE id = (SELECT id FROM entry WHERE kind <> 'advance_paid' LIMIT 1)",
+    "costs_are_booked": "UPDATE entry SET kind = 'processing_cost' WHERE kind = 'advance_requested'",
     "leaves_equal_events": "DELETE FROM event WHERE id = (SELECT event_id FROM event_order ORDER BY seq LIMIT 1)",
     "sequence_is_dense": "DELETE FROM event_order WHERE seq = 3",
 }

@@ -77,14 +77,17 @@ def seeds() -> Iterator[tuple[str, Compare, set[str]]]:
         yield f"{about} is in another currency", changed(place, currency="EUR"), euro
         yield f"{about} is told twice", shown(*LINES, line), {"told_twice"}
         yield f"{about} comes again", shown(*LINES, replace(line, line_id="txn_9")), {"told_twice"}
-        yield f"{about} costs a fee", changed(place, fee_minor=30), {"provider_fee"}
+        yield f"{about} costs a fee", changed(place, fee_minor=30), {"to book as a cost"}
     strangers = {"charge": "receipt_not_ours", "transfer": "transfer_not_ours_yet",
                  "transfer_failure": "reversal_not_booked", "payout": "payout", "topup": "topup"}  # fmt: skip
     for kind, name in strangers.items():
         minor = -77 if kind in ("transfer", "payout") else 77
         line = BalanceLine("txn_9", kind, minor, 0, "GBP", "x_9", "pi_9")
         yield f"a {kind} of nobody's", shown(*LINES, line), {name}
+    whole = BalanceLine("txn_9", "stripe_fee", -77, 0, "GBP", None)
+    yield "a line that is nothing but a fee", shown(*LINES, whole), {"to book as a cost"}
     dollars = BalanceLine("txn_9", "charge", 77, 0, "USD", "x_9", "pi_9")
+    yield "a fee in a currency that nobody trades", shown(*LINES, replace(whole, currency="USD")), {"to book as a cost"}
     yield "money in a currency that nobody trades", shown(*LINES, dollars), {"receipt_not_ours"}
     crossed = (replace(LINES[0], minor=50_005), replace(LINES[1], minor=29_995), *LINES[2:])
     yield "two receipts that make good for each other", shown(*crossed), {"receipt_differs"}
@@ -96,6 +99,8 @@ def seeds() -> Iterator[tuple[str, Compare, set[str]]]:
 
 
 SEEDS = list(seeds())
+FEE = "INSERT INTO processing_cost (line_id, currency, minor, entry_id)"
+ENTRY = "(SELECT id FROM entry LIMIT 1)"
 # What may be wrong on our side: the statement that seeds it, and what is named then.
 OURS = {
     "a receipt nobody booked": ("UPDATE funding SET state = 'processing' WHERE intent_id = 'pi_1'",
@@ -103,6 +108,8 @@ OURS = {
     "a receipt that is parked": ("UPDATE funding SET state = 'parked' WHERE intent_id = 'pi_1'", "receipt_parked"),
     "a receipt we never asked for": ("DELETE FROM funding WHERE intent_id = 'pi_2'", "receipt_not_ours"),
     "a transfer we forgot": ("DELETE FROM payout WHERE transfer_id = 'tr_1'", "transfer_not_ours_yet"),
+    "a fee that was booked and is none": (f"{FEE} VALUES ('txn_1', 'GBP', 5, {ENTRY})", "provider_fee_differs"),
+    "a fee of a line that is not there": (f"{FEE} VALUES ('txn_77', 'GBP', 5, {ENTRY})", "provider_fee_missing"),
     "a chargeback nobody booked": ("UPDATE chargeback SET entry_id = NULL, booked_at = NULL WHERE dispute_id = 'du_1'",
                                    "chargeback_not_booked"),
 }  # fmt: skip
@@ -129,9 +136,10 @@ def books(context: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator
 
 
 def named(session: Session, what: Compare) -> tuple[set[str], int]:
-    """Return the names of the breaks found in all currencies, and what nothing explains in all of them."""
+    """Return the names of what was found in all currencies, and what nothing explains in all of them."""
     sheets = _sheets(session, what, CURRENCIES)
     kinds = {str(one["kind"]) for sheet in sheets for one in sheet.breaks}
+    kinds |= {"to book as a cost" for sheet in sheets if sheet.costs}
     return kinds, sum(abs(sheet.unexplained_minor) for sheet in sheets)
 
 

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from marketplace.db import db
+from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Role
+from marketplace.ledger import queries as ledger
 from marketplace.ledger.actions import account, post_entry
 from marketplace.ledger.rules import credit, debit
 from marketplace.payments import inbox, outbox, queries, reconcile
@@ -75,17 +78,45 @@ def test_a_transfer_whose_answer_was_lost_is_named_until_we_know(market: Market,
     assert breaks() == []
 
 
+def platform(code: str) -> int:
+    with Session(db.engine) as session:
+        return ledger.balance(session, code, None, "GBP").posted_minor
+
+
 def test_fees_and_chargebacks_are_named(market: Market, bob: UUID) -> None:
     market.sandbox.knob("settings", fee_bps=100)
     market.fund(bob, 10_000)
     market.work()
-    assert breaks() == [("provider_fee", -100)]
+    assert breaks() == []
+    assert market.alerts() == [], "it is booked at once, and calls nobody"
+    assert (platform("processing_costs"), platform("provider_platform")) == (100, -100)
+    assert breaks() == []
+    assert (platform("processing_costs"), market.balance("investor_cash", bob)) == (100, 60_000), "once, and not his"
     with db.engine.connect() as connection:
         intent = connection.execute(text("SELECT intent_id FROM funding WHERE amount_minor = 10000")).scalar_one()
     market.sandbox.knob("dispute", intent=intent, minor=4_000)
     market.work()
-    assert breaks() == [("chargeback_not_booked", -4_000), ("provider_fee", -100)]
+    assert breaks() == [("chargeback_not_booked", -4_000)]
     assert "chargeback_open" in market.alerts()
+
+
+@pytest.mark.parametrize("wrong", [
+    "INSERT INTO processing_cost SELECT line_id, currency, 1, entry_id FROM processing_cost",
+    "INSERT INTO processing_cost SELECT 'txn_0', currency, 0, entry_id FROM processing_cost",
+    "INSERT INTO processing_cost SELECT 'txn_0', currency, 1, gen_random_uuid() FROM processing_cost",
+    "INSERT INTO processing_cost SELECT 'txn_0', currency, 1, entry_id FROM processing_cost",
+    "UPDATE processing_cost SET minor = 1", "DELETE FROM processing_cost", "TRUNCATE processing_cost",
+])  # fmt: skip
+def test_the_database_books_what_a_line_cost_once_and_keeps_it(
+    market: Market, bob: UUID, postgres: EmbeddedPostgres, database: str, wrong: str
+) -> None:
+    market.sandbox.knob("settings", fee_bps=100)
+    market.fund(bob, 10_000)
+    market.work()
+    breaks()
+    with postgres.connect(database) as connection, pytest.raises(psycopg.Error), connection.transaction():
+        connection.execute(wrong)
+    assert platform("processing_costs") == 100
 
 
 def chargebacks() -> list[tuple[str, int]]:
