@@ -4,7 +4,7 @@ WORKDIR /build
 COPY requirements-setup.txt requirements.txt ./
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements-setup.txt \
- && /venv/bin/python -m uv pip install --no-cache --python /venv/bin/python --require-hashes -r requirements.txt
+ && /venv/bin/python -m uv pip install --no-cache --compile-bytecode --python /venv/bin/python --require-hashes -r requirements.txt
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /data duebill
@@ -13,7 +13,8 @@ WORKDIR /duebill
 COPY . .
 RUN for source in marketplace/translations/*/LC_MESSAGES/*.po; do \
         [ ! -e "$source" ] || /venv/bin/pybabel --quiet compile -i "$source" -o "${source%.po}.mo"; \
-    done
+    done \
+ && /venv/bin/python -m compileall -q auction config marketplace
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/duebill PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     MALLOC_ARENA_MAX=2 DUEBILL_HOME=/data
 USER duebill
