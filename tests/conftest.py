@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings as hypothesis_settings
+from psycopg.errors import DuplicateDatabase
 from sqlalchemy import Engine, NullPool, QueuePool, create_engine
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.test import TestResponse
@@ -92,8 +93,11 @@ def database_name(worker_id: str) -> str:
 @pytest.fixture
 def database(postgres: EmbeddedPostgres, template: str, database_name: str) -> Iterator[str]:
     """The name of a fresh, migrated database. Its address for a role: `postgres.url(database, role)`."""
-    postgres.drop_database(database_name)
-    postgres.create_database(database_name, template=template, owner=OWNER)
+    try:
+        postgres.create_database(database_name, template=template, owner=OWNER)
+    except DuplicateDatabase:  # left by a test process that was killed
+        postgres.drop_database(database_name)
+        postgres.create_database(database_name, template=template, owner=OWNER)
     yield database_name
     postgres.drop_database(database_name)
 
