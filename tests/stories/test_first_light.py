@@ -114,12 +114,14 @@ def choose(page: Page, document: Any) -> None:
 
 
 def reload_until(page: Page, wanted: str | re.Pattern[str] | Locator, seconds: int = 240) -> None:
-    """Look at the page again and again until it shows it: what happens meanwhile is the scheduler's work."""
+    """Look at the page again, ever less often, until it shows it: what happens meanwhile is the scheduler's work."""
     shown = wanted if isinstance(wanted, Locator) else page.get_by_text(wanted)
     end = datetime.now(UTC) + timedelta(seconds=seconds)
+    pause_ms = 1_000
     while datetime.now(UTC) < end and not shown.count():
-        page.wait_for_timeout(1_000)
+        page.wait_for_timeout(pause_ms)
         page.reload()
+        pause_ms = min(pause_ms + 500, 5_000)
     expect(shown.first).to_be_visible()
 
 
