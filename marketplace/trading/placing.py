@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from marketplace.audit.events import EVENTS_WITH, given_with
 from marketplace.db import db, driver
@@ -50,6 +51,7 @@ LOOK_MANY = text(f"""
     UNION ALL
     SELECT named.*, market_now() AS now FROM ({SEEN} WHERE lot.id = ANY (:lots) AND {ANSWERS}) AS named
 """)  # noqa: S608
+SEE_MANY = text(f"SELECT locked.*, market_now() AS now FROM ({SEEN} WHERE lot.id = ANY (:lots)) AS locked")  # noqa: S608
 PLACED = f"""
     placed AS (
         INSERT INTO bid (id, lot_id, investor_id, group_id, cash_minor, min_fill_minor, rate_bps, hold_id, replaces_id,
@@ -126,6 +128,12 @@ def look(tx: Tx, lot_id: UUID, investor_id: UUID) -> Seen:
 def look_many(tx: Tx, lot_ids: Collection[UUID], investor_id: UUID) -> dict[UUID, Seen]:
     """Lock lots that do not answer to their bids, shared, in order of id; return all that exist, by id."""
     rows = tx.session.execute(LOOK_MANY, {"lots": list(lot_ids), "investor": investor_id})
+    return {row.id: Seen(*row) for row in rows if row.group_id is not None}
+
+
+def see_many(session: Session, lot_ids: Collection[UUID], investor_id: UUID) -> dict[UUID, Seen]:
+    """Return lots as a bid would be judged by them now, by id, and lock nothing: to show, never to decide."""
+    rows = session.execute(SEE_MANY, {"lots": list(lot_ids), "investor": investor_id})
     return {row.id: Seen(*row) for row in rows if row.group_id is not None}
 
 

@@ -1,5 +1,6 @@
 """The pieces of a lot's page: the form's values, what a bid would bring, the split, the bars, the timeline."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from marketplace.web.format import day
 from marketplace.web.forms import minor_of
 
 CHART_MIN = 5
+POINTS = re.compile(r"([0-9]{1,2},[0-9]{3}|[0-9]{1,5}) *(?:bp)?")  # 7,1 is no number here: it was meant as 7.1 %
+PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]{0,2}))? *%")
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,10 @@ def rate_of(text: str) -> int:
 
     Raises: InvalidInput.
     """
-    bare = text.replace(",", "").removesuffix("bp").strip()
-    if bare.isascii() and bare.isdigit() and len(bare) < 6:
-        return int(bare)
-    if bare.endswith("%"):
-        whole, _, part = bare.removesuffix("%").strip().partition(".")
-        if whole.isascii() and whole.isdigit() and len(whole) < 4 and len(part) <= 2 and (not part or part.isdigit()):
-            return int(whole) * 100 + int(part.ljust(2, "0") or 0)
+    if points := POINTS.fullmatch(text.strip()):
+        return int(points.group(1).replace(",", ""))
+    if percent := PERCENT.fullmatch(text.strip()):
+        return int(percent.group(1)) * 100 + int((percent.group(2) or "").ljust(2, "0"))
     words = N_("Enter a rate in whole basis points, like 710, or in per cent, like 7.10%.")
     raise InvalidInput("invalid_fields", words, problems=[Problem("rate_bps", "rate", words)])
 

@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml.html import fromstring
 from sqlalchemy import text
 
 from marketplace.db import db
@@ -25,10 +26,11 @@ def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[Wor
         yield World(postgres, database)
 
 
-def send(client: FlaskClient, content: str, once: str = "one"):  # type: ignore[no-untyped-def]
+def send(client: FlaskClient, content: str, once: str = "one", step: str = "place"):  # type: ignore[no-untyped-def]
     """Send the form as bytes: the test client would leave a large one behind in a file that it does not close."""
     head = "--edge\r\nContent-Disposition: form-data; name="
-    form = f'{head}"once"\r\n\r\n{once}\r\n{head}"document"; filename="bids.csv"\r\n\r\n{content}\r\n--edge--\r\n'
+    fields = f'{head}"once"\r\n\r\n{once}\r\n{head}"step"\r\n\r\n{step}\r\n'
+    form = f'{fields}{head}"document"; filename="bids.csv"\r\n\r\n{content}\r\n--edge--\r\n'
     return client.post("/investor/bids/file", data=form.encode(), content_type="multipart/form-data; boundary=edge")
 
 
@@ -104,8 +106,9 @@ def test_where_something_fails_the_rows_that_are_in_say_so_and_the_file_goes_on_
             "lot,rate,cash\nDB-26-0001,700,10000\n" + "," * (BYTES_MAX - 52) + "\nDB-26-0001,700,100000\n",
             "The file is larger than 1 MB.",
         ),
+        ("lot,rate,cash,cash\nDB-26-0001,700,10000,500\n", "The file has the column cash twice."),
     ],
-    ids=["empty", "a column lacks", "no rows", "too many rows", "too many bytes"],
+    ids=["empty", "a column lacks", "no rows", "too many rows", "too many bytes", "a column twice"],
 )
 def test_a_file_that_is_none_is_refused_as_a_whole(app: Flask, world: World, content: str, words: str) -> None:
     world.lot()
@@ -119,10 +122,60 @@ def test_a_file_as_large_as_may_be_is_read_to_its_end_and_no_cell_is_cut_to_a_nu
     world.fund("bob", 3_000_000)
     world.lot()
     notes, long = ",".join(["n" * 70_000] * 10), "7" + " " * 150 + "00"
-    page = send(visitor(app, world, "bob"), f"cash,rate,lot\n10000,700,DB-26-0001,{notes}\n"
+    page = send(visitor(app, world, "bob"), f"cash,rate,lot,{','.join('abcdefghij')}\n10000,700,DB-26-0001,{notes}\n"
                 f"10000,{long},DB-26-0001,\n20000,650,DB-26-0001,\n").text  # fmt: skip
     assert "2 of 3 bids are in." in page
     assert bids() == [(700, 1_000_000, 0), (650, 2_000_000, 0)]
+
+
+def test_a_file_is_shown_as_it_was_understood_before_anything_is_placed(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    world.lot()
+    bob = visitor(app, world, "bob")
+    content = (
+        "lot,rate,cash,least\n"
+        '\nDB-26-0001,7.10%,"10,000",5000\n'
+        "DB-26-0001,900,10000\n"
+        "DB-26-0001,700,10000\n"
+        "DB-26-0001,700,15000\n"
+        "DB-26-0001,700,10,000\n"
+        "DB-26-0001,700,1,500,000\n"
+        'DB-26-0001,"7,1",10000\n'
+        "DB-26-0001,7.²%,10000\n"
+    )
+    page = send(bob, content, step="show")
+    assert page.status_code == 200
+    assert bids() == []
+    assert "2 of 8 bids can be placed. Nothing is placed yet." in page.text
+    assert "£20,000.00 would be held out of £30,000.00 that is free." in page.text
+    for words in ("7.10%", "Bid at the reserve of 850 bp or below.", "You have less free cash than this",
+                  "This row has more cells than the first one.", "Enter a rate in whole basis points"):  # fmt: skip
+        assert words in page.text
+    form = next(form for form in fromstring(page.text).forms if "rows" in form.fields)
+    asked = {**dict(form.fields), "step": "place"}
+    for _twice in range(2):
+        placed = bob.post("/investor/bids/file", data=asked)
+        assert "2 of 2 bids are in." in placed.text
+        assert bids() == [(710, 1_000_000, 500_000), (700, 1_000_000, 0)]
+    numbers = fromstring(placed.text).xpath("//tbody/tr/td[1]/text()")
+    assert numbers == ["3", "5"]  # the lines of the file that was sent, not of what the page carried
+
+
+def test_a_list_that_failed_is_sent_again_from_its_page_under_the_one_key(app: Flask, world: World) -> None:
+    world.fund("bob", 3_000_000)
+    world.lot()
+    world.lot(buy_now_bps=500)
+    fails_at(world, 666)
+    bob = visitor(app, world, "bob")
+    content = "cash,rate,lot\n10000,666,DB-26-0002\n20000,650,DB-26-0001\n"
+    page = send(bob, content)
+    form = next(form for form in fromstring(page.text).forms if "rows" in form.fields)
+    assert [one.get("value") for one in form.xpath(".//input[@name='once']")] == ["one"]
+    before = bids()
+    assert before
+    again = bob.post("/investor/bids/file", data={**dict(form.fields), "step": "place"})
+    assert again.status_code == 200
+    assert bids() == before
 
 
 def test_what_is_typed_is_shown_as_text(app: Flask, world: World) -> None:
