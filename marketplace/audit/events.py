@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from marketplace.audit.tables import Event
 from marketplace.db import array, market_now
 from marketplace.kernel.actors import Actor
-from marketplace.kernel.canonical import canonical_bytes
+from marketplace.kernel.canonical import EXACT_BELOW, canonical_bytes
 from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -179,4 +179,7 @@ def form(verb: str, role: str, subject_kind: str, after: tuple[str, ...], policy
 
 def written(value: Any) -> bytes:
     """Return a value as it stands in a form: canonical JSON. Raises: TypeError for what has no exact form."""
-    return b'"%b"' % str(value).encode() if type(value) is UUID else canonical_bytes(value)
+    kind = type(value)
+    if kind is int and -EXACT_BELOW < value < EXACT_BELOW:
+        return b"%d" % value
+    return b'"%b"' % str(value).encode() if kind is UUID else canonical_bytes(value)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-_EXACT_BELOW = 2**53
+EXACT_BELOW = 2**53
 _AS_THEY_ARE = frozenset({str, bool, type(None)})
 
 
@@ -57,11 +57,11 @@ def _exact(value: Any) -> Any:
     if kind is UUID:
         return str(value)
     if kind is int:
-        return value if -_EXACT_BELOW < value < _EXACT_BELOW else str(value)
+        return value if -EXACT_BELOW < value < EXACT_BELOW else str(value)
     if kind is list or kind is tuple:  # of ten thousand things most are plain: no call for those
         return [
             item
-            if (of := type(item)) in _AS_THEY_ARE or (of is int and -_EXACT_BELOW < item < _EXACT_BELOW)
+            if (of := type(item)) in _AS_THEY_ARE or (of is int and -EXACT_BELOW < item < EXACT_BELOW)
             else _exact(item)
             for item in value
         ]

@@ -16,7 +16,7 @@ from marketplace.audit.events import SEQ_LATER, form, written
 from marketplace.db import array, byte_array
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import MarketplaceError
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.ids import new_id, new_texts
 from marketplace.perform import Asked, Outcome, Result, Said, Together, perform, perform_together
 from marketplace.trading.actions import place_bid, short_of_cash, why_not
 from marketplace.trading.meeting import Meeting
@@ -142,23 +142,24 @@ def _writing(sound: Sequence[tuple[Asked, Seen, UUID, UUID]], policy_version: st
     rows = []
     for (one, seen, bid_id, hold_id), hold_event, bid_event in zip(sound, *_events(len(sound)), strict=True):
         bid: PlaceBid = one.command
-        bid_named, house, hold = written(bid_id), written(one.actor.organisation_id), written(hold_id)
+        ids = (bid_id, bid.lot_id, one.actor.organisation_id, seen.group_id, hold_id, seen.account_id,
+               one.actor.user_id, one.actor.request_id)  # fmt: skip
+        texts = [str(one_id) for one_id in ids]  # once: each stands in columns and in both events
+        bid_named, lot, house, group, hold, account, user, request = [b'"%b"' % name.encode() for name in texts]
         told = same | {
-            "id": b'"%b"' % hold_event.encode(), "subject_id": hold, "actor_user_id": written(one.actor.user_id),
-            "actor_organisation_id": house, "request_id": written(one.actor.request_id),
-            "after.account_id": written(seen.account_id), "after.minor": written(bid.cash_minor),
-            "after.subject_id": bid_named,
+            "id": b'"%b"' % hold_event.encode(), "subject_id": hold, "actor_user_id": user,
+            "actor_organisation_id": house, "request_id": request, "after.account_id": account,
+            "after.minor": written(bid.cash_minor), "after.subject_id": bid_named,
         }  # fmt: skip
         hold_body = of_hold.filled(told)
         told |= {
-            "id": b'"%b"' % bid_event.encode(), "subject_id": bid_named, "after.lot_id": written(bid.lot_id),
+            "id": b'"%b"' % bid_event.encode(), "subject_id": bid_named, "after.lot_id": lot,
             "after.cash_minor": told["after.minor"], "after.min_fill_minor": written(bid.min_fill_minor),
-            "after.rate_bps": written(bid.rate_bps), "after.investor_id": house,
-            "after.group_id": written(seen.group_id), "after.hold_id": hold,
+            "after.rate_bps": written(bid.rate_bps), "after.investor_id": house, "after.group_id": group,
+            "after.hold_id": hold,
         }  # fmt: skip
         head, mark, tail = of_bid.filled(told).partition(SEQ_LATER)
-        rows.append((bid_id, bid.lot_id, one.actor.organisation_id, seen.group_id, hold_id, seen.account_id,
-                     bid.cash_minor, bid.min_fill_minor, bid.rate_bps, one.actor.user_id, one.actor.request_id,
+        rows.append((*texts[:6], bid.cash_minor, bid.min_fill_minor, bid.rate_bps, *texts[6:],
                      hold_event, hold_body, bid_event, head + mark[:-1], tail))  # fmt: skip
     columns = zip(COLUMNS.items(), zip(*rows, strict=True), strict=True)
     given = {name: byte_array(values) if kind == "bytea" else array(values) for (name, kind), values in columns}
@@ -167,7 +168,7 @@ def _writing(sound: Sequence[tuple[Asked, Seen, UUID, UUID]], policy_version: st
 
 def _events(count: int) -> tuple[list[str], list[str]]:
     """Return ids for the events of so many holds and of as many bids."""
-    made = [str(new_id()) for _ in range(2 * count)]
+    made = [f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}" for one in new_texts(2 * count)]
     return made[:count], made[count:]
 
 
