@@ -80,7 +80,7 @@ def test_a_debtor_in_default_is_said_to_be_wherever_it_is_sold(world: World, app
     lives.age(held)
     rated_anew(world, 222_300, "E")
     page = bob.get(f"/investor/lots/{lot}").text
-    assert "One invoice of this debtor is past due here now, by 100 days." in page
+    assert "1 invoice of this debtor is past due here now, by 100 days." in page
     assert "In default: 1." in page
     assert "rests on its accounts alone" not in page
     page = olga.get(f"/operator/receivables/{held}").text

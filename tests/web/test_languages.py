@@ -68,6 +68,13 @@ def test_a_word_within_a_sentence_is_translated_too(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("code", FINISHED)
+def test_the_compiler_finds_no_fault_in_a_catalogue(code: str) -> None:
+    with (CATALOGS / code / "LC_MESSAGES" / "messages.po").open("rb") as text:
+        catalog = read_po(text, locale=code)
+    assert [(message.id, list(map(str, faults))) for message, faults in catalog.check()] == []
+
+
+@pytest.mark.parametrize("code", FINISHED)
 def test_a_translation_keeps_every_place(code: str) -> None:
     with (CATALOGS / code / "LC_MESSAGES" / "messages.po").open("rb") as text:
         catalog = read_po(text, locale=code)
