@@ -41,9 +41,11 @@ def close_others(tx: Tx, kind: str, subject_kind: str, standing: Sequence[UUID])
                       after={"closed_at": closed_at})  # fmt: skip
 
 
-def close_about(tx: Tx, subject_id: UUID) -> None:
-    """Close what was called about a subject: its trouble is over. What closes it is recorded by whoever ends it."""
+def close_about(tx: Tx, subject_id: UUID, kind: str = "") -> None:
+    """Close what was called about a subject, of one kind or of all: its trouble is over.
+
+    What closes it is recorded by whoever ends it.
+    """
     row = PaymentAlertRow
-    tx.session.execute(
-        update(row).where(row.subject_id == subject_id, row.closed_at.is_(None)).values(closed_at=tx.clock())
-    )
+    about = (row.subject_id == subject_id) & row.closed_at.is_(None)
+    tx.session.execute(update(row).where(about & (row.kind == kind) if kind else about).values(closed_at=tx.clock()))

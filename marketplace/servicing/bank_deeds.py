@@ -16,6 +16,7 @@ from marketplace.parties import queries as parties
 from marketplace.parties.actions import set_payout_rail
 from marketplace.payments import actions as payments
 from marketplace.payments import bank_payouts, chargebacks
+from marketplace.payments.alerts import close_about
 from marketplace.payments.rules import Rail
 from marketplace.perform import Tx
 from marketplace.servicing import bank_suspense
@@ -103,7 +104,22 @@ def _move_own(tx: Tx, row: MoneyDecisionRow) -> UUID:
     return ledger.post_entry(tx, "own_money_moved", "bank_entry", item.bank_entry_id, legs, reason=row.reason)
 
 
+def _then_closing(deed: Callable[[Tx, MoneyDecisionRow], UUID]) -> Callable[[Tx, MoneyDecisionRow], UUID]:
+    """Return a deed that works money off, and closes the call about it where that was all that was left."""
+
+    def done(tx: Tx, row: MoneyDecisionRow) -> UUID:
+        minor = int(row.payload["minor"])
+        left = bank_suspense.lock(tx, row.subject_id, minor).left_minor
+        entry_id = deed(tx, row)
+        if left == minor:
+            close_about(tx, row.subject_id, "bank_money_unmatched")
+        return entry_id
+
+    return done
+
+
 DEEDS: dict[str, Callable[[Tx, MoneyDecisionRow], UUID | None]] = {
     "payout_file": _write_payout_file, "payout_rail": _set_rail, "payout_refused": _refuse_payout,
-    "bank_suspense_apply": _apply, "bank_suspense_return": _give_back, "bank_suspense_own": _move_own,
+    "bank_suspense_apply": _then_closing(_apply), "bank_suspense_return": _then_closing(_give_back),
+    "bank_suspense_own": _then_closing(_move_own),
 }  # fmt: skip

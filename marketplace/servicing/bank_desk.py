@@ -96,7 +96,8 @@ def propose_bank_suspense(tx: Tx, command: ProposeBankSuspense) -> Result:
     """
     item = bank_suspense.item(tx.session, command.bank_entry_id, command.minor)
     if (command.decision == "apply") != (command.receivable_id is not None):
-        raise InvalidInput("receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
+        words = N_("Name the receivable it is to be applied to, and only then.")
+        raise InvalidInput("receivable_needed", words, problems=[Problem("ref", "receivable_needed", words)])
     if (command.decision == "fund") != (command.organisation_id is not None):
         raise InvalidInput("owner_needed", OWNER_NEEDED, problems=[Problem("organisation_id", "owner", OWNER_NEEDED)])
     if command.organisation_id is not None:

@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from marketplace.banking import orders
 from marketplace.banking.queries import LEFT_MINOR
-from marketplace.kernel.errors import NotFound, RuleBroken
+from marketplace.kernel.errors import NotFound, Problem, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.perform import Tx
+from marketplace.servicing import suspense
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,21 @@ def item(session: Session, bank_entry_id: UUID, minor: int) -> BankItem:
     if found is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     if minor > found.left_minor:
-        raise RuleBroken("more_than_left", N_("There is not so much of this payment left in suspense."))
+        raise RuleBroken("more_than_left", suspense.NOT_SO_MUCH,
+                         problems=[Problem("minor", "more_than_left", suspense.NOT_SO_MUCH)])  # fmt: skip
     return found
 
 
 def lock(tx: Tx, bank_entry_id: UUID, minor: int) -> BankItem:
-    """Keep bank files and others who work off away until the transaction ends, then return the item as it is."""
+    """Keep bank files and others who work off away until the transaction ends, then return the item as it is.
+
+    Raises: RuleBroken("worked_off") where nothing is left since it was proposed, "more_than_left".
+    """
     orders.keep_others_away(tx)
-    return item(tx.session, bank_entry_id, minor)
+    try:
+        return item(tx.session, bank_entry_id, minor)
+    except NotFound:
+        raise RuleBroken("worked_off", suspense.WORKED_OFF) from None
 
 
 def cash_of(session: Session, organisation_id: UUID) -> tuple[str, str]:
@@ -86,6 +94,7 @@ def target(session: Session, receivable_id: UUID, currency: str) -> UUID:
         text("SELECT debtor_id, currency FROM collection WHERE receivable_id = :id"), {"id": receivable_id}
     ).one_or_none()
     if row is None or row.currency != currency:
-        raise RuleBroken("not_owed_here", N_("It goes only to a funded receivable in this currency."))
+        words = N_("It goes only to a funded receivable in this currency.")
+        raise RuleBroken("not_owed_here", words, problems=[Problem("ref", "not_owed_here", words)])
     debtor_id: UUID = row.debtor_id
     return debtor_id

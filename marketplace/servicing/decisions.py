@@ -55,13 +55,16 @@ def propose_manual_entry(tx: Tx, command: ProposeManualEntry) -> Result:
 
     Raises: InvalidInput for accounts that the chart does not have or that lie in two pools.
     """
-    debited = _line(tx, command.debit_code, command.debit_owner_id)
-    credited = _line(tx, command.credit_code, command.credit_owner_id)
+    debited = _line(tx, command.debit_code, command.debit_owner_id, "debit_owner")
+    credited = _line(tx, command.credit_code, command.credit_owner_id, "credit_owner")
     if chart()[debited].pool != chart()[credited].pool:
-        raise InvalidInput("pools_cross", N_("Both accounts must lie in one pool: client money never crosses."))
-    same = (debited, command.debit_owner_id) == (credited, command.credit_owner_id)
-    if same or command.currency not in tx.policy.currencies:
-        raise InvalidInput("invalid_fields", N_("Choose two accounts and one of the market’s currencies."))
+        raise _beside("credit_code", "pools_cross",
+                      N_("Both accounts must lie in one pool: client money never crosses."))  # fmt: skip
+    words = N_("Choose two accounts and one of the market’s currencies.")
+    if (debited, command.debit_owner_id) == (credited, command.credit_owner_id):
+        raise _beside("credit_code", "invalid_fields", words)
+    if command.currency not in tx.policy.currencies:
+        raise _beside("currency", "invalid_fields", words)
     _check_opening(tx, command)
     told = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "reason"}
     told["opening_iban"] = command.opening_iban and f"…{command.opening_iban[-4:]}"
@@ -81,11 +84,15 @@ def _check_opening(tx: Tx, command: ProposeManualEntry) -> None:
                            problems=[Problem("opening_iban", "not_an_opening", NOT_AN_OPENING)])  # fmt: skip
 
 
-def _line(tx: Tx, code: str, owner_id: UUID | None) -> str:
+def _beside(field: str, code: str, words: str) -> InvalidInput:
+    return InvalidInput(code, words, problems=[Problem(field, code, words)])
+
+
+def _line(tx: Tx, code: str, owner_id: UUID | None, field: str) -> str:
     line = chart().get(code)
     known = owner_id is None or owner_id in parties.organisations(tx.session, [owner_id])
     if line is None or (line.owner == "organisation") != (owner_id is not None) or not known:
-        raise InvalidInput("no_such_account", N_("The chart of accounts has no such account for this owner."))
+        raise _beside(field, "no_such_account", N_("The chart of accounts has no such account for this owner."))
     return code
 
 
@@ -97,7 +104,7 @@ def propose_suspense(tx: Tx, command: ProposeSuspense) -> Result:
     """
     item = _enough(next(iter(suspense.items(tx.session, command.payment_id)), None), command.minor)
     if (command.decision == "apply") != (command.receivable_id is not None):
-        raise InvalidInput("receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
+        raise _beside("ref", "receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
     if command.receivable_id is not None:
         _check_target(tx, command.receivable_id, item)
     told = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id}
@@ -118,11 +125,19 @@ def _named(tx: Tx, item: suspense.SuspenseItem, target: UUID | None) -> dict[str
     return told | ({"sender": sender[0], "sender_iban": sender[1]} if sender else {})
 
 
+def _still(item: suspense.SuspenseItem | None) -> suspense.SuspenseItem:
+    """Return an item as it is now. Raises: RuleBroken("worked_off") where nothing of it is left since the proposal."""
+    if item is None:
+        raise RuleBroken("worked_off", suspense.WORKED_OFF)
+    return item
+
+
 def _enough(item: suspense.SuspenseItem | None, minor: int) -> suspense.SuspenseItem:
     if item is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     if minor > item.left_minor:
-        raise RuleBroken("more_than_left", N_("There is not so much of this payment left in suspense."))
+        raise RuleBroken("more_than_left", suspense.NOT_SO_MUCH,
+                         problems=[Problem("minor", "more_than_left", suspense.NOT_SO_MUCH)])  # fmt: skip
     return item
 
 
@@ -141,12 +156,19 @@ def propose_period_close(tx: Tx, command: ProposePeriodClose) -> Result:
     Raises: RuleBroken("period_not_over") for today and later, Conflict("period_closed").
     """
     if command.through_on >= tx.today:
-        raise RuleBroken("period_not_over", N_("Only days that are over can be closed."))
-    last = tx.session.scalar(text("SELECT max(through_on) FROM closed_period"))
-    if last is not None and command.through_on <= last:
-        raise Conflict("period_closed", N_("This period is closed already."))
+        words = N_("Only days that are over can be closed.")
+        raise RuleBroken("period_not_over", words, problems=[Problem("through_on", "period_not_over", words)])
+    _check_open(tx, command.through_on)
     return propose(tx, "close_period", UUID(int=command.through_on.toordinal()), {"through_on": command.through_on},
                    command.reason)  # fmt: skip
+
+
+def _check_open(tx: Tx, through_on: date) -> None:
+    """Raises: Conflict("period_closed") for a day that a closed period holds, by another proposal too."""
+    last = tx.session.scalar(text("SELECT max(through_on) FROM closed_period"))
+    if last is not None and through_on <= last:
+        words = N_("This period is closed already.")
+        raise Conflict("period_closed", words, problems=[Problem("through_on", "period_closed", words)])
 
 
 @verb("decide_money")
@@ -238,7 +260,7 @@ def _post_manual_entry(tx: Tx, row: MoneyDecisionRow) -> UUID:
 
 def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
     minor, target = int(row.payload["minor"]), cast(UUID, _id(row, "receivable_id"))
-    item = _enough(suspense.lock(tx, row.subject_id), minor)
+    item = _enough(_still(suspense.lock(tx, row.subject_id)), minor)
     _check_target(tx, target, item)
     since = item.received_on or business_date(item.since, tx.policy.zone)
     payment_id, _ = chargebacks.arrives(tx, item.debtor_id, target, item.currency, minor,
@@ -253,7 +275,7 @@ def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
 
 def _return_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
     minor = int(row.payload["minor"])
-    item = _enough(suspense.lock(tx, row.subject_id), minor)
+    item = _enough(_still(suspense.lock(tx, row.subject_id)), minor)
     payout_id = payments.request_payout(tx, item.debtor_id, item.currency, minor, "return", "debtor_payment",
                                         item.payment_id, f"return:{row.id}", pay_to=_sender(tx, item))  # fmt: skip
     return cast(UUID, tx.session.scalar(
@@ -274,6 +296,7 @@ def _sender(tx: Tx, item: suspense.SuspenseItem) -> tuple[str, str] | None:
 def _close_period(tx: Tx, row: MoneyDecisionRow) -> None:
     through_on = date.fromisoformat(_text(row, "through_on"))
     tx.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": PERIODS})
+    _check_open(tx, through_on)
     balances = [vars(line) for line in ledger_queries.trial_balance(tx.session, through_on)]
     period = ClosedPeriodRow(through_on=through_on, decision_id=row.id, trial_balance=jsonable(balances))
     tx.session.add(period)

@@ -7,10 +7,16 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
 from marketplace.ledger.rules import credit, debit
 from marketplace.payments import chargebacks
 from marketplace.perform import Tx
+
+NOT_SO_MUCH = N_("There is not so much of this payment left in suspense.")
+WORKED_OFF = N_(
+    "Nothing of this money is in suspense any more: another decision or the bank took it. Withdraw this one."
+)
 
 
 @dataclass(frozen=True)

@@ -338,7 +338,7 @@ def suspense(error: MarketplaceError | None = None, form: str = "") -> ResponseR
         proposed=len(servicing.decisions(session, False)), form=form, given=request.form,
         totals=operations.suspense(session), items=operations.suspense_items(session),
         alerts=payments.open_alerts(session), resting=payments.resting_calls(session), mine=require_actor().user_id,
-        error=error, problems=reasons(error) if error else (),
+        error=error, problems=operator_money.beside(error),
     )  # fmt: skip
     return (page, status_of(error)) if error else page
 

@@ -59,7 +59,7 @@ def bank_payouts(error: MarketplaceError | None = None, form: str = "") -> Respo
         chosen=set(request.form.getlist("payout_ids")), error=error, problems=reasons(error) if error else (),
         by_bank=[one for one in houses if one.payout_rail == Rail.BANK],
         own=[one for one in houses if one.kind == "operator" and one.iban],
-        house_options=[(one.id, one.legal_name) for one in sorted(houses, key=lambda one: one.legal_name)],
+        house_options=[("", "–"), *sorted(((str(one.id), one.legal_name) for one in houses), key=lambda one: one[1])],
     )  # fmt: skip
     return (page, status_of(error)) if error else page
 

@@ -1,6 +1,7 @@
 """The operators' ledger page, and what two of them decide about money: entries by hand, suspense, closed periods."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,9 @@ from marketplace.servicing.bank_suspense import BankItem
 from marketplace.servicing.decision_schemas import DecideMoney, ManualEntrySchema, PeriodCloseSchema, SuspenseSchema
 from marketplace.servicing.decisions import decide_money, propose_manual_entry, propose_period_close, propose_suspense
 from marketplace.servicing.suspense import SuspenseItem
+from marketplace.web.format import money_text
 from marketplace.web.forms import minor_of, reasons, say, status_of
+from marketplace.web.names import named
 from marketplace.web.operator_door import blueprint, only_operators, policy, today
 from marketplace.web.session import require_actor
 
@@ -44,6 +47,7 @@ DEEDS = {
     "bank_suspense_own": N_("Our own money, moved to the bank"),
 }
 NOBODY = "platform"
+FIELDS = {"minor": "amount", "debit_owner_id": "debit_owner", "credit_owner_id": "credit_owner", "receivable_id": "ref"}
 # What a proposal tells of itself, in the order in which a person reads it.
 WORDS = {
     "debit_code": N_("debit"), "debit_owner": N_("of"), "credit_code": N_("credit"), "credit_owner": N_("of"),
@@ -56,6 +60,12 @@ WORDS = {
     "orders": N_("orders"), "execute_on": N_("to be carried out on"), "through_on": N_("through"),
 }  # fmt: skip
 CODES = ("debit_code", "credit_code", "rail", "pool", "purpose")
+
+
+def beside(error: MarketplaceError | None) -> list[Problem]:
+    """Return the problems of a refusal under the names that the forms' fields have: money is typed as `amount`, say."""
+    found = reasons(error) if error else ()
+    return [replace(one, field=FIELDS.get(one.field, one.field)) for one in found]
 
 
 @blueprint.app_template_filter("told_of")
@@ -72,6 +82,22 @@ def told_of(payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(label, str(value).replace("_", " ") if name in CODES else value) for label, value, name in told]
 
 
+@blueprint.app_template_filter("facts_told")
+def facts_told(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return (label, value) of what an alert holds: minor units as money, codes as words."""
+    told = []
+    for name, value in facts.items():
+        whose = name.removesuffix("minor")
+        currency = facts.get(f"{whose}currency") or facts.get("currency")
+        if name.endswith("currency") and name.replace("currency", "minor") in facts:
+            continue
+        if name.endswith("minor") and isinstance(value, int) and currency in policy().currencies:
+            told.append((named(whose.strip("_") or "amount"), money_text(value, currency)))
+        else:
+            told.append((named(name), named(value) if isinstance(value, str) else value))
+    return told
+
+
 @blueprint.get("/ledger")
 @only_operators
 def ledger_page(error: MarketplaceError | None = None, form: str = "") -> ResponseReturnValue:
@@ -84,8 +110,9 @@ def ledger_page(error: MarketplaceError | None = None, form: str = "") -> Respon
     page = render_template(
         "operator/ledger.html", lines=ledger.trial_balance(session), waiting=servicing.decisions(session, False),
         decided=servicing.decisions(session, True), mine=require_actor().user_id, deeds=DEEDS,
-        error=error, form=form, problems=reasons(error) if error else (), given=request.form, today=today(),
-        codes=[(code, code.replace("_", " ")) for code in chart()], closed=servicing.closed_through(session),
+        error=error, form=form, problems=beside(error), given=request.form, today=today(),
+        codes=[("", "–"), *((code, code.replace("_", " ")) for code in chart())],
+        closed=servicing.closed_through(session),
         currency_options=[(one, one) for one in policy().currencies],
         openings=[("", gettext("no")), *((own, own) for own in parties.own_accounts(session))],
         owners=[(NOBODY, gettext("The platform’s own")),
@@ -189,5 +216,6 @@ def work_off_bank(bank_entry_id: UUID) -> ResponseReturnValue:
 
 def _currency(text: str) -> str:
     if text not in policy().currencies:
-        raise InvalidInput("invalid_fields", N_("Choose one of the market's currencies."))
+        words = N_("Choose one of the market's currencies.")
+        raise InvalidInput("invalid_fields", words, problems=[Problem("currency", "invalid_fields", words)])
     return text

@@ -10,7 +10,7 @@ from flask_babel import gettext
 
 from marketplace.db import db
 from marketplace.kernel.actors import Role
-from marketplace.kernel.errors import MarketplaceError
+from marketplace.kernel.errors import InvalidInput, MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.parties import queries
 from marketplace.parties.actions import (
@@ -139,6 +139,8 @@ def change_standing() -> ResponseReturnValue:
     """Suspend a person or an organisation, or end a suspension; at once, and with a reason on record."""
     ends = request.form.get("do") == "end"
     try:
+        if request.form.get("do") not in ("suspend", "end"):
+            raise InvalidInput("invalid_fields", N_("Say whether it is suspended or taken back."))
         command = load(StandingSchema, request.form)
         person = isinstance(command, SuspendUser)
         perform(STANDING_VERBS[person, ends], command, require_actor())

@@ -1,5 +1,6 @@
 """Money that a bank file told of and nothing matched is worked off item by item, by two people, to the penny."""
 
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -10,8 +11,9 @@ from sqlalchemy import text
 from marketplace.db import db
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
-from marketplace.kernel.errors import MarketplaceError, NotFound, RuleBroken
+from marketplace.kernel.errors import MarketplaceError, RuleBroken
 from marketplace.payments import bank_payouts
+from marketplace.payments.queries import open_alerts
 from marketplace.perform import perform
 from marketplace.servicing import bank_suspense, suspense
 from marketplace.servicing.bank_desk import propose_bank_suspense
@@ -119,6 +121,28 @@ def test_what_cannot_be_done_with_an_item_is_named_and_two_cannot_take_it_twice(
     assert held("suspense") == 1_300
 
 
+def test_money_worked_off_closes_its_call_and_another_proposal_about_it_hears_so(bank: World, app: Flask) -> None:
+    receivable_id = lives.funded(bank)
+    take(camt(entry("A", "9.00", sender=SENDER)))
+    (item,) = left()
+    back = proposed(propose_bank_suspense, work(item, "return", 900), bank)
+    olga = visitor(app, bank, "olga")
+    assert "minor £" not in olga.get("/operator/suspense").text
+    assert "why no reference, amount £9.00" in olga.get("/operator/suspense").text
+    by_two(propose_bank_suspense, work(item, "apply", 100, receivable_id), bank)
+    assert [one.kind for one in alerts()] == ["bank_money_unmatched"]
+    db.session.rollback()
+    by_two(propose_bank_suspense, work(item, "apply", 800, receivable_id), bank)
+    assert alerts() == []
+    with pytest.raises(RuleBroken, match="worked_off"):
+        perform(decide_money, DecideMoney(back, True), bank.oscar)
+
+
+def alerts() -> list[Any]:
+    db.session.rollback()
+    return [one for one in open_alerts(db.session()) if one.kind.startswith("bank_money")]
+
+
 def test_what_an_investor_or_a_seller_put_in_by_transfer_becomes_his_cash(bank: World) -> None:
     take(camt(entry("A", "500.00", text="for bidding"), entry("B", "20.00", text="for a buy-back")))
     lent, put_in = sorted(left(), key=lambda one: -one.minor)
@@ -163,6 +187,11 @@ def test_the_page_shows_age_and_sender_and_proposes(bank: World, app: Flask) -> 
     for change, status in (({"ref": "DB-99-1"}, 422), ({"amount": "x"}, 422), ({"amount": "5.01"}, 422),
                            ({"decision": "keep"}, 422), ({"decision": "fund"}, 422), ({}, 303)):  # fmt: skip
         assert olga.post(where, data=form | change).status_code == status, change
+    for change, field in (({"amount": "0"}, "amount"), ({"amount": "x"}, "amount"), ({"amount": "99"}, "amount"),
+                          ({"ref": "DB-99-1"}, "ref"), ({"decision": "fund"}, "who"),
+                          ({"decision": "x"}, "deed")):  # fmt: skip
+        refused = olga.post(where, data=form | change).text
+        assert f'id="{field if field == "deed" else f"{field}-{sent.bank_entry_id}"}-error"' in refused, change
     assert olga.post(f"/operator/suspense/bank/{receivable_id}", data=form).status_code == 404
     told = olga.get("/operator/ledger").text
     for words in ("Apply bank money from suspense", ref, "Kestrel Foods", OTHER, "2026-11-01"):
@@ -179,7 +208,7 @@ def test_what_the_bank_took_back_is_not_there_to_be_worked_off_any_more(bank: Wo
     reversal = entry("R", "1.00", into=False, reversal=True, names=[("EndToEndId", "E-7")])
     assert take(camt(reversal, message="M-2"))["outcomes"] == {"taken_back": 1}
     assert [one.minor for one in left()] == [900]
-    with pytest.raises(NotFound):
+    with pytest.raises(RuleBroken, match="worked_off"):
         perform(decide_money, DecideMoney(back, True), bank.oscar)
     assert (held("suspense"), held("bank_unexplained"), held("bank_borrower")) == (900, 40, 900)
     assert sound()

@@ -69,7 +69,7 @@ def test_applied_and_returned_at_once_it_goes_one_way(world: World, app: Flask) 
         proposed(propose_suspense, ProposeSuspense(payment, "return", EXCESS, None, WHY), world.olga),
     ]
     bodies = [lambda one=one: perform(decide_money, DecideMoney(one, True), world.oscar) for one in decisions]
-    assert while_locked(world, app, payment, *bodies) == ["done", "not_found"]
+    assert while_locked(world, app, payment, *bodies) == ["done", "worked_off"]
     assert (platform("suspense"), left(payment), left(other)) == (EXCESS, 0, EXCESS)
     sound()
 

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from marketplace.db import db
 from marketplace.kernel.clock import utc_now
 from marketplace.ledger.queries import balance
+from marketplace.web.forms import field_id
 from tests import lives
 from tests.jobs.conftest import world
 from tests.trading.world import World
@@ -60,6 +61,28 @@ def test_what_is_wrong_is_said_and_nothing_is_proposed(desk: Desk, change: dict[
     answer = desk("olga").post("/operator/ledger/entries", data=ENTRY | change)
     assert answer.status_code in (409, 422)
     assert DECISION.findall(answer.text) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"amount": "0"}, "amount"), ({"currency": "XXX"}, "currency"), ({"debit_owner": "not an id"}, "debit_owner"),
+     ({"credit_code": "investor_cash"}, "credit_owner"), ({"credit_code": "suspense"}, "credit_code")],
+)  # fmt: skip
+def test_an_entry_by_hand_says_beside_the_field_what_is_wrong(desk: Desk, change: dict[str, str], field: str) -> None:
+    answer = desk("olga").post("/operator/ledger/entries", data=ENTRY | change)
+    assert f'id="{field_id(field)}-error"' in answer.text
+
+
+def test_days_that_another_proposal_has_closed_meanwhile_are_not_closed_again(desk: Desk) -> None:
+    days = [(utc_now() - timedelta(days=back)).date().isoformat() for back in (2, 1)]
+    for day in days:
+        assert desk("olga").post("/operator/ledger/close", data={"through_on": day, "reason": WHY}).status_code == 303
+    later, earlier = DECISION.findall(desk("oscar").get("/operator/ledger").text)[:2]
+    agree = {"decision": "agree"}
+    assert desk("oscar").post(f"/operator/ledger/decisions/{later}", data=agree).status_code == 303
+    refused = desk("oscar").post(f"/operator/ledger/decisions/{earlier}", data=agree)
+    assert refused.status_code == 409
+    assert "This period is closed already." in refused.text
 
 
 def test_a_period_is_closed_by_two(desk: Desk) -> None:

@@ -73,7 +73,8 @@ def test_an_operator_suspends_a_person_and_a_debtor_and_takes_both_back(app: Fla
         "do": "suspend",
     }
     for wrong, said in (({"reason": "short"}, "10 to 300 characters"), ({"subject": "nobody"}, "Choose a person"),
-                        ({"subject": "person " + "-" * 36}, "Choose a person")):  # fmt: skip
+                        ({"subject": "person " + "-" * 36}, "Choose a person"), ({"subject": ""}, "Choose a person"),
+                        ({"do": "zzz"}, "Say whether it is suspended")):  # fmt: skip
         refused = client.post("/operator/people/standing", data=given | wrong)
         assert (refused.status_code, said in refused.text) == (422, True), wrong
     assert client.post("/operator/people/standing", data=given).status_code == 303
