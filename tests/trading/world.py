@@ -4,15 +4,19 @@ What stands before a sale (listing, confirmation, rating) is another room's stor
 superuser, with triggers resting, exactly as that story leaves them.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg.types.json import Jsonb
+from sqlalchemy import text
 
+from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.ids import new_id
@@ -32,17 +36,36 @@ PEOPLE = {
 }
 
 
+# The same in all markets of a test process: one may be a copy of another.
+IDS, USER_IDS = ({name: new_id() for name in PEOPLE} for _ in range(2))
+KEPT_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a test process knows of a market that it keeps as a database."""
+
+    result: UUID
+    count: int
+    hour: int
+    until: float
+
+
+KEPT: dict[tuple[str, str], Kept] = {}
+
+
 class World:
     """One fresh market: `world.bob` is an actor, `world.id("bob")` his organisation."""
 
     def __init__(self, postgres: EmbeddedPostgres, database: str) -> None:
         self.postgres = postgres
         self.database = database
-        self.ids = {name: new_id() for name in PEOPLE}
+        self.ids = IDS
         self.actors = {
-            name: Actor(Role(kind), new_id(), self.ids[name]) for name, (kind, _) in PEOPLE.items() if kind != "debtor"
+            name: Actor(Role(kind), USER_IDS[name], IDS[name]) for name, (kind, _) in PEOPLE.items() if kind != "debtor"
         }
         self.count = 0
+        self.touched = False
         with self.superuser() as db:
             for name, (kind, legal_name) in PEOPLE.items():
                 db.execute(
@@ -63,6 +86,7 @@ class World:
                     "VALUES (%s, %s, %s, 'operator', %s)",
                     (self.actors[name].user_id, f"{name}@duebill.example", name.capitalize(), self.ids[name]),
                 )
+        self.touched = False
 
     def __getattr__(self, name: str) -> Actor:
         try:
@@ -76,10 +100,42 @@ class World:
     @contextmanager
     def superuser(self, resting: bool = True) -> Iterator[psycopg.Connection[Any]]:
         """A connection to the test's database that may write anything; with triggers resting unless asked not to."""
+        self.touched = True
         with psycopg.connect(libpq(self.postgres.url(self.database))) as connection:
             if resting:
                 connection.execute("SET session_replication_role = replica")
             yield connection
+
+    def untouched(self) -> bool:
+        """Whether nothing has happened in this market yet: no verb was performed, nothing was written past them."""
+        db.session.rollback()
+        return not self.touched and not db.session.execute(text("SELECT count(*) FROM event")).scalar_one()
+
+    def made_once(self, name: str, make: Callable[[], UUID]) -> UUID:
+        """Bring this untouched market to where `make` leaves it, and return what `make` returned.
+
+        What `make` left is kept as a database, for the next market of this test process that goes there. It is made
+        anew after some minutes, and when the hour strikes: so the copy is as of today, and as far from midnight.
+        """
+        kept = KEPT.get((self.database, name))
+        copy, hour = f"{self.database}_{name}", datetime.now(UTC).hour
+        if kept and kept.hour == hour and time.monotonic() < kept.until:
+            self._leave()
+            self.postgres.drop_database(self.database)
+            self.postgres.create_database(self.database, template=copy, owner="duebill_owner")
+            self.count, self.touched = kept.count, True
+            return kept.result
+        result = make()
+        self._leave()
+        self.postgres.drop_database(copy)
+        self.postgres.create_database(copy, template=self.database, owner="duebill_owner")
+        KEPT[self.database, name] = Kept(result, self.count, hour, time.monotonic() + KEPT_SECONDS)
+        return result
+
+    def _leave(self) -> None:
+        """Close all connections of the application: nobody may be connected to what is copied."""
+        db.session.remove()
+        db.engine.dispose()
 
     def somebody_waits(self, least: int = 1) -> None:
         """Return once so many transactions of this market wait for a lock; other markets live on the same server."""
