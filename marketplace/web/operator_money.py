@@ -111,7 +111,7 @@ def ledger_page(error: MarketplaceError | None = None, form: str = "") -> Respon
         "operator/ledger.html", lines=ledger.trial_balance(session), waiting=servicing.decisions(session, False),
         decided=servicing.decisions(session, True), mine=require_actor().user_id, deeds=DEEDS,
         error=error, form=form, problems=beside(error), given=request.form, today=today(),
-        codes=[("", "–"), *((code, code.replace("_", " ")) for code in chart())],
+        codes=[("", "–"), *((code, named(code).capitalize()) for code in chart())],
         closed=servicing.closed_through(session),
         currency_options=[(one, one) for one in policy().currencies],
         openings=[("", gettext("no")), *((own, own) for own in parties.own_accounts(session))],

@@ -11,11 +11,20 @@ from babel.messages.pofile import read_po
 from flask import Flask
 from flask.testing import FlaskClient
 
+from marketplace.ledger.rules import chart
 from marketplace.web.format import translated
 from marketplace.web.languages import CATALOGS, CODES, compile_catalogs
+from marketplace.web.names import NAMES
 
 PLACES = re.compile(r"%\((\w+)\)[sd]")
-TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+HOUSE = Path(__file__).resolve().parents[2]
+TEMPLATES = HOUSE / "templates"
+# Where the code names what the record keeps, and the pages say in words.
+NAMING = {
+    "verbs": r'@verb\("(\w+)"', "verbs of events": r'\bverb="(\w+)"', "subjects": r'tx\.record\(\s*"(\w+)"',
+    "entries": r'post_entry\(\s*tx, "(\w+)"', "alerts": r'raise_alert\(\s*tx, "(\w+)"',
+    "breaks": r'\.explain\("(\w+)"', "jobs": r'Job\("(\w+)"',
+}  # fmt: skip
 FINISHED = [code for code in CODES if code != "en"]
 
 
@@ -46,6 +55,19 @@ def test_every_word_of_a_page_is_translated(code: str) -> None:
 @pytest.mark.parametrize("code", FINISHED)
 def test_nothing_in_a_catalogue_is_left_out_or_unsure(code: str) -> None:
     assert [words for words, message in messages(code).items() if message.fuzzy or not is_told(message)] == []
+
+
+@pytest.mark.parametrize("what", NAMING)
+def test_every_name_that_the_record_keeps_has_words(what: str) -> None:
+    sources = (path.read_text() for path in (HOUSE / "marketplace").rglob("*.py"))
+    found = {name for source in sources for name in re.findall(NAMING[what], source)}
+    assert found
+    assert sorted(name for name in found if name.replace("_", " ") not in NAMES) == []
+
+
+def test_every_account_of_the_chart_has_words() -> None:
+    assert [code for code in chart() if code.replace("_", " ") not in NAMES] == []
+    assert {account.pool for account in chart().values()} <= NAMES
 
 
 @pytest.mark.parametrize("code", FINISHED)
