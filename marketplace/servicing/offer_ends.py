@@ -44,6 +44,8 @@ def withdraw_offer(tx: Tx, command: WithdrawOffer) -> Result:
     offer = lock_offer(tx, command.offer_id)
     if offer.owner_id != tx.actor.organisation_id:
         raise missing()
+    if offer.state != OfferState.OPEN:
+        raise RuleBroken("wrong_state", N_("This offer has ended."))
     end(tx, offer, OfferState.WITHDRAWN, tx.clock(), "owner")
     return {"offer_id": offer.id, "state": offer.state}
 

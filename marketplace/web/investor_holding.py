@@ -1,6 +1,7 @@
 """One holding: what it is, what happened to it, and offering it to other investors; and the list of such offers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -30,7 +31,7 @@ from marketplace.servicing.offer_ends import withdraw_offer as take_back
 from marketplace.servicing.offers import accept_offer as accept
 from marketplace.servicing.offers import against_buying, part_of
 from marketplace.servicing.offers import offer_holding as put_up
-from marketplace.servicing.schemas import AcceptOfferSchema, OfferHoldingSchema, WithdrawOffer
+from marketplace.servicing.schemas import AcceptOfferSchema, OfferHolding, OfferHoldingSchema, WithdrawOffer
 from marketplace.servicing.waterfall import TO_INVESTORS, Step
 from marketplace.title import queries as title
 from marketplace.title.rules import without
@@ -54,6 +55,10 @@ ENDS = {
     "payment_taken_back": N_("The debtor’s bank took a payment back, so what was offered had changed"),
     "bought_back": N_("The seller bought the receivable back"),
     "written_off": N_("The receivable was written off"),
+}
+IN_MONEY = {
+    "not_in_one_piece": N_("You can offer at most %(largest)s of face in one piece."),
+    "not_lot_multiple": N_("Offer all you hold in one piece, or whole steps of %(step)s of face."),
 }
 FLAGS = {
     "overdue": N_("Overdue"),
@@ -83,8 +88,9 @@ def offer_holding(receivable_id: UUID) -> ResponseReturnValue:
     currency = servicing.collection(db.session(), receivable_id).currency
     try:
         command = load(OfferHoldingSchema, _typed(currency), receivable_id=str(receivable_id))
-        if request.form.get("step") != "offer":
-            return _page(receivable_id)
+        shown = request.form.get("shown", (told := f"{command.units} {command.price_minor}"))
+        if request.form.get("step") != "offer" or shown != told:
+            return _page(receivable_id, _foreseen(command), changed=shown != told)
         perform(put_up, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except (InvalidInput, RuleBroken, Conflict) as refusal:
         db.session.rollback()
@@ -92,6 +98,37 @@ def offer_holding(receivable_id: UUID) -> ResponseReturnValue:
     say(gettext("It is on offer at %(price)s. Whoever takes it first has it.",
                 price=money_text(command.price_minor, currency)))  # fmt: skip
     return redirect(url_for("investor.holding", receivable_id=receivable_id), 303)
+
+
+def _foreseen(command: OfferHolding) -> RuleBroken | None:
+    """Return the refusal that an offer would meet now, with every reason; None when nothing speaks against it."""
+    session, owner_id = db.session(), house().id
+    found = servicing.collection(session, command.receivable_id)
+    lot, free = trading.lot(session, found.lot_id), _free(command.receivable_id, owner_id)
+    units = sum(b - a for owner, a, b in title.held_now(session, command.receivable_id) if owner == owner_id)
+    _, to_come = part_of(found.dues, owner_id, min(command.units, units), units) if units else (0, 0)
+    secondary = policy().secondary
+    problems = rules.offering_problems(
+        units=command.units, price_minor=command.price_minor, hours=command.hours or secondary.open_hours,
+        step=lot.lot_size_minor, free=free, to_come_minor=to_come, policy=secondary,
+    )  # fmt: skip
+    return RuleBroken("offer_refused", N_("The holding was not offered."), problems=problems) if problems else None
+
+
+def _free(receivable_id: UUID, owner_id: UUID) -> list[tuple[int, int]]:
+    """Return the ranges of units that one holds and has not on offer."""
+    session = db.session()
+    held = [(a, b) for owner, a, b in title.held_now(session, receivable_id) if owner == owner_id]
+    offers_ = servicing.offers_of(session, receivable_id, owner_id)
+    return without(held, [(one.first_unit, one.beyond_unit) for one in offers_ if one.state == "open"])
+
+
+def _in_money(problem: Problem, currency: str) -> Problem:
+    """Return a problem about units as one about face: in what the field is typed in."""
+    if problem.rule not in IN_MONEY:
+        return problem
+    params = {name: money_text(int(str(value).replace(",", "")), currency) for name, value in problem.params.items()}
+    return replace(problem, words=IN_MONEY[problem.rule], params=params)
 
 
 def _typed(currency: str) -> dict[str, Any]:
@@ -121,12 +158,15 @@ def withdraw_offer(offer_id: UUID) -> ResponseReturnValue:
         perform(take_back, WithdrawOffer(offer_id), require_actor())
     except (RuleBroken, Conflict) as refusal:
         db.session.rollback()
-        return _page(receivable_id, refusal), status_of(refusal)
+        return _page(receivable_id, refusal, gettext("Nothing changed.")), status_of(refusal)
     say(gettext("The offer is taken back."))
     return redirect(url_for("investor.holding", receivable_id=receivable_id), 303)
 
 
-def _page(receivable_id: UUID, refusal: MarketplaceError | None = None) -> str:
+def _page(
+    receivable_id: UUID, refusal: MarketplaceError | None = None, heading: str = "", *, changed: bool = False
+) -> str:
+    """Return the page; `changed` where an offer was sent with other figures than those that had been shown."""
     session, investor = db.session(), house()
     if not report.ever_held(session, investor.id, receivable_id):
         raise NotFound("not_found", MISSING)
@@ -134,8 +174,7 @@ def _page(receivable_id: UUID, refusal: MarketplaceError | None = None) -> str:
     lot = trading.lot(session, found.lot_id)
     held = [(a, b) for owner, a, b in title.held_now(session, receivable_id) if owner == investor.id]
     mine = servicing.offers_of(session, receivable_id, investor.id)
-    open_ones = [(one.first_unit, one.beyond_unit) for one in mine if one.state == "open"]
-    free = without(held, open_ones)
+    free = _free(receivable_id, investor.id)
     units = sum(b - a for a, b in held)
     owed = {due.step: due.outstanding_minor for due in found.dues if due.party == investor.id}
     to_come = sum(owed.get(step, 0) for step in TO_INVESTORS)
@@ -149,8 +188,10 @@ def _page(receivable_id: UUID, refusal: MarketplaceError | None = None) -> str:
         came_minor=sum(f.minor for f in flows if f.minor > 0), days=days, today=_today(),
         fall=next(iter(falls(session, policy().rating.fall_notches, [receivable_id])), None) if units else None,
         flags=[(flag, FLAGS[flag]) for flag in _flags(found)], recourse=RECOURSE[lot.recourse],
-        problems=list(reasons(refusal)) if refusal else [], refusal=refusal,
-        entry=_entry(found, investor.id, units, free, days), policy=policy().secondary, once=str(new_id()),
+        problems=[_in_money(one, found.currency) for one in reasons(refusal)] if refusal else [], refusal=refusal,
+        heading=heading, changed=changed,
+        entry=_entry(found, investor.id, units, free, days, told=refusal is None),
+        policy=policy().secondary, once=str(new_id()),
         symbol=SYMBOLS.get(found.currency, found.currency),
     )  # fmt: skip
 
@@ -161,7 +202,7 @@ def _flags(found: servicing.Collection) -> list[str]:
 
 
 def _entry(
-    found: servicing.Collection, owner_id: UUID, units: int, free: Sequence[tuple[int, int]], days: int
+    found: servicing.Collection, owner_id: UUID, units: int, free: Sequence[tuple[int, int]], days: int, *, told: bool
 ) -> dict[str, Any]:  # fmt: skip
     """Return the form's values and, when they can be read, what they would mean."""
     largest = max((b - a for a, b in free), default=0)
@@ -179,7 +220,8 @@ def _entry(
     entry["suggested"] = {bps: rules.price_for(part, bps, days) for bps in (found.rate_bps, found.rate_bps + 200)}
     entry["part_minor"], entry["count"] = part, count
     entry["too_much"] = price is not None and price > part
-    if price and not entry["too_much"]:
+    if told and price and not entry["too_much"]:
+        entry["shown"] = f"{count} {price}"
         fee = rules.fee_minor(price, policy().secondary.fee_bps)
         entry["told"] = {"price": price, "fee": fee, "gets": price - fee, "gives_up": part,
                          "difference": price - fee - part, "yield": rules.yield_bps(price, part, days)}  # fmt: skip

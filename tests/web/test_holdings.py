@@ -1,5 +1,6 @@
 """Holdings that change hands, as people see it: offering, buying, buying back, the chain of title."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
@@ -77,6 +78,45 @@ def test_a_holding_shows_what_an_offer_would_mean_before_it_is_made(app: Flask, 
     assert "On offer" in bob.get(f"/investor/holdings/{receivable}").text
 
 
+def test_a_price_that_was_changed_after_it_was_shown_is_shown_again(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    bob, where = visit(app, "bob"), f"/investor/holdings/{receivable}/offers"
+    form = {"units": "10,000.00", "price": "5,000.00", "hours": "72"}
+    shown = re.search(r'name="shown" value="([^"]+)"', bob.post(where, data=form | {"step": "show"}).text)
+    assert shown
+    for change in ({"price": "80.00"}, {"units": "9,000.00"}):
+        again = bob.post(where, data=form | change | {"step": "offer", "shown": shown[1]})
+        assert (again.status_code, "this is what it means now" in again.text) == (200, True)
+    db.session.rollback()
+    assert queries.offers_of(db.session(), receivable) == []
+    assert bob.post(where, data=form | {"step": "offer", "shown": shown[1]}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"units": "10,000.01"}, "whole steps of £"), ({"units": "9,999,999"}, "You can offer at most £"),
+     ({"hours": "2"}, "from 5 to 336 hours")],
+)  # fmt: skip
+def test_what_could_not_be_offered_is_said_when_it_is_shown(
+    app: Flask, world: World, change: dict[str, str], words: str
+) -> None:
+    receivable = lives.funded(world)
+    form = {"units": "10,000.00", "price": "80.00", "hours": "72", "step": "show"} | change
+    shown = visit(app, "bob").post(f"/investor/holdings/{receivable}/offers", data=form).text
+    assert words in shown
+    assert "Offer it at" not in shown
+
+
+def test_an_offer_taken_back_twice_is_told_that_it_has_ended(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    offer, bob = on_offer(world, receivable), visit(app, "bob")
+    assert bob.post(f"/investor/offers/{offer}/withdraw").status_code == 303
+    again = bob.post(f"/investor/offers/{offer}/withdraw")
+    assert again.status_code == 422
+    assert "Nothing changed." in again.text
+    assert "This offer has ended." in again.text
+
+
 def test_a_price_above_what_can_come_is_never_shown_as_an_offer(app: Flask, world: World) -> None:
     receivable = lives.funded(world)
     bob = visit(app, "bob")
@@ -94,7 +134,7 @@ def test_a_price_above_what_can_come_is_never_shown_as_an_offer(app: Flask, worl
     ("form", "words"),
     [
         ({"units": "lots", "price": "1"}, "Enter an amount like"),
-        ({"units": "10,000.01", "price": "1"}, "whole number of steps"),
+        ({"units": "10,000.01", "price": "1"}, "whole steps of £"),
         ({"units": "10,000", "price": "99,000"}, "can still bring"),
         ({"units": "10,000", "price": "1", "hours": "2"}, "from 5 to 336 hours"),
         ({"units": "10,000", "price": "1", "hours": "soon"}, "Enter a whole number."),
