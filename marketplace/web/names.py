@@ -91,7 +91,16 @@ ACCOUNTS = (
     N_("provider platform"), N_("residual in transit"), N_("return in transit"), N_("seller advance"),
     N_("seller cash"), N_("seller residual"), N_("suspense"), N_("withdrawal in transit"),
 )  # fmt: skip
-NAMES = frozenset((*VERBS, *JOBS, *SUBJECTS, *MATTERS, *ACCOUNTS))
+# What alerts hold, and the codes of calls, pay-outs and money without a reference.
+FACTS = (
+    N_("about"), N_("account"), N_("advance"), N_("amount"), N_("asked"), N_("breaks"), N_("call kind"), N_("checkout"),
+    N_("code"), N_("company number"), N_("currency"), N_("customer"), N_("dispute id"), N_("half year"),
+    N_("iban ends"), N_("law"), N_("no reference"), N_("organisation id"), N_("payment id"), N_("payout file id"),
+    N_("payout id"), N_("policy"), N_("purpose"), N_("receivable id"), N_("received"), N_("refund"), N_("residual"),
+    N_("return"), N_("reversal"), N_("said on"), N_("sent"), N_("state"), N_("transfer"), N_("unexplained"),
+    N_("unknown reference"), N_("what"), N_("why"), N_("withdrawal"), N_("wrong currency"),
+)  # fmt: skip
+NAMES = frozenset((*VERBS, *JOBS, *SUBJECTS, *MATTERS, *ACCOUNTS, *FACTS))
 LEVELS = {
     "full": N_("Full accounts"),
     "small": N_("Small company"),

@@ -85,6 +85,12 @@ __all__ = [
 count_with("operator.queue", operations.reviews_open)
 count_with("operator.jobs", operations.failures_open)
 
+# Where an alert's subject is worked off; any other is money, put aside on the page "Suspense".
+ALERT_PAGES = {
+    "organisation": "operator.register",
+    "reconciliation": "operator.reconciliation", "bank_reconciliation": "operator.reconciliation",
+}  # fmt: skip
+
 
 @blueprint.get("/")
 @only_operators
@@ -102,6 +108,7 @@ def today() -> ResponseReturnValue:
         reviews=operations.reviews(session, 8),
         unrated=ratings.unrated(session),
         alerts=payments.open_alerts(session, 20),
+        alert_pages=ALERT_PAGES,
     )
 
 

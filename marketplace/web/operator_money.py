@@ -89,7 +89,8 @@ def facts_told(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     for name, value in facts.items():
         whose = name.removesuffix("minor")
         currency = facts.get(f"{whose}currency") or facts.get("currency")
-        if name.endswith("currency") and name.replace("currency", "minor") in facts:
+        of_amounts = name == "currency" and any(key.endswith("minor") for key in facts)
+        if of_amounts or (name.endswith("currency") and name.replace("currency", "minor") in facts):
             continue
         if name.endswith("minor") and isinstance(value, int) and currency in policy().currencies:
             told.append((named(whose.strip("_") or "amount"), money_text(value, currency)))

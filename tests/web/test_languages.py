@@ -23,7 +23,8 @@ TEMPLATES = HOUSE / "templates"
 NAMING = {
     "verbs": r'@verb\("(\w+)"', "verbs of events": r'\bverb="(\w+)"', "subjects": r'tx\.record\(\s*"(\w+)"',
     "entries": r'post_entry\(\s*tx, "(\w+)"', "alerts": r'raise_alert\(\s*tx, "(\w+)"',
-    "breaks": r'\.explain\("(\w+)"', "jobs": r'Job\("(\w+)"',
+    "what is called about": r'raise_alert\(\s*tx, "\w+", "(\w+)"', "breaks": r'\.explain\("(\w+)"',
+    "jobs": r'Job\("(\w+)"',
 }  # fmt: skip
 FINISHED = [code for code in CODES if code != "en"]
 

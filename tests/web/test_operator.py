@@ -17,10 +17,11 @@ from marketplace.jobs.schedule import job
 from marketplace.kernel.ids import new_id
 from marketplace.parties.actions import register_user
 from marketplace.parties.schemas import RegisterUser
+from marketplace.payments.alerts import raise_alert
 from marketplace.perform import perform
 from tests import lives
 from tests.people import PASSWORD
-from tests.support import SYSTEM
+from tests.support import SYSTEM, do
 from tests.trading.world import World
 
 PAGES = (
@@ -110,6 +111,16 @@ def test_a_full_market_has_all_pages(world: World, olga: FlaskClient) -> None:
     page = olga.get(f"/operator/receivables/{receivable_id}").text
     assert page.index("Late charge") < page.index("Platform fee") < page.index("Residual")
     assert "Give up what is outstanding" in page
+
+
+def test_what_somebody_is_called_about_leads_to_where_it_is_worked_off(world: World, olga: FlaskClient) -> None:
+    do(lambda tx: raise_alert(tx, "reconciliation_break", "reconciliation", new_id(), currency="GBP",
+                              unexplained_minor=-1_205, breaks=1))  # fmt: skip
+    do(lambda tx: raise_alert(tx, "late_rate_unknown", "policy", new_id(), law="GB"))
+    page = olga.get("/operator/").text
+    assert '<a href="/operator/reconciliation">Reconciliation break</a>' in page
+    assert "breaks 1, unexplained −£12.05" in page
+    assert '<a href="/operator/suspense">Late rate unknown</a>' in page
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "mallory"])
