@@ -200,6 +200,11 @@ def proved_event(session: Session, seq: int) -> ProvedEvent:
     return ProvedEvent(line, bytes(row.body), leaf, point.size, bytes(point.root), proof, holds)
 
 
+def has_checkpoint(session: Session, size: int) -> bool:
+    """Return whether a log of this size was signed."""
+    return bool(session.scalar(text("SELECT EXISTS (SELECT FROM checkpoint WHERE size = :size)"), {"size": size}))
+
+
 def checkpoints(session: Session, limit: int = 20) -> list[tuple[int, str, datetime]]:
     """Return size, root and time of the newest checkpoints."""
     rows = session.execute(

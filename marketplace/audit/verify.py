@@ -809,12 +809,15 @@ class Verification:
     def _tree(self, points: dict[int, bytes]) -> None:
         tree, told = Tree(), dict(points)
         if self.previous is not None:
-            size = int(self.previous.split("\n")[1])
-            keys = [key for key, since in self._keys() if since < size]
+            told_of = self.previous.split("\n")[1:2]
+            demand(told_of and told_of[0].isascii() and told_of[0].isdigit(), "what --previous names is no checkpoint")
+            kept = int(told_of[0])
+            keys = [key for key, since in self._keys() if since < kept]
             told_size, root = read_checkpoint(open_note(self.previous, keys[-1:], "your checkpoint"),
                                               self.about["origin"], "your checkpoint")  # fmt: skip
             demand(told.setdefault(told_size, root) == root, "your checkpoint and the bundle's have different roots")
-        demand(max(told) == self.about["size"], "your checkpoint is of a larger log than the bundle: it went backwards")
+        larger = "your checkpoint is of a larger log: the bundle was built before it, or the log went backwards"
+        demand(max(told) == self.about["size"], larger)
         with self.bundle.open("leaves.bin") as leaves:
             for size, root in sorted(told.items()):
                 while tree.size < size:

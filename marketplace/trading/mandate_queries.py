@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, undefer
 from marketplace.trading import engine
 from marketplace.trading.engine import Used
 from marketplace.trading.queries import missing
+from marketplace.trading.schemas import CreateMandate
 from marketplace.trading.tables import AwardRow, LotRow, MandateRow
 
 DAYS, LOTS_MAX = 90, 300
@@ -79,8 +80,8 @@ def notes(session: Session, mandate_id: UUID, limit: int = 200) -> list[Row[Any]
     return list(session.execute(text(NOTES), {"mandate": mandate_id, "limit": limit}))
 
 
-def backtest(session: Session, mandate: MandateRow, group_id: UUID, now: datetime) -> list[Tried]:
-    """Return what the mandate would have done in the lots of the last 90 days, oldest first.
+def backtest(session: Session, mandate: MandateRow | CreateMandate, group_id: UUID, now: datetime) -> list[Tried]:
+    """Return what a mandate, written or not yet, would have done in the lots of the last 90 days, oldest first.
 
     Its own caps count from nothing; cash is taken to be there. Money is back on the expected date.
     """
@@ -107,7 +108,7 @@ def backtest(session: Session, mandate: MandateRow, group_id: UUID, now: datetim
     return tried
 
 
-def _used(mandate: MandateRow, lot: LotRow, done: Sequence[tuple[LotRow, int]]) -> Used:
+def _used(mandate: MandateRow | CreateMandate, lot: LotRow, done: Sequence[tuple[LotRow, int]]) -> Used:
     assert lot.closed_at is not None
     since, day = lot.closed_at - timedelta(days=mandate.budget_days), lot.closed_at.date()
     sums: dict[str, int] = defaultdict(int)

@@ -1,5 +1,6 @@
 """The verbs of a mandate: an investor writes standing instructions, lets them rest, takes them up again, ends them."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from uuid import UUID
 
@@ -24,7 +25,7 @@ def create_mandate(tx: Tx, command: CreateMandate) -> Result:
     """
     if tx.actor.organisation_id is None or tx.actor.user_id is None:
         raise NotPermitted("not_permitted", N_("Only an investor’s own people may bid."))
-    problems = list(_problems(tx, command))
+    problems = contradictions(command, tx.policy.currencies)
     if problems:
         raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
     row = {"id": new_id(), "investor_id": tx.actor.organisation_id, "created_by": tx.actor.user_id, **asdict(command),
@@ -34,10 +35,10 @@ def create_mandate(tx: Tx, command: CreateMandate) -> Result:
     return {"mandate_id": row["id"]}
 
 
-def _problems(tx: Tx, command: CreateMandate) -> list[Problem]:
+def contradictions(command: CreateMandate, currencies: Collection[str]) -> list[Problem]:
     """Return what the fields say against each other."""
     found = []
-    if command.currency not in tx.policy.currencies:
+    if command.currency not in currencies:
         found.append(Problem("currency", "unknown", N_("Choose a currency of this market.")))
     if command.tenor_days_max < command.tenor_days_min:
         found.append(Problem("tenor_days_max", "under_min", N_("The most days cannot be fewer than the fewest.")))

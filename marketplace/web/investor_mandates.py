@@ -16,7 +16,7 @@ from marketplace.rating.grades import GRADES
 from marketplace.schemas import load
 from marketplace.trading import mandate_queries as queries
 from marketplace.trading import mandates as verbs
-from marketplace.trading.schemas import CreateMandateSchema, NameMandate
+from marketplace.trading.schemas import CreateMandate, CreateMandateSchema, NameMandate
 from marketplace.web.downloads import csv_file, plain
 from marketplace.web.forms import minor_of, reasons, say, status_of
 from marketplace.web.frame import server_now
@@ -53,9 +53,11 @@ def mandates() -> ResponseReturnValue:
 @blueprint.post("/mandates")
 @signed_in(Role.INVESTOR)
 def create_mandate() -> ResponseReturnValue:
-    """Write a mandate."""
+    """Write a mandate; or show what it would have done so far, and write nothing."""
     try:
         command = load(CreateMandateSchema, _typed())
+        if request.form.get("step") == "test":
+            return _page(tried=_tried(command))
         made = perform(verbs.create_mandate, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except (InvalidInput, RuleBroken, Conflict) as refusal:
         db.session.rollback()
@@ -152,14 +154,23 @@ def _typed() -> dict[str, Any]:
     return values
 
 
-def _page(refusal: MarketplaceError | None = None) -> str:
+def _tried(command: CreateMandate) -> list[queries.Tried]:
+    """Return what a mandate that is not written yet would have done. Raises: InvalidInput as `create_mandate`."""
+    if problems := verbs.contradictions(command, policy().currencies):
+        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+    return queries.backtest(db.session(), command, house().group, server_now())
+
+
+def _page(refusal: MarketplaceError | None = None, tried: list[queries.Tried] | None = None) -> str:
     found = queries.mandates(db.session(), house().id)
-    typed = request.form if refusal else {"budget_days": "30", "spread_bps": "0", "lot_share_percent": "25"}
+    again = refusal is not None or tried is not None
+    typed = request.form if again else {"budget_days": "30", "spread_bps": "0", "lot_share_percent": "25"}
     return render_template(
         "investor/mandates.html", found=found, totals=queries.totals(db.session(), [row.id for row in found]),
         typed=typed, refusal=refusal, problems=reasons(refusal) if refusal else (),
         grades=[(grade, grade.replace("-", "−")) for grade in GRADES],
         currency_pairs=[(code, code) for code in policy().currencies],
+        tried=tried, tried_currency=typed.get("currency", ""), why=WHY, days=queries.DAYS,
     )  # fmt: skip
 
 

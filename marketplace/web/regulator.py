@@ -16,7 +16,7 @@ from marketplace.audit import queries as audit
 from marketplace.audit.building import bundle_path
 from marketplace.db import db
 from marketplace.kernel.actors import Role
-from marketplace.kernel.errors import InvalidInput, NotFound
+from marketplace.kernel.errors import InvalidInput, NotFound, Problem
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.reports import rating_watch, supervision
@@ -80,6 +80,11 @@ def order_bundle() -> ResponseReturnValue:
     """Order a bundle; it is built while one does something else."""
     try:
         command = load(OrderBundleSchema, request.form)
+        size = command.previous_size
+        if size is not None and not audit.has_checkpoint(db.session(), size):
+            words, params = N_("There is no checkpoint of size %(size)s."), {"size": size}
+            raise InvalidInput("invalid_fields", words, params,
+                               problems=[Problem("previous_size", "no_such_checkpoint", words, params)])  # fmt: skip
     except InvalidInput as error:
         return _home(error), 422
     perform(export_bundle, command, require_actor())

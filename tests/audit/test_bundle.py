@@ -334,7 +334,9 @@ def test_a_log_that_went_back_is_named(log: Log, worker: Engine, write: Callable
         kept = connection.execute(text("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")).scalar_one()
     path = log.folder / "early.zip"
     path.write_bytes(early)
-    assert "went backwards" in wrong(path, log.key, kept)
+    assert "the bundle was built before it, or the log went backwards" in wrong(path, log.key, kept)
+    for no_checkpoint in ("", "one line", "duebill\nmany\n", f"{log.key}\n"):
+        assert wrong(path, log.key, no_checkpoint) == "what --previous names is no checkpoint"
 
 
 # The signer himself lies: everything is hashed and signed anew, and only the replay can tell.

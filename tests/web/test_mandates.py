@@ -48,6 +48,20 @@ def test_a_mandate_s_life_on_its_pages(app: Flask, world: World) -> None:
     assert bob.post(f"{place}/pause").status_code == 422
 
 
+def test_a_mandate_is_tested_before_it_is_started(app: Flask, world: World) -> None:
+    bob = visitor(app, world, "bob")
+    world.fund("bob", 1_500_000)
+    lots = (world.lot(), world.lot())
+    world.move_clock(timedelta(hours=1))
+    perform(close_lots, CloseLots(lots), SYSTEM)
+    page = bob.post("/investor/mandates", data=TERMS | {"step": "test"})
+    assert page.status_code == 200
+    for words in ("Not started: nothing bids yet.", "2 lots, 2 bids", "No mandate yet", 'value="1,000,000"'):
+        assert words in page.text, words
+    wrong = bob.post("/investor/mandates", data=TERMS | {"step": "test", "budget_minor": "1"})
+    assert (wrong.status_code, "One lot cannot take more than the budget." in wrong.text) == (422, True)
+
+
 def test_each_wrong_field_is_told_beside_it_and_nothing_is_written(app: Flask, world: World) -> None:
     bob = visitor(app, world, "bob")
     wrong = {**TERMS, "lot_minor_max": "much", "lot_share_percent": "200", "grade_worst": "Z"}

@@ -127,6 +127,10 @@ def test_a_wrong_order_is_refused_beside_its_field(rex: FlaskClient) -> None:
     assert "not before the first" in answer.get_data(as_text=True)
     assert rex.post("/regulator/bundles", data={"previous_size": "many"}).status_code == 422
     assert rex.post("/regulator/bundles", data={"previous_size": "9" * 20}).status_code == 422
+    unknown = rex.post("/regulator/bundles", data={"previous_size": "999999"})
+    assert unknown.status_code == 422
+    assert "There is no checkpoint of size 999999." in unknown.get_data(as_text=True)
+    assert 'id="f-previous-size-error"' in unknown.get_data(as_text=True)
     for page in ("events?verb=%00x", "events?role=%00x", "replay?ref=%00x"):
         assert rex.get(f"/regulator/{page}").status_code == 200, page
 
