@@ -26,6 +26,7 @@ from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.stack.files import locked
 from marketplace.stack.migration import migrate
+from tests.people import KEPT, register
 
 HOUSE = Path(__file__).resolve().parents[1]
 TEMPLATE = "duebill_template"
@@ -90,14 +91,34 @@ def database_name(worker_id: str) -> str:
     return f"duebill_{worker_id}"
 
 
+@pytest.fixture(scope="session")
+def peopled(postgres: EmbeddedPostgres, template: str, database_name: str, _standing_app: Flask) -> str:
+    """A database in which the cast of the tests is registered, and nothing else, to be copied."""
+    copy = f"{database_name}_peopled"
+    for left in (database_name, copy):  # by a test process that was killed
+        postgres.drop_database(left)
+    postgres.create_database(database_name, template=template, owner=OWNER)
+    KEPT.update(register(_standing_app))
+    _part(_standing_app)
+    with postgres.connect() as connection:
+        connection.execute(f"ALTER DATABASE {database_name} RENAME TO {copy}")
+    return copy
+
+
 @pytest.fixture
-def database(postgres: EmbeddedPostgres, template: str, database_name: str) -> Iterator[str]:
-    """The name of a fresh, migrated database. Its address for a role: `postgres.url(database, role)`."""
+def database(
+    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, template: str, database_name: str
+) -> Iterator[str]:
+    """The name of a fresh, migrated database. Its address for a role: `postgres.url(database, role)`.
+
+    Where a test asks for `people`, the cast is in it: registering takes longer than most tests.
+    """
+    source = request.getfixturevalue("peopled") if "people" in request.fixturenames else template
     try:
-        postgres.create_database(database_name, template=template, owner=OWNER)
+        postgres.create_database(database_name, template=source, owner=OWNER)
     except DuplicateDatabase:  # left by a test process that was killed
         postgres.drop_database(database_name)
-        postgres.create_database(database_name, template=template, owner=OWNER)
+        postgres.create_database(database_name, template=source, owner=OWNER)
     yield database_name
     postgres.drop_database(database_name)
 
