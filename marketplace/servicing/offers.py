@@ -39,6 +39,7 @@ from marketplace.trading import queries as trading_queries
 
 ENDED = N_("Nothing is outstanding on this receivable any more.")
 TAKEN = N_("Somebody else has bought it.")
+YOURS = N_("You have bought it already: it is among your holdings.")
 GONE = N_("This offer has ended.")
 
 
@@ -144,7 +145,7 @@ def accept_offer(tx: Tx, command: AcceptOffer) -> Result:
     buyer_id = _own_house(tx)
     offer = lock_offer(tx, command.offer_id)
     now = tx.clock()
-    _still_open(offer, command, now)
+    _still_open(offer, command, now, buyer_id)
     row = queries.lock_collection(tx.session, offer.receivable_id)
     flags = _check_buyer(tx, row, offer, buyer_id, command.acknowledged, now)
     first, units = offer.piece[0], offer.size
@@ -167,9 +168,9 @@ def accept_offer(tx: Tx, command: AcceptOffer) -> Result:
     return {"offer_id": offer.id, "receivable_id": row.receivable_id, "units": units, "entry_id": entry_id}
 
 
-def _still_open(offer: HoldingOfferRow, command: AcceptOffer, now: datetime) -> None:
+def _still_open(offer: HoldingOfferRow, command: AcceptOffer, now: datetime, buyer_id: UUID) -> None:
     if offer.state == OfferState.ACCEPTED:
-        raise Conflict("offer_taken", TAKEN)
+        raise Conflict("offer_taken", YOURS if offer.buyer_id == buyer_id else TAKEN)
     if offer.state != OfferState.OPEN:
         raise Conflict("offer_ended", GONE)
     if now >= offer.closes_at:

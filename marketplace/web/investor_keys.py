@@ -19,6 +19,24 @@ from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.investor_door import blueprint
 from marketplace.web.session import require_actor, signed_in
 
+FIELDS = (
+    ("lot, lot_id", N_("The lot: its reference, or its id.")),
+    ("rate_bps", N_("The rate, in whole basis points a year.")),
+    ("cash_minor", N_("The cash, in whole pence or cents.")),
+    ("min_fill_minor", N_("The least cash that you take; may be left out.")),
+    ("replaces_bid_id", N_("The bid of yours that this one replaces; may be left out.")),
+)
+ANSWERS = (
+    ("bid_refused", N_("A rule of the lot refuses it: each is named.")),
+    ("invalid_fields", N_("A field is missing, unknown, or out of range.")),
+    ("not_found, lot_closed", N_("There is no such lot, or it takes no more bids.")),
+    ("insufficient_cash", N_("Free cash does not cover it, after the bids before it.")),
+    ("failed", N_("What became of it is not known: send the same list again under the same key.")),
+    ("401, 403", N_("There is no key, it has ended, or it may not bid.")),
+    ("409, 422", N_("The list as a whole is refused, and nothing is placed.")),
+    ("429", N_("Too many: wait as many seconds as Retry-After says.")),
+)
+
 
 @blueprint.get("/keys")
 @signed_in(Role.INVESTOR)
@@ -64,5 +82,5 @@ def _page(refusal: MarketplaceError | None = None, token: str = "", name: str = 
     return render_template(
         "investor/keys.html", found=api_keys.keys_of(db.session(), actor.user_id), token=token, name=name,
         refusal=refusal, problems=reasons(refusal) if refusal else (), rows_max=ROWS_MAX,
-        address=url_for("v1.place_bids", _external=True),
+        address=url_for("v1.place_bids", _external=True), fields=FIELDS, answers=ANSWERS,
     )  # fmt: skip

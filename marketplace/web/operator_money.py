@@ -47,6 +47,7 @@ DEEDS = {
     "bank_suspense_own": N_("Our own money, moved to the bank"),
 }
 NOBODY = "platform"
+NAME_IT = N_("Name the receivable it is to be applied to, and only then.")
 FIELDS = {"minor": "amount", "debit_owner_id": "debit_owner", "credit_owner_id": "credit_owner", "receivable_id": "ref"}
 # What a proposal tells of itself, in the order in which a person reads it.
 WORDS = {
@@ -191,7 +192,7 @@ def _work(schema: type[Schema], item: SuspenseItem | BankItem | None, **known: A
         try:
             known["receivable_id"] = str(receivables.receivable_by_ref(db.session(), ref).id)
         except NotFound as missing:
-            words = N_("There is no receivable with this reference.")
+            words = N_("There is no receivable with this reference.") if ref else NAME_IT
             raise InvalidInput("unknown_ref", words, problems=[Problem("ref", "unknown_ref", words)]) from missing
     given = {"decision": decision, "reason": request.form.get("reason", "")}
     if decision == "fund":

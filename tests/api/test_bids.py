@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from marketplace.api.v1 import FIELDS
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
@@ -246,6 +247,12 @@ def test_the_page_refuses_a_name_that_is_none_and_an_eleventh_key(app: Flask, wo
     assert bob.post("/investor/keys", data={"name": " "}).status_code == 422
     codes = [bob.post("/investor/keys", data={"name": f"Key {place}"}).status_code for place in range(11)]
     assert codes == [200] * 10 + [409]
+
+
+def test_the_page_says_every_field_that_a_program_may_send(app: Flask, world: World) -> None:
+    page = visitor(app, world, "bob").get("/investor/keys").text
+    for name in FIELDS:
+        assert name in page, name
 
 
 def test_of_many_keys_made_at_once_none_is_the_eleventh(app: Flask, world: World) -> None:

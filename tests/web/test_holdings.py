@@ -169,6 +169,7 @@ def test_an_offer_is_found_filtered_and_bought(app: Flask, world: World) -> None
     assert carol.get("/investor/statement").status_code == 200
     again = carol.post(f"/investor/offers/{offer}/accept", data={"price_minor": "800000"})
     assert again.status_code == 409
+    assert "You have bought it already" in again.text
     assert visit(app, "dave").get(f"/investor/offers/{offer}").status_code == 404
 
 
