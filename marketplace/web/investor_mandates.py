@@ -26,6 +26,7 @@ from marketplace.web.session import require_actor, signed_in
 AMOUNTS = ("lot_minor_max", "budget_minor", "min_fill_minor", "debtor_minor_max", "seller_minor_max",
            "outstanding_minor_max")  # fmt: skip
 NUMBERS = ("spread_bps", "rate_bps_min", "tenor_days_min", "tenor_days_max", "budget_days", "loss_ppm_max")
+CHANGED = N_("This mandate has been changed since the page was shown: here it is as it stands now.")
 WHY = {
     "related_party": N_("related party"),
     "grade_too_low": N_("the debtor’s grade is too low"),
@@ -97,8 +98,9 @@ def mandate_log(mandate_id: UUID) -> ResponseReturnValue:
 def _moved(mandate_id: UUID, verb: Verb, words: str) -> ResponseReturnValue:
     try:
         perform(verb, NameMandate(mandate_id), require_actor())
-    except (RuleBroken, Conflict) as refusal:
+    except (RuleBroken, Conflict) as refused:
         db.session.rollback()
+        refusal = Conflict("wrong_state", CHANGED) if refused.code == "wrong_state" else refused
         return _one(mandate_id, refusal), status_of(refusal)
     say(words)
     return redirect(url_for("investor.mandate", mandate_id=mandate_id), 303)

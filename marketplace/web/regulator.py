@@ -158,7 +158,7 @@ def _filter(asked: Mapping[str, str]) -> audit.EventFilter:
         except ValueError:
             raise words.wrong_field(name, "id", N_("Enter an id as the log shows it.")) from None
     before = asked.get("before", "")
-    if before and not before.isdigit():
+    if before and not (before.isascii() and before.isdigit() and len(before) <= 18):  # what a column can hold
         raise words.wrong_field("before", "number", N_("Enter the number of an event."))
     first = day_of(asked["from"], "from") if "from" in asked else None
     last = day_of(asked["to"], "to") if "to" in asked else None

@@ -45,7 +45,9 @@ def test_a_mandate_s_life_on_its_pages(app: Flask, world: World) -> None:
     for verb, word in (("pause", "Resting"), ("resume", "Active"), ("end", "Ended")):
         assert bob.post(f"{place}/{verb}").status_code == 303
         assert word in bob.get(place).text
-    assert bob.post(f"{place}/pause").status_code == 422
+    stale = bob.post(f"{place}/pause")
+    assert stale.status_code == 409
+    assert "This mandate has been changed since the page was shown" in stale.text
 
 
 def test_a_mandate_is_tested_before_it_is_started(app: Flask, world: World) -> None:

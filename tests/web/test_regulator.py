@@ -131,6 +131,8 @@ def test_a_wrong_order_is_refused_beside_its_field(rex: FlaskClient) -> None:
     assert unknown.status_code == 422
     assert "There is no checkpoint of size 999999." in unknown.get_data(as_text=True)
     assert 'id="f-previous-size-error"' in unknown.get_data(as_text=True)
+    for number in ("99999999999999999999", "9223372036854775808", "²", "-1"):
+        assert rex.get("/regulator/events", query_string={"before": number}).status_code == 422, number
     for page in ("events?verb=%00x", "events?role=%00x", "replay?ref=%00x"):
         assert rex.get(f"/regulator/{page}").status_code == 200, page
 
