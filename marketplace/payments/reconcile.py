@@ -43,11 +43,12 @@ OWN_PAYOUT = "payout"  # of the platform's own balance to its own bank: money of
 CAME_BACK = {"transfer_refund", "transfer_cancel", "transfer_failure"}
 
 
-# What two people said came to our bank out of our balance with the provider, by the bank's entry that told of it.
+# What two people booked on our accounts with the provider, at the bank's word or their own: a payout of our own
+# balance, a top-up of it, a receipt of a stranger's. Each has a line of the provider's.
 OWN_MOVES = """
 SELECT e.subject_id, a.currency, sum(p.minor)::bigint AS minor FROM entry e JOIN posting p ON p.entry_id = e.id
 JOIN account a ON a.id = p.account_id AND a.code IN ('provider_lender', 'provider_borrower', 'provider_platform')
-WHERE e.kind = 'own_money_moved' GROUP BY 1, 2 ORDER BY min(e.id::text)
+WHERE e.kind IN ('own_money_moved', 'manual_entry') GROUP BY 1, 2 HAVING sum(p.minor) <> 0 ORDER BY min(e.id::text)
 """
 
 
@@ -197,11 +198,11 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
         if line.kind in processing_costs.NOTHING_ELSE:
             continue
         kind, unknown = _kind_of(line)
-        name = (line.intent_id if kind == "receipt" else line.source_id) or ""
-        if kind == "own_move":
+        found = expected.get((kind, (line.intent_id if kind == "receipt" else line.source_id) or ""))
+        if found is None:
             own[_sum_of(line)] += 1
-            name = f"{_sum_of(line)}:{own[_sum_of(line)]}"
-        _explain_line(sheet, line, expected.get((kind, name)), unknown)
+            found = expected.get(("own_move", f"{_sum_of(line)}:{own[_sum_of(line)]}"))
+        _explain_line(sheet, line, found, unknown)
     for line_id, (currency, minor) in costs.items():
         if currency in sheets:
             sheets[currency].explain("provider_fee_missing", minor, line_id)
@@ -265,7 +266,7 @@ def _kind_of(line: BalanceLine) -> tuple[str, str]:
 
 
 def _sum_of(line: BalanceLine) -> str:
-    """Return by what a payout of our own balance is known in our books: nothing but its sum, the first one first."""
+    """Return by what a line that nothing of ours caused is known in our books: nothing but its sum, the first first."""
     return f"{line.currency}:{line.minor}"
 
 
@@ -294,7 +295,7 @@ def _expected(session: Session) -> dict[tuple[str, str], Expected]:
 
 
 def _own_moves(session: Session) -> dict[tuple[str, str], Expected]:
-    """Return what left for our own bank: booked there by two people, it must have left here."""
+    """Return what two people booked on our accounts with the provider: it must have come or gone there."""
     known: Counter[str] = Counter()
     found = {}
     for row in session.execute(text(OWN_MOVES)):

@@ -26,6 +26,11 @@ LAST_AT_BANK = """
 SELECT DISTINCT ON (iban, currency) right(iban, 4) AS ends, currency, stated_on, stated_minor, ledger_minor,
     explained_minor, unexplained_minor, at FROM bank_reconciliation ORDER BY iban, currency, at DESC
 """
+# Below zero the platform's part is what it took, by the provider's hand, out of money that is its clients'.
+OWED_TO_CLIENTS = """
+SELECT currency, -sum(posted_minor)::bigint AS minor FROM balance JOIN account ON account.id = balance.account_id
+WHERE code = 'provider_platform' GROUP BY currency HAVING sum(posted_minor) < 0 ORDER BY currency
+"""
 # A break stands while the last comparison tells it, and is as old as the first one that told the same.
 STANDING = """
 WITH told AS (
@@ -52,3 +57,8 @@ def last_at_bank(session: Session) -> Sequence[Row[Any]]:
 def standing(session: Session) -> list[Break]:
     """Return every break that the last comparisons tell, oldest first."""
     return [Break(**row._mapping) for row in session.execute(text(STANDING))]
+
+
+def owed_to_clients(session: Session) -> Sequence[Row[Any]]:
+    """Return what the platform must put into its balance with the provider, by currency, in minor units."""
+    return session.execute(text(OWED_TO_CLIENTS)).all()

@@ -109,6 +109,7 @@ def today() -> ResponseReturnValue:
         unrated=ratings.unrated(session),
         alerts=payments.open_alerts(session, 20),
         alert_pages=ALERT_PAGES,
+        owed=breaks.owed_to_clients(session),
     )
 
 
@@ -369,4 +370,5 @@ def reconciliation() -> ResponseReturnValue:
     """Provider and bank against the ledger, the last time they were compared, and every break by its age."""
     session = db.session()
     return render_template("operator/reconciliation.html", rows=payments.last_reconciliations(session),
-                           banks=breaks.last_at_bank(session), breaks=breaks.standing(session))  # fmt: skip
+                           banks=breaks.last_at_bank(session), breaks=breaks.standing(session),
+                           owed=breaks.owed_to_clients(session))  # fmt: skip

@@ -87,7 +87,7 @@ def test_every_kind_of_difference_is_named_and_ages(bank: World, app: Flask) -> 
     ages = {one.kind: one.days for one in breaks.standing(db.session())}
     assert (ages["before_first_statement"], ages["statement_gap"]) == (3, 0)
     page = visitor(app, bank, "olga").get("/operator/reconciliation").text
-    for words in ("before first statement", "booked by hand", "does not reconcile", "3 days", "£13"):
+    for words in ("Before first statement", "Booked by hand", "does not reconcile", "3 days", "£13"):
         assert words in page, words
     assert "unexplained £13" in page  # in the strip of every page
     told = db.session.execute(text("SELECT count(*) FROM payment_alert WHERE subject_kind = 'bank_reconciliation'"))
@@ -133,8 +133,13 @@ def test_our_own_money_that_was_moved_to_the_bank_is_no_break(bank: World, pool:
 
 def provider_shows(*minors: int) -> list[tuple[str, int]]:
     """Let the provider show payouts of our own balance; return the differences, none of them unexplained."""
-    lines = tuple(BalanceLine(f"txn_{n}", "payout", minor, 0, "GBP", f"po_{n}") for n, minor in enumerate(minors))
-    done = perform(reconcile, Compare((("GBP", sum(minors)),), lines), SYSTEM)
+    return provider_told(*(BalanceLine(f"txn_{n}", "payout", minor, 0, "GBP", f"po_{n}")
+                           for n, minor in enumerate(minors)))  # fmt: skip
+
+
+def provider_told(*lines: BalanceLine) -> list[tuple[str, int]]:
+    """Let the provider show these lines and their sum; return the differences, none of them unexplained."""
+    done = perform(reconcile, Compare((("GBP", sum(line.minor for line in lines)),), lines), SYSTEM)
     assert done["unexplained"]["GBP"] == 0
     db.session.rollback()
     row = next(one for one in queries.last_reconciliations(db.session()) if one.currency == "GBP")
@@ -154,4 +159,19 @@ def test_what_left_the_provider_for_our_bank_is_one_with_what_came_there(bank: W
     assert provider_shows(-500, -500, -700) == [("payout", -700), ("own_move_missing", 300)]
     by_two(propose_bank_suspense, work(third, "own_borrower", 400), bank)
     assert provider_shows(-500, -500, -700) == []
+    assert sound()
+
+
+def test_a_line_that_nothing_of_ours_caused_is_settled_by_an_entry_of_two_people(bank: World) -> None:
+    def shown(*more: BalanceLine) -> list[tuple[str, int]]:
+        return provider_told(BalanceLine("txn_a", "topup", 700, 0, "GBP", "tu_1"),
+                             BalanceLine("txn_b", "charge", 900, 0, "GBP", "ch_1", "pi_1"), *more)  # fmt: skip
+
+    assert shown() == [("topup", 700), ("receipt_not_ours", 900)]
+    by_two(propose_manual_entry, ProposeManualEntry("GBP", "provider_platform", None, "platform_fees", None, 700, WHY),
+           bank)  # fmt: skip
+    assert shown() == [("receipt_not_ours", 900)]
+    by_two(propose_manual_entry, ProposeManualEntry("GBP", "provider_borrower", None, "suspense", None, 900, WHY), bank)
+    assert shown() == []
+    assert shown(BalanceLine("txn_c", "topup", 700, 0, "GBP", "tu_2")) == [("topup", 700)], "one entry, one line"
     assert sound()

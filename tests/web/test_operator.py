@@ -15,10 +15,12 @@ from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
 from marketplace.kernel.ids import new_id
+from marketplace.ledger.actions import account, post_entry
+from marketplace.ledger.rules import credit, debit
 from marketplace.parties.actions import register_user
 from marketplace.parties.schemas import RegisterUser
 from marketplace.payments.alerts import raise_alert
-from marketplace.perform import perform
+from marketplace.perform import Tx, perform
 from tests import lives
 from tests.people import PASSWORD
 from tests.support import SYSTEM, do
@@ -121,6 +123,19 @@ def test_what_somebody_is_called_about_leads_to_where_it_is_worked_off(world: Wo
     assert '<a href="/operator/reconciliation">Reconciliation break</a>' in page
     assert "breaks 1, unexplained −£12.05" in page
     assert '<a href="/operator/suspense">Late rate unknown</a>' in page
+
+
+@pytest.mark.parametrize("path", ["/operator/", "/operator/reconciliation"])
+def test_what_the_platform_owes_to_its_clients_money_is_said(world: World, olga: FlaskClient, path: str) -> None:
+    assert "clients’ money" not in olga.get(path).text
+
+    def keep(tx: Tx) -> None:
+        legs = [debit(account(tx, "processing_costs", None, "GBP"), 290),
+                credit(account(tx, "provider_platform", None, "GBP"), 290)]  # fmt: skip
+        post_entry(tx, "processing_cost", "reconciliation", new_id(), legs)
+
+    do(keep)
+    assert "£2.90 of clients’ money at the provider went into what the provider keeps." in olga.get(path).text
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "mallory"])
