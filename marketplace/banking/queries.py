@@ -1,6 +1,6 @@
 """Reads of the bank's files."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,15 @@ def left_minor(session: Session, entry_id: UUID) -> int:
     return int(
         session.execute(select(literal_column(LEFT_MINOR)).select_from(row).where(row.c.id == entry_id)).scalar_one()
     )
+
+
+def left_of(session: Session, entry_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Return what is left in suspense of each of these entries, in minor units; 0 for what two people worked off."""
+    row = BankEntryRow.__table__.alias("b")
+    found = session.execute(
+        select(row.c.id, literal_column(LEFT_MINOR)).select_from(row).where(row.c.id.in_(entry_ids))
+    )
+    return {entry_id: int(left) for entry_id, left in found}
 
 
 def messages(session: Session, limit: int = 50) -> Sequence[Row[Any]]:

@@ -41,6 +41,7 @@ def bank(error: MarketplaceError | None = None) -> ResponseReturnValue:
         "operator/bank.html", messages=queries.messages(session), entries=rows, counts=outcome_counts,
         known=receivables.receivables(session, [row.receivable_id for row in rows if row.receivable_id]),
         accounts=[house.iban[-4:] for house in parties.of_kind(session, "operator") if house.iban],
+        left=queries.left_of(session, [row.id for row in rows if row.outcome == "suspense"]),
         outcome_word=lambda name: (OUTCOMES[name][0], gettext(OUTCOMES[name][1])),
         error=error, problems=reasons(error) if error else (),
     )  # fmt: skip

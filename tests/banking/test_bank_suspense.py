@@ -131,9 +131,13 @@ def test_money_worked_off_closes_its_call_and_another_proposal_about_it_hears_so
     assert "why no reference, amount £9.00" in olga.get("/operator/suspense").text
     by_two(propose_bank_suspense, work(item, "apply", 100, receivable_id), bank)
     assert [one.kind for one in alerts()] == ["bank_money_unmatched"]
+    assert "£8.00 of it is left" in olga.get("/operator/bank").text
     db.session.rollback()
     by_two(propose_bank_suspense, work(item, "apply", 800, receivable_id), bank)
     assert alerts() == []
+    page = olga.get("/operator/bank").text
+    assert "worked off" in page
+    assert page.count("in suspense") == 1  # what the file became when it was taken
     with pytest.raises(RuleBroken, match="worked_off"):
         perform(decide_money, DecideMoney(back, True), bank.oscar)
 

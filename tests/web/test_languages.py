@@ -21,6 +21,7 @@ HOUSE = Path(__file__).resolve().parents[2]
 TEMPLATES = HOUSE / "templates"
 # Where the code names what the record keeps, and the pages say in words.
 NAMING = {
+    "moves of title": r'_carry_out\(tx, [^)]*"([a-z]+_title)"\)',
     "verbs": r'@verb\("(\w+)"', "verbs of events": r'\bverb="(\w+)"', "subjects": r'tx\.record\(\s*"(\w+)"',
     "entries": r'post_entry\(\s*tx, "(\w+)"', "alerts": r'raise_alert\(\s*tx, "(\w+)"',
     "what is called about": r'raise_alert\(\s*tx, "\w+", "(\w+)"', "breaks": r'\.explain\("(\w+)"',

@@ -119,6 +119,8 @@ def test_a_bundle_that_cannot_be_built_says_why(watched: Watched, rex: FlaskClie
     rex.post("/regulator/bundles", data={"from_on": "2100-01-01"})
     watched.build()
     assert "There are no signed events in this period." in words(rex, "/regulator/audit")
+    rex.get("/language/zh_Hant")
+    assert "There are no signed events" not in words(rex, "/regulator/audit")
 
 
 def test_a_wrong_order_is_refused_beside_its_field(rex: FlaskClient) -> None:
