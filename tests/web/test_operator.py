@@ -135,7 +135,7 @@ def test_what_the_platform_owes_to_its_clients_money_is_said(world: World, olga:
         post_entry(tx, "processing_cost", "reconciliation", new_id(), legs)
 
     do(keep)
-    assert "£2.90 of clients’ money at the provider went into what the provider keeps." in olga.get(path).text
+    assert "out of clients’ money: £2.90 is missing there." in olga.get(path).text
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "mallory"])
