@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from marketplace.kernel.clock import business_date
 from marketplace.kernel.policy import Policy
 from marketplace.parties import queries as parties
-from marketplace.payments.alerts import raise_alert
+from marketplace.payments.alerts import close_about, raise_alert
 from marketplace.perform import Tx
 from marketplace.servicing import late_interest
 from marketplace.servicing.dues import write_dues
@@ -84,11 +84,12 @@ def open_claim(tx: Tx, row: CollectionRow) -> None:
     if not unpaid:
         return
     found = late_interest.terms(law, row.due_on, row.currency, unpaid, policy)
+    first = late_interest.half_year(row.due_on + timedelta(days=1))
+    about = UUID(int=first.toordinal() * 2 + (law == late_interest.EU))  # one alert a law and half-year
     if found is None:
-        first = late_interest.half_year(row.due_on + timedelta(days=1))
-        about = UUID(int=first.toordinal() * 2 + (law == late_interest.EU))  # one alert a law and half-year
         raise_alert(tx, "late_rate_unknown", "policy", about, law=law, half_year=first)
         return
+    close_about(tx, about)
     values = {"law": law, "reference_bps": found.reference_bps, "rate_bps": found.rate_bps, "since_on": found.since_on,
               "compensation_minor": found.compensation_minor, "policy_version": tx.policy.version}  # fmt: skip
     tx.session.execute(insert(LateClaimRow).values(receivable_id=row.receivable_id, **values))

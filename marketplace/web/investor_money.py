@@ -245,43 +245,48 @@ def _cash_page(refusal: MarketplaceError | None = None, form: str = "") -> str:
     )
 
 
-def _period() -> tuple[date, date]:
-    """Return the period the address asks for: by default this month to date."""
+def _usual() -> tuple[date, date]:
+    """Return the period of a statement that nobody asked otherwise of: the last month and this one to date."""
     today = _today()
-    first, last = today.replace(day=1) - timedelta(days=31), today
-    try:
-        first = day_of(request.args["from"]) if request.args.get("from") else first.replace(day=1)
-        last = day_of(request.args["to"]) if request.args.get("to") else last
-    except InvalidInput:
-        first = first.replace(day=1)
-    return (first, last) if first <= last else (last, first)
+    return (today.replace(day=1) - timedelta(days=1)).replace(day=1), today
 
 
-def _statement() -> report.Statement:
+def _period() -> tuple[date, date]:
+    """Return the period the address asks for, its earlier day first. Raises: InvalidInput naming `from` or `to`."""
+    given = [request.args.get(name, "") for name in ("from", "to")]
+    first, last = (day_of(said, name) if said else usual
+                   for said, name, usual in zip(given, ("from", "to"), _usual(), strict=True))  # fmt: skip
+    return min(first, last), max(first, last)
+
+
+def _statement(period: tuple[date, date]) -> report.Statement:
     investor = house()
-    first, last = _period()
     zone = current_app.extensions["duebill"].policy.zone
-    return report.statement(db.session(), investor.id, _currency(investor.id), first, last, zone)
+    return report.statement(db.session(), investor.id, _currency(investor.id), *period, zone)
 
 
 @blueprint.get("/statement")
 @signed_in(Role.INVESTOR)
 def statement() -> ResponseReturnValue:
     """Show every movement of a period, with the balances before and after."""
-    found = _statement()
-    return render_template(
-        "investor/statement.html", found=found, kinds=KINDS,
+    try:
+        error, found = None, _statement(_period())
+    except InvalidInput as refusal:
+        error, found = refusal, _statement(_usual())
+    page = render_template(
+        "investor/statement.html", found=found, kinds=KINDS, problems=reasons(error) if error else (), error=error,
         came_in=sum(one.minor for one in found.movements if one.minor > 0),
         went_out=sum(one.minor for one in found.movements if one.minor < 0),
         currencies=report.currencies(db.session(), house().id),
     )  # fmt: skip
+    return (page, status_of(error)) if error else page
 
 
 @blueprint.get("/statement.csv")
 @signed_in(Role.INVESTOR)
 def statement_csv() -> Response:
-    """Download the same movements."""
-    found = _statement()
+    """Download the same movements. Raises: InvalidInput for a date that is none."""
+    found = _statement(_period())
     headers = [
         gettext("At"), gettext("What"), gettext("Receivable"), gettext("Currency"), gettext("Amount"),
         gettext("Balance"), gettext("Entry"),

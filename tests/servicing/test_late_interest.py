@@ -269,15 +269,22 @@ def test_the_debtors_page_claims_it_and_takes_it_after_the_debt_was_settled(
     )
 
 
-def test_nothing_is_claimed_where_no_rate_is_known_and_a_person_is_told_once(world: World) -> None:
+def test_nothing_is_claimed_where_no_rate_is_known_and_a_person_is_told_once_until_it_is(
+    world: World, request: pytest.FixtureRequest
+) -> None:
     for _ in range(2):
         receivable_id = lives.funded(world)
         lives.on_day(world, receivable_id, 3)
         lives.age(receivable_id)
     db.session.rollback()
     assert db.session.execute(text("SELECT count(*) FROM late_claim")).scalar_one() == 0
-    told = db.session.execute(text("SELECT count(*) FROM payment_alert WHERE kind = 'late_rate_unknown'"))
-    assert told.scalar_one() == 1
+    told = text("SELECT closed_at IS NULL FROM payment_alert WHERE kind = 'late_rate_unknown'")
+    assert db.session.execute(told).all() == [(True,)]
+    request.getfixturevalue("known")
+    lives.age(receivable_id)
+    db.session.rollback()
+    assert db.session.execute(text("SELECT count(*) FROM late_claim")).scalar_one() == 1
+    assert db.session.execute(told).all() == [(False,)]
 
 
 # what is done, and the rule that stands against it

@@ -238,7 +238,10 @@ def test_the_statement_adds_up(app: Flask, world: World) -> None:
     bob = visitor(app, world, "bob")
     rows = list(csv.reader(io.StringIO(bob.get("/investor/statement.csv").text.lstrip("\ufeff"))))
     assert [row[4:6] for row in rows[1:]] == [["50000.00", "50000.00"], ["0.01", "50000.01"]]
-    assert bob.get("/investor/statement?from=2020-01-01&to=nonsense").status_code == 200
+    wrong = bob.get("/investor/statement?from=2020-01-01&to=nonsense")
+    assert (wrong.status_code, "Enter a date like 2 Oct 2026." in wrong.text) == (422, True)
+    assert bob.get("/investor/statement.csv?from=nonsense").status_code == 422, "no file of another period"
+    assert bob.get("/investor/statement?from=2026-11-02&to=2026-11-01").status_code == 200
 
 
 @pytest.mark.parametrize(("form", "amount"), [("top-up", ""), ("top-up", "0"), ("withdraw", "x"), ("withdraw", "-1")])
