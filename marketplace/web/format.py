@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 
 from marketplace.kernel.money import exponent
 from marketplace.web.names import level_word, named, ratio_word
+from marketplace.web.states import look_of
 
 MINUS = "\u2212"
 NOTHING = "–"
@@ -296,6 +297,9 @@ def translated(words: str, params: Any = None) -> str:
     spoken = {name: _spoken(name, value) for name, value in params.items()}
     if "days" in params:  # a finding about two dates, which are kept as ISO 8601
         spoken |= {name: _dated(params[name]) for name in ("new", "old") if name in params}
+    if params.keys() >= {"noun", "before", "after"}:  # a move that a state does not allow, see kernel.states
+        states = {name: look_of(params["noun"], params[name]).word for name in ("before", "after")}
+        spoken |= {"noun": named(params["noun"])} | states
     return said % spoken
 
 

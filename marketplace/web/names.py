@@ -58,14 +58,16 @@ JOBS = (
 )  # fmt: skip
 SUBJECTS = (
     N_("api key"), N_("award"), N_("bank entry"), N_("bank message"), N_("bid"), N_("bids"), N_("bulk upload"),
-    N_("bundle"), N_("buy back"), N_("call session"), N_("chargeback"), N_("closed period"), N_("collection"),
-    N_("companies register"), N_("debtor"), N_("debtor payment"), N_("dilution proposal"), N_("dispute"),
-    N_("document"), N_("draft"), N_("entry"), N_("exchange"), N_("funding"), N_("grade override"), N_("hold"),
-    N_("incoming event"), N_("investor"), N_("job wish"), N_("learning run"), N_("lot"), N_("lots"), N_("mandate"),
-    N_("money decision"), N_("offer"), N_("operator"), N_("organisation"), N_("outgoing call"), N_("payment alert"),
-    N_("payout"), N_("payout file"), N_("peer"), N_("provider account"), N_("rating model"), N_("rating outcome"),
-    N_("rating watch"), N_("receipt reversal"), N_("receivable"), N_("reconciliation"), N_("registry"), N_("regulator"),
-    N_("relation"), N_("review"), N_("seller"), N_("system"), N_("title"), N_("user account"),
+    N_("bundle"), N_("buy back"), N_("call"), N_("call session"), N_("chargeback"), N_("closed period"),
+    N_("collection"), N_("companies register"), N_("debtor"), N_("debtor payment"), N_("decision"),
+    N_("dilution proposal"), N_("dispute"), N_("document"), N_("draft"), N_("entry"), N_("exchange"),
+    N_("exchange claim"), N_("funding"), N_("grade override"), N_("hold"), N_("incoming event"), N_("investor"),
+    N_("job wish"), N_("learning run"), N_("lot"), N_("lots"), N_("mandate"), N_("money decision"), N_("notice"),
+    N_("offer"), N_("operator"), N_("organisation"), N_("outgoing call"), N_("override"), N_("payment"),
+    N_("payment alert"), N_("payout"), N_("payout file"), N_("peer"), N_("provider account"), N_("rating model"),
+    N_("rating outcome"), N_("rating watch"), N_("receipt reversal"), N_("receivable"), N_("reconciliation"),
+    N_("registry"), N_("registry claim"), N_("regulator"), N_("relation"), N_("review"), N_("row"), N_("seller"),
+    N_("system"), N_("title"), N_("user account"),
 )  # fmt: skip
 MATTERS = (
     N_("bank money left"), N_("bank money missing"), N_("bank money suspended"), N_("bank money taken back"),

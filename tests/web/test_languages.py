@@ -11,7 +11,9 @@ from babel.messages.pofile import read_po
 from flask import Flask
 from flask.testing import FlaskClient
 
+from marketplace.kernel.errors import RuleBroken
 from marketplace.ledger.rules import chart
+from marketplace.servicing.states import COLLECTION
 from marketplace.web.format import translated
 from marketplace.web.languages import CATALOGS, CODES, compile_catalogs
 from marketplace.web.names import NAMES
@@ -96,6 +98,14 @@ def test_the_compiler_finds_no_fault_in_a_catalogue(code: str) -> None:
     with (CATALOGS / code / "LC_MESSAGES" / "messages.po").open("rb") as text:
         catalog = read_po(text, locale=code)
     assert [(message.id, list(map(str, faults))) for message, faults in catalog.check()] == []
+
+
+def test_a_state_that_allows_no_such_move_is_told_in_words(app: Flask) -> None:
+    with pytest.raises(RuleBroken) as refused:
+        COLLECTION.check("paid_in_part", "due")
+    for language, words in (("en", "A collection that is Paid in part cannot become Not due."), ("zh-Hant", "收款程序")):
+        with app.test_request_context(headers={"Accept-Language": language}):
+            assert words in translated(refused.value.words, refused.value.params)
 
 
 @pytest.mark.parametrize("code", FINISHED)
