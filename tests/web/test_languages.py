@@ -103,7 +103,8 @@ def test_the_compiler_finds_no_fault_in_a_catalogue(code: str) -> None:
 def test_a_state_that_allows_no_such_move_is_told_in_words(app: Flask) -> None:
     with pytest.raises(RuleBroken) as refused:
         COLLECTION.check("paid_in_part", "due")
-    for language, words in (("en", "A collection that is Paid in part cannot become Not due."), ("zh-Hant", "收款程序")):
+    said = {"en": "A collection that is Paid in part cannot become Not due.", "zh-Hant": "收款程序"}
+    for language, words in said.items():
         with app.test_request_context(headers={"Accept-Language": language}):
             assert words in translated(refused.value.words, refused.value.params)
 
