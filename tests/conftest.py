@@ -151,7 +151,9 @@ class Visitor(FlaskClient):
     """A test client whose requests do not see the test's own application context, as real ones do not."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-        return contextvars.Context().run(super().open, *args, **kwargs)
+        answer = contextvars.Context().run(super().open, *args, **kwargs)
+        answer.request.environ["wsgi.input"].close()  # a large form lies in a file, which werkzeug leaves open
+        return answer
 
 
 @pytest.fixture(scope="session")

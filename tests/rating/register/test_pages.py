@@ -80,7 +80,7 @@ def test_operators_see_the_worst_first_and_may_ask_again(lively: Market) -> None
     assert "Its answer cannot be read." in page
     assert "3 / 5" in page
     assert "Practitioner" not in page
-    assert "register insolvency" in seen(lively, "operator_olga", "/operator/")
+    assert "Register insolvency" in seen(lively, "operator_olga", "/operator/")
     box = seen(lively, "operator_olga", f"/operator/debtors/{lively.debtor_id}")
     assert "The companies register says" in box
     assert "3 of 5" in box
