@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from config.settings import Settings, SettingsError, from_environment
 from marketplace import api, web
 from marketplace.api import errors as api_errors
-from marketplace.db import ENGINE, db
+from marketplace.db import ENGINE, MEETING, db, meeting_engine
 from marketplace.jobs import wishes
 from marketplace.kernel import failpoints, policy
 from marketplace.kernel.errors import IntegrityBreach, MarketplaceError
@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         # A failed statement is logged without its values: they may be personal.
         SQLALCHEMY_ENGINE_OPTIONS={**ENGINE, "hide_parameters": not settings.testing},
+        SQLALCHEMY_BINDS={MEETING: meeting_engine(settings.database_url)},
         TESTING=settings.testing,
         WTF_CSRF_ENABLED=not settings.testing,
         BOOTSTRAP_SERVE_LOCAL=True,

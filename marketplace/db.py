@@ -53,11 +53,6 @@ def array(values: Iterable[object]) -> str:
     return f"{{{told}}}"
 
 
-def byte_array(values: Iterable[bytes]) -> str:
-    """Return bytes as PostgreSQL writes an array of `bytea`, to be cast in the statement."""
-    return "{" + ",".join(f'"\\\\x{one.hex()}"' for one in values) + "}"
-
-
 def still_there(driver: Any, _record: object, _proxy: object) -> None:
     """Let a pooled connection go out only while the server keeps its end open. Costs no way there and back.
 
@@ -104,6 +99,19 @@ def among(column: Any, ids: Iterable[UUID]) -> ColumnElement[bool]:
 
 
 ENGINE = {"pool_events": [(still_there, "checkout")]}
+MEETING = "meeting"
+STATEMENT_MS = 30_000
+# Of one transaction for several: none of them waits long for what only another needs. Its statement is planned once and
+# by index: what is given differs in number, which the planner would think worth a plan each, and few rows worth a walk.
+_MEETING_SETTINGS = {"lock_timeout": 100, "statement_timeout": STATEMENT_MS, "plan_cache_mode": "force_generic_plan",
+                     "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}  # fmt: skip
+
+
+def meeting_engine(url: str) -> dict[str, Any]:
+    """Return how the connection is made on which a process performs for several at once. It needs one, not a pool."""
+    options = " ".join(f"-c {name}={value}" for name, value in _MEETING_SETTINGS.items())
+    return {**ENGINE, "url": url, "pool_size": 1, "max_overflow": 0, "hide_parameters": True,
+            "connect_args": {"options": options}}  # fmt: skip
 
 
 def market_now(session: Session) -> datetime:

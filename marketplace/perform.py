@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from marketplace.audit.events import event_row, write_event, write_events
-from marketplace.db import db, driver, market_now
+from marketplace.db import MEETING, STATEMENT_MS, db, driver, market_now
 from marketplace.kernel import failpoints
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.canonical import canonical_bytes, jsonable
 from marketplace.kernel.clock import business_date
-from marketplace.kernel.errors import Conflict, IntegrityBreach, InvalidInput, MarketplaceError, NotPermitted
+from marketplace.kernel.errors import Conflict, IntegrityBreach, InvalidInput, NotPermitted
 from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
 
@@ -30,9 +30,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 TRIES = 5
 KEY_LENGTH_MAX = 255
-STATEMENT_MS = 30_000
 LOCK_MS = 10_000
-TOGETHER_LOCK_MS = 100  # who is in one transaction with others does not make them wait for what only he needs
 BEGINNING = text(
     "SELECT market_now() AS now, EXISTS (SELECT FROM log_halt) AS halted FROM "
     "(SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true)) AS limits"
@@ -41,21 +39,15 @@ HALTED = N_(
     "Nothing can be changed now: the records here are not the ones that were signed before, as after an old backup. "
     "All of them can still be read."
 )
-# Of several at once, in the driver's own words: with two ways there and back in all, its layers would be half the cost.
-# They are planned once: what is given differs in number, which the planner would think worth a plan each time.
-BEGINNING_TOGETHER = f"""
-    SELECT set_config('statement_timeout', '{STATEMENT_MS}', true),
-        set_config('lock_timeout', '{TOGETHER_LOCK_MS}', true),
-        set_config('plan_cache_mode', 'force_generic_plan', true), EXISTS (SELECT FROM log_halt)"""  # noqa: S608 (two numbers of ours)
-EARLIER = """
-    SELECT asked.place, kept.request_hash, kept.result
-    FROM unnest(%(actors)s::text[], %(keys)s::text[]) WITH ORDINALITY AS asked (actor, key, place)
-    JOIN idempotency AS kept ON kept.actor = asked.actor AND kept.endpoint = %(endpoint)s AND kept.key = asked.key"""
-KEEP_MANY = """
+# What a statement that performs for several at once is made of: who asked, under which key, and what he is told.
+ASKED = "$2::text[], $3::text[], $4::bytea[], $5::jsonb[]"
+ASKED_COLUMNS = "actor, key, hash, told"
+ASKED_GIVEN = 5
+UNDONE = """NOT EXISTS (SELECT FROM log_halt) AND NOT EXISTS (SELECT FROM idempotency AS kept
+    WHERE kept.actor = asked.actor AND kept.endpoint = $1 AND kept.key = asked.key)"""
+KEEPING = """
     INSERT INTO idempotency (actor, endpoint, key, request_hash, result)
-    SELECT one.actor, %(endpoint)s, one.key, one.hash, one.result
-    FROM unnest(%(actors)s::text[], %(keys)s::text[], %(hashes)s::bytea[], %(results)s::jsonb[])
-        AS one (actor, key, hash, result) ORDER BY one.actor, one.key"""
+    SELECT actor, $1, key, hash, told FROM {done} AS done WHERE key IS NOT NULL ORDER BY actor, key"""
 
 Result = dict[str, Any]
 
@@ -147,21 +139,28 @@ class Asked:
     key: str | None = None
 
 
-# What became of one of many: its result, its refusal, or None where nothing was done and it is to be performed alone.
-Outcome = Result | MarketplaceError | None
-Said = tuple[str, dict[str, Any]]  # a statement in the driver's words, and what it is given
+Outcome = Result | None  # of one of many: None where nothing was done and it is to be performed alone
+
+
+@dataclass(frozen=True)
+class Said:
+    """A statement in the database's own words, what each is told whom it is done for, and what it is given."""
+
+    statement: str
+    results: Sequence[Result]
+    given: Sequence[Any]
 
 
 @dataclass(frozen=True)
 class Together:
-    """How a verb is performed for several at once: what it looks at, and what it writes of those that it lets pass.
+    """How a verb is performed for several at once: by one statement that judges, writes, and is its own transaction.
 
-    `decide` is given who asked, by place, the rows that `look` found, and the policy's version.
+    It does it for those against whom it finds nothing, under UNDONE, with KEEPING, and returns their places, from 1.
+    `say` is given who asked and the policy's version.
     """
 
     verb: Verb
-    look: Callable[[Sequence[Asked]], Said]
-    decide: Callable[[Mapping[int, Asked], Sequence[Any], str], tuple[dict[int, Outcome], Said | None]]
+    say: Callable[[Sequence[Asked], str], Said]
 
 
 def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | None = None) -> Result:
@@ -210,62 +209,45 @@ def _attempt(verb: Verb, command: Any, actor: Actor, key: str | None) -> Result:
 def perform_together(how: Together, asked: Sequence[Asked]) -> list[Outcome]:
     """Perform a verb for several actors in one transaction; return what became of each, in their order.
 
-    Each has its own permission, key, verdict and events, which the database demands as ever. When it refuses the
-    whole, nobody's is done and each is to be performed alone, as is whoever the verb leaves out. No two of them may
-    share actor and key.
+    Each has its own permission, key, verdict and events, which the database demands as ever. Whoever something speaks
+    against is left to be performed alone, and told there what; all are when the database refuses the whole. No two
+    of them may share actor and key.
 
     Raises: DBAPIError when it cannot be known whether the transaction stands.
     """
+    policy: Policy = current_app.extensions["duebill"].policy
     may = [place for place, one in enumerate(asked) if one.actor.role in how.verb.roles and _sound_key(one.key)]
     outcomes: list[Outcome] = [None] * len(asked)
     if not may:
         return outcomes
+    those = [asked[place] for place in may]
+    said = how.say(those, policy.version)
+    failpoints.reach(failpoints.Place.BEFORE_COMMIT, how.verb.name)
     try:
-        with driver(db.engine) as connection:
-            done = _perform_together(connection, how, [asked[place] for place in may])
+        with driver(db.engines[MEETING], outright=True) as connection:
+            # In the database's own words: a statement this long the driver would read anew each time.
+            done = psycopg.RawCursor(connection).execute(
+                said.statement, [how.verb.name, *_keys(those, said.results), *said.given], prepare=True
+            ).fetchall()  # fmt: skip
     except DBAPIError as error:
         if not _is_undone(error):
             raise
         return outcomes
-    for place, one in zip(may, done, strict=True):
-        outcomes[place] = one
+    if done:
+        failpoints.reach(failpoints.Place.AFTER_COMMIT, how.verb.name)
+    for (nth,) in done:
+        outcomes[may[nth - 1]] = said.results[nth - 1]
     return outcomes
 
 
-def _perform_together(connection: "psycopg.Connection[Any]", how: Together, asked: Sequence[Asked]) -> list[Outcome]:
-    policy: Policy = current_app.extensions["duebill"].policy
-    name, keyed = how.verb.name, [place for place, one in enumerate(asked) if one.key is not None]
-    outcomes: dict[int, Outcome] = {}
-    with connection.pipeline():  # asked for once with the look, and once with the commit: two ways there and back
-        beginning = connection.execute(BEGINNING_TOGETHER, prepare=True)
-        seen = connection.execute(*how.look(asked), prepare=True)
-        if keyed:
-            earlier = connection.execute(EARLIER, _named([asked[place] for place in keyed], name), prepare=True)
-            for nth, request_hash, result in earlier.fetchall():
-                outcomes[keyed[nth - 1]] = _kept(request_hash, result, asked[keyed[nth - 1]].command)
-        rows = seen.fetchall()
-        *_, halted = beginning.fetchone() or (True,)
-        if halted:
-            return [None] * len(asked)
-        left = {place: one for place, one in enumerate(asked) if place not in outcomes}
-        decided, writing = how.decide(left, rows, policy.version)
-        outcomes |= decided
-        if writing is not None:
-            connection.execute(*writing, prepare=True)
-            kept = [(asked[place], outcomes[place]) for place in keyed if isinstance(decided.get(place), dict)]
-            if kept:
-                connection.execute(KEEP_MANY, _named([one for one, _ in kept], name) | {
-                    "hashes": [_hash(one.command) for one, _ in kept],
-                    "results": [canonical_bytes(result).decode() for _, result in kept]}, prepare=True)  # fmt: skip
-            failpoints.reach(failpoints.Place.BEFORE_COMMIT, name)
-            connection.cursor().execute("COMMIT")  # skipped, as all that follows a failure, where that was refused
-    if writing is not None:
-        failpoints.reach(failpoints.Place.AFTER_COMMIT, name)
-    return [outcomes.get(place) for place in range(len(asked))]
-
-
-def _named(asked: Sequence[Asked], endpoint: str) -> dict[str, Any]:
-    return {"endpoint": endpoint, "actors": [_who(one.actor) for one in asked], "keys": [one.key for one in asked]}
+def _keys(asked: Sequence[Asked], results: Sequence[Result]) -> list[list[Any]]:
+    """Return what ASKED is given: whose, under which key, what of, and what is kept; nothing where there is no key."""
+    rows = [
+        (None, None, None, None) if one.key is None
+        else (_who(one.actor), one.key, _hash(one.command), canonical_bytes(result).decode())
+        for one, result in zip(asked, results, strict=True)
+    ]  # fmt: skip
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _is_undone(error: DBAPIError) -> bool:
@@ -282,12 +264,15 @@ def _hash(command: Any) -> bytes:
     return hashlib.sha256(repr(command).encode()).digest()
 
 
-def _kept(request_hash: bytes, result: Any, command: Any) -> Result | MarketplaceError:
-    """Return the result kept under a key, or why it is not given."""
+def _kept(request_hash: bytes, result: Any, command: Any) -> Result:
+    """Return the result kept under a key.
+
+    Raises: Conflict("request_in_flight"), InvalidInput("idempotency_key_reused").
+    """
     if result is None:
-        return Conflict("request_in_flight", N_("The same request is still being worked on."))
+        raise Conflict("request_in_flight", N_("The same request is still being worked on."))
     if bytes(request_hash) != _hash(command):
-        return InvalidInput("idempotency_key_reused", N_("This idempotency key was used for another request."))
+        raise InvalidInput("idempotency_key_reused", N_("This idempotency key was used for another request."))
     return cast(Result, result)
 
 
@@ -324,10 +309,7 @@ def _claim_key(session: Session, verb: Verb, command: Any, actor: Actor, key: st
     ).one_or_none()
     if kept is None:
         raise Conflict("request_in_flight", N_("The same request is still being worked on."))
-    found = _kept(kept.request_hash, kept.result, command)
-    if isinstance(found, MarketplaceError):
-        raise found
-    return found
+    return _kept(kept.request_hash, kept.result, command)
 
 
 def _who(actor: Actor) -> str:

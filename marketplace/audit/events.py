@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from marketplace.audit.tables import Event
 from marketplace.db import array, market_now
 from marketplace.kernel.actors import Actor
-from marketplace.kernel.canonical import EXACT_BELOW, canonical_bytes
+from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -42,6 +42,8 @@ TOGETHER = text("""
         AS one (id, subject_id, body, place) ORDER BY one.place""")
 ACTING = ("at", "actor_role", "actor_user_id", "actor_organisation_id", "on_behalf_of", "request_id")
 OPEN, OPEN_BYTES = "\x00", b'"\\u0000"'  # no id, and so where one is put in
+JSON_TEXT = """'"' || {} || '"'"""  # an id or a word of ours as JSON, where the database writes it
+JSON_INSTANT = JSON_TEXT.format("""to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
 ANYTHING = re.compile(rb'"\\u0000([^"]+)"')
 SEQ_LATER = b'"seq":0'  # in canonical JSON this stands nowhere but after a key of that name
 
@@ -157,16 +159,22 @@ def given_with(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class Form:
-    """The bytes of events that differ in nothing but ids, figures and their instant: written once, then filled in."""
+    """The bytes of events that differ in nothing but ids, figures and their instant: a statement fills them in."""
 
     def __init__(self, whole: bytes) -> None:
         literal, *rest = ANYTHING.split(whole)
         self._names = [name.decode() for name in rest[::2]]
-        self._layout = b"%b".join(part.replace(b"%", b"%%") for part in (literal, *rest[1::2]))
+        self._literals = [part.decode() for part in (literal, *rest[1::2])]
 
-    def filled(self, values: Mapping[str, bytes]) -> bytes:
-        """Return an event's body; each value is canonical JSON (`written`), that of `after` is named `after.KEY`."""
-        return self._layout % tuple([values[name] for name in self._names])
+    def filled(self, values: Mapping[str, str]) -> str:
+        """Return the body as an expression of the database's.
+
+        Each value is an expression of a text that is canonical JSON, or of a whole number below 2⁵³; that of `after` is
+        named `after.KEY`.
+        """
+        first, *others = ("'" + part.replace("'", "''") + "'" for part in self._literals)
+        told = [f"({values[name]}) || {literal}" for name, literal in zip(self._names, others, strict=True)]
+        return f"convert_to({' || '.join([first, *told])}, 'UTF8')"
 
 
 @lru_cache(maxsize=64)
@@ -175,11 +183,3 @@ def form(verb: str, role: str, subject_kind: str, after: tuple[str, ...], policy
     facts = {name: OPEN + name for name in ("id", "subject_id", *ACTING)}
     facts |= {"verb": verb, "actor_role": role, "subject_kind": subject_kind}
     return Form(_body(facts, {"after": {key: f"{OPEN}after.{key}" for key in after}}, policy_version))
-
-
-def written(value: Any) -> bytes:
-    """Return a value as it stands in a form: canonical JSON. Raises: TypeError for what has no exact form."""
-    kind = type(value)
-    if kind is int and -EXACT_BELOW < value < EXACT_BELOW:
-        return b"%d" % value
-    return b'"%b"' % str(value).encode() if kind is UUID else canonical_bytes(value)

@@ -18,7 +18,7 @@ VARIABLE = "DUEBILL_FAILPOINTS"
 class Place(StrEnum):
     """Where a process may be killed: the steps between a wish and its last acknowledgement."""
 
-    BEFORE_COMMIT = "before_commit"  # everything is written, nothing is committed
+    BEFORE_COMMIT = "before_commit"  # all is written, or ready in the one statement that commits; nothing is committed
     AFTER_COMMIT = "after_commit"  # committed, and nobody was told
     BEFORE_SEND = "before_send"  # a call is claimed and was not made
     ACCEPTED = "accepted"  # the provider did it, and nobody has read its answer

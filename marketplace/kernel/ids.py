@@ -41,3 +41,8 @@ def new_texts(count: int) -> list[str]:
         f"{stamp}{digits[at : at + 3]}{VARIANT[digits[at + 3]]}{digits[at + 4 : at + 19]}"
         for at in range(0, 20 * count, 20)
     ]
+
+
+def new_id_texts(count: int) -> list[str]:
+    """Return so many fresh UUIDv7 of one millisecond as they are told."""
+    return [f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}" for one in new_texts(count)]

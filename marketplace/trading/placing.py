@@ -24,14 +24,18 @@ from marketplace.trading.rules import BidState
 from marketplace.trading.schemas import PlaceBid
 
 ANSWERS = "(lot.bidding = 'open' OR lot.buy_now_bps IS NOT NULL)"
+RELATED = """coalesce(house.group_id, house.id) = ANY (lot.related_groups || ARRAY(
+        SELECT coalesce(owner.group_id, owner.id) FROM organisation AS owner
+        WHERE owner.id IN (lot.seller_id, lot.debtor_id)))"""
+# That `rules.bid_problems` finds none, said as a condition: what it holds against a bid is asked there, in words.
+NO_PROBLEM = f"""{{rate}} <= lot.reserve_bps AND {{cash}} >= lot.minimum_minor AND {{cash}} % lot.lot_size_minor = 0
+        AND {{least}} <= {{cash}} AND house.good_standing AND NOT {RELATED}"""
 SEEN_COLUMNS = f"""
     lot.id, lot.state, lot.closes_at, lot.currency, lot.reserve_bps, lot.minimum_minor, lot.lot_size_minor,
-    coalesce(house.group_id, house.id) = ANY (lot.related_groups || ARRAY(
-        SELECT coalesce(owner.group_id, owner.id) FROM organisation AS owner
-        WHERE owner.id IN (lot.seller_id, lot.debtor_id))) AS related,
+    {RELATED} AS related,
     lot.session_id, lot.bidding, lot.improve_only_seconds, {ANSWERS} AS answers,
     house.good_standing, coalesce(house.group_id, house.id) AS group_id, account.id AS account_id,
-    purse.hold_id IS NOT NULL AS purse"""  # noqa: S608 (parts of statements, nothing that anybody sent)
+    purse.hold_id IS NOT NULL AS purse"""
 SEEN_TABLES = """LEFT JOIN organisation AS house ON house.id = {investor}
     LEFT JOIN account ON account.organisation_id = house.id AND account.code = 'investor_cash'
         AND account.currency = lot.currency

@@ -4,10 +4,13 @@ from datetime import UTC, datetime
 from unittest.mock import patch
 from uuid import UUID
 
+import psycopg
 import pytest
+from flask import Flask
 from sqlalchemy.orm import Session
 
-from marketplace.audit.events import NUL, _alike, event_row, form, write_events, written
+from marketplace.audit.events import JSON_INSTANT, JSON_TEXT, NUL, _alike, event_row, form, write_events
+from marketplace.db import db, driver
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.errors import InvalidInput
@@ -33,22 +36,22 @@ def test_events_that_differ_in_nothing_but_their_subject_have_the_bytes_of_event
         assert row["body"] == alone["body"].replace(str(alone["id"]).encode(), str(row["id"]).encode())
 
 
-@pytest.mark.parametrize("policy_version", ["1", "100 %b", 'of "two" words'])
-def test_a_form_filled_in_has_the_bytes_of_an_event_written_alone(policy_version: str) -> None:
+@pytest.mark.parametrize("policy_version", ["1", "100 %b", "of 'two' words {}"])
+def test_a_form_that_the_database_fills_in_has_the_bytes_of_an_event_written_alone(
+    app: Flask, policy_version: str
+) -> None:
     actor = Actor(Role.INVESTOR, new_id(), new_id())
-    after = {
-        "lot_id": new_id(),
-        "minor": 2**53,
-        "rate": 7,
-        "none": None,
-        "words": 'é "%s" \x00',
-        "subject_id": new_id(),
-    }
+    after = {"lot_id": new_id(), "minor": 2**53 - 1, "rate": 7, "none": None, "subject_id": new_id()}
     alone = event_row(AT, verb="place_bid", actor=actor, subject_kind="bid", subject_id=new_id(),
                       changes={"after": after}, policy_version=policy_version)  # fmt: skip
-    values = {name: written(part) for name, part in alone.items() if name != "body"}
-    values |= {f"after.{name}": written(part) for name, part in after.items()}
-    assert form("place_bid", "investor", "bid", tuple(after), policy_version).filled(values) == alone["body"]
+    ids = {name: part for name, part in alone.items() if isinstance(part, UUID)}
+    ids |= {f"after.{name}": part for name, part in after.items() if isinstance(part, UUID)}
+    values = {name: JSON_TEXT.format(f"'{one}'") for name, one in ids.items()}
+    values |= {"at": JSON_INSTANT.format(f"'{AT.isoformat()}'::timestamptz"), "on_behalf_of": "'null'",
+               "after.minor": "9007199254740991::bigint", "after.rate": "7", "after.none": "'null'"}  # fmt: skip
+    body = form("place_bid", "investor", "bid", tuple(after), policy_version).filled(values)
+    with app.app_context(), driver(db.engine) as connection:
+        assert psycopg.RawCursor(connection).execute(f"SELECT {body}").fetchone() == (alone["body"],)
 
 
 def test_a_text_that_no_pack_could_tell_is_not_written() -> None:
