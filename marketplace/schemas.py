@@ -7,10 +7,9 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
+from marketplace.kernel.canonical import UNREADABLE
 from marketplace.kernel.errors import InvalidInput, Problem
 from marketplace.kernel.words import N_
-
-UNREADABLE = N_("This text holds characters that cannot be kept. Type it anew.")
 
 # What marshmallow says of itself, in English and to programmers, and what we say for it.
 OWN_WORDS = tuple((re.compile(pattern), words) for pattern, words in (
@@ -42,7 +41,7 @@ def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
     given = {name: value for name, value in given.items() if value not in ("", None)} | known
     odd = [Problem(name, "characters", UNREADABLE) for name, value in given.items() if unreadable(value)]
     if odd:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=odd)
+        raise InvalidInput.of_fields(odd)
     try:
         return _reader(schema).load(given)
     except ValidationError as error:

@@ -96,7 +96,7 @@ def _rows() -> tuple[list[dict[str, Any]], str]:
         words = N_("Send from 1 to %(most)s bids.")
     if words:
         problem = Problem("bids", "form", words, {"most": ROWS_MAX})
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[problem])
+        raise InvalidInput.of_fields([problem])
     found: list[dict[str, Any]] = rows or []
     return found, list_sha256
 
@@ -115,7 +115,7 @@ def _bid(row: dict[str, Any], lots: dict[str, Named]) -> PlaceBid:
     """
     unknown = [Problem(name, "unknown", N_("There is no such field here.")) for name in row if name not in FIELDS]
     if unknown:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=unknown)
+        raise InvalidInput.of_fields(unknown)
     if "lot_id" not in row:
         lot = lots.get(_ref(row))
         if lot is None:

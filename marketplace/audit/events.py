@@ -14,12 +14,10 @@ from sqlalchemy.orm import Session
 from marketplace.audit.tables import Event
 from marketplace.db import array, market_now
 from marketplace.kernel.actors import Actor
-from marketplace.kernel.canonical import canonical_bytes
+from marketplace.kernel.canonical import UNREADABLE, canonical_bytes
 from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.ids import new_id
-from marketplace.kernel.words import N_
 
-UNREADABLE = N_("This text holds characters that cannot be kept. Type it anew.")
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it; a backslash that somebody typed is written twice
 # Events as a part of one statement with what they tell of. `{rows}` yields a `seq` that the database drew in it: it is
 # put between head and tail of those bodies that leave room for it.

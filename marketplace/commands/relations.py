@@ -115,4 +115,4 @@ def _organisation(field: str, named: str) -> UUID:
     except (ValueError, NotFound):
         words = N_("No organisation is known by “%(named)s”: give its id, or country and number as GB:04211907.")
         problem = Problem(field, "unknown", words, {"named": named})
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[problem]) from None
+        raise InvalidInput.of_fields([problem]) from None

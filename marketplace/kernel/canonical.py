@@ -7,7 +7,10 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from marketplace.kernel.words import N_
+
 EXACT_BELOW = 2**53
+UNREADABLE = N_("This text holds characters that cannot be kept. Type it anew.")
 _AS_THEY_ARE = frozenset({str, bool, type(None)})
 
 

@@ -3,6 +3,9 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
+
+from marketplace.kernel.words import N_
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,13 @@ class MarketplaceError(Exception):
         self.params: Mapping[str, object] = params or {}
         self.problems = tuple(problems)
 
+    @classmethod
+    def about(
+        cls, field: str, code: str, words: str, params: Mapping[str, object] | None = None, *, rule: str | None = None
+    ) -> Self:
+        """Return a refusal for one field, which the same words are said beside; its rule is the code unless named."""
+        return cls(code, words, params, [Problem(field, rule or code, words, params or {})])
+
     def said(self) -> str:
         """Return the English words with their parameters filled in."""
         return self.words % self.params if self.params else self.words
@@ -49,6 +59,16 @@ class MarketplaceError(Exception):
 
 class InvalidInput(MarketplaceError):
     """What came in cannot be understood or breaks a rule of form; nothing changed."""
+
+    @classmethod
+    def of_field(cls, field: str, rule: str, words: str, params: Mapping[str, object] | None = None) -> Self:
+        """Return the refusal of a form for one of its fields: the words stand beside it, not above."""
+        return cls.of_fields([Problem(field, rule, words, params or {})])
+
+    @classmethod
+    def of_fields(cls, problems: Sequence[Problem]) -> Self:
+        """Return the refusal of a form for what is wrong with its fields."""
+        return cls("invalid_fields", N_("Some fields need another look."), problems=problems)
 
 
 class NotPermitted(MarketplaceError):

@@ -301,12 +301,13 @@ def _iban(text: str) -> str:
     try:
         return plain_iban(text)
     except ValidationError as error:
-        words = N_("Enter an IBAN; its check digits do not fit.")
-        raise InvalidInput("invalid_fields", words, problems=[Problem("iban", "iban", words)]) from error
+        raise InvalidInput.about(
+            "iban", "invalid_fields", N_("Enter an IBAN; its check digits do not fit."), rule="iban"
+        ) from error
 
 
 def _account_by_two() -> RuleBroken:
-    return RuleBroken("account_by_two", ACCOUNT_BY_TWO, problems=[Problem("iban", "account_by_two", ACCOUNT_BY_TWO)])
+    return RuleBroken.about("iban", "account_by_two", ACCOUNT_BY_TWO)
 
 
 def _facts(row: OrganisationRow) -> dict[str, object]:

@@ -92,6 +92,12 @@ def own_accounts(session: Session) -> list[str]:
     return sorted(one.iban for one in of_kind(session, "operator") if one.iban)
 
 
+def everyone(session: Session) -> list[Organisation]:
+    """Return all organisations, by name."""
+    rows = session.scalars(select(OrganisationRow).order_by(func.lower(OrganisationRow.legal_name), OrganisationRow.id))
+    return [_organisation(row) for row in rows]
+
+
 def of_kind(session: Session, kind: str) -> list[Organisation]:
     """Return all organisations of a kind, by name."""
     rows = session.scalars(
@@ -203,8 +209,8 @@ def addresses(session: Session, organisation_id: UUID) -> frozenset[str]:
     )
 
 
-def everybody(session: Session) -> list[User]:
-    """Return all active people in the order they came: for a demonstration's list."""
+def active_people(session: Session) -> list[User]:
+    """Return the first fifty active people in the order they came: for a demonstration's list."""
     rows = session.execute(
         _users().where(UserAccountRow.active).order_by(UserAccountRow.created_at, UserAccountRow.email).limit(50)
     ).mappings()

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, Problem
+from marketplace.kernel.errors import Conflict, InvalidInput, NotFound
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries
@@ -40,8 +40,7 @@ def note_relation(tx: Tx, command: RelateOrganisations) -> UUID:
     Raises: NotFound, InvalidInput("same_organisation"), Conflict("relation_known").
     """
     if command.one_id == command.other_id:
-        words = N_("Choose two organisations.")
-        raise InvalidInput("same_organisation", words, problems=[Problem("other_id", "same", words)])
+        raise InvalidInput.about("other_id", "same_organisation", N_("Choose two organisations."), rule="same")
     one_id, other_id = sorted((command.one_id, command.other_id))
     for named in (one_id, other_id):
         queries.organisation(tx.session, named)
@@ -51,8 +50,9 @@ def note_relation(tx: Tx, command: RelateOrganisations) -> UUID:
     try:
         tx.session.execute(insert(RelationRow).values(row))
     except IntegrityError as error:
-        words = N_("This relation is recorded already.")
-        raise Conflict("relation_known", words, problems=[Problem("other_id", "unique", words)]) from error
+        raise Conflict.about(
+            "other_id", "relation_known", N_("This relation is recorded already."), rule="unique"
+        ) from error
     tx.record("relation", relation_id, after=told)
     return relation_id
 

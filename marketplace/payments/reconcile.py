@@ -45,7 +45,7 @@ CAME_BACK = {"transfer_refund", "transfer_cancel", "transfer_failure"}
 
 # What two people booked on our accounts with the provider, at the bank's word or their own: a payout of our own
 # balance, a top-up of it, a receipt of a stranger's. Each has a line of the provider's.
-OWN_MOVES = """
+BY_TWO = """
 SELECT e.subject_id, a.currency, sum(p.minor)::bigint AS minor FROM entry e JOIN posting p ON p.entry_id = e.id
 JOIN account a ON a.id = p.account_id AND a.code IN ('provider_lender', 'provider_borrower', 'provider_platform')
 WHERE e.kind IN ('own_money_moved', 'manual_entry') GROUP BY 1, 2 HAVING sum(p.minor) <> 0 ORDER BY min(e.id::text)
@@ -131,11 +131,12 @@ def reconcile(tx: Tx, command: Compare) -> Result:
         })  # fmt: skip
         if sheet.costs:
             processing_costs.book(tx, row.id, sheet.currency, sheet.costs)
-        if sheet.unexplained_minor or sheet.breaks:
-            standing.append(called or row.id)
-        if standing[-1:] == [row.id]:
+        if not (sheet.unexplained_minor or sheet.breaks):
+            continue
+        if called is None:
             raise_alert(tx, "reconciliation_break", "reconciliation", row.id, currency=sheet.currency,
                         unexplained_minor=sheet.unexplained_minor, breaks=len(sheet.breaks))  # fmt: skip
+        standing.append(called or row.id)
     close_others(tx, "reconciliation_break", "reconciliation", standing)
     return {"unexplained": {sheet.currency: sheet.unexplained_minor for sheet in sheets}}
 
@@ -201,7 +202,7 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
         found = expected.get((kind, (line.intent_id if kind == "receipt" else line.source_id) or ""))
         if found is None:
             own[_sum_of(line)] += 1
-            found = expected.get(("own_move", f"{_sum_of(line)}:{own[_sum_of(line)]}"))
+            found = expected.get(("entry_by_two", f"{_sum_of(line)}:{own[_sum_of(line)]}"))
         _explain_line(sheet, line, found, unknown)
     for line_id, (currency, minor) in costs.items():
         if currency in sheets:
@@ -259,7 +260,7 @@ def _kind_of(line: BalanceLine) -> tuple[str, str]:
     if line.kind in WENT_OUT:
         return "transfer", "transfer_not_ours_yet"
     if line.kind == OWN_PAYOUT:
-        return "own_move", "payout"
+        return line.kind, line.kind
     if line.kind in CAME_BACK:
         return "reversal", "reversal_not_booked"
     return ("chargeback" if line.minor < 0 else "reinstatement"), line.kind
@@ -278,7 +279,7 @@ def _expected(session: Session) -> dict[tuple[str, str], Expected]:
         found["transfer", str(payout.transfer_id)] = Expected("transfer", about, payout.currency, -minor)
         if payout.reversal_id:
             found["reversal", payout.reversal_id] = Expected("reversal", about, payout.currency, minor)
-    found |= _own_moves(session)
+    found |= _by_two_people(session)
     for row in session.scalars(select(ChargebackRow)):
         about, name = str(row.id), row.dispute_id
         not_yet = "chargeback_not_booked"
@@ -294,15 +295,15 @@ def _expected(session: Session) -> dict[tuple[str, str], Expected]:
     return found
 
 
-def _own_moves(session: Session) -> dict[tuple[str, str], Expected]:
+def _by_two_people(session: Session) -> dict[tuple[str, str], Expected]:
     """Return what two people booked on our accounts with the provider: it must have come or gone there."""
     known: Counter[str] = Counter()
     found = {}
-    for row in session.execute(text(OWN_MOVES)):
+    for row in session.execute(text(BY_TWO)):
         name = f"{row.currency}:{row.minor}"
         known[name] += 1
         about = str(row.subject_id)
-        found["own_move", f"{name}:{known[name]}"] = Expected("own_move", about, row.currency, row.minor)
+        found["entry_by_two", f"{name}:{known[name]}"] = Expected("entry_by_two", about, row.currency, row.minor)
     return found
 
 

@@ -58,12 +58,15 @@ def read_credit_note(content: bytes, filename: str) -> CreditNote:
     """
     read = read_einvoice(content, filename)
     if read.kind != "credit_note":
-        words = N_("This file is no credit note.")
-        raise RuleBroken("no_credit_note", words, problems=[Problem("document", "no_credit_note", words)])
+        raise RuleBroken.about("document", "no_credit_note", N_("This file is no credit note."))
     amount = _amount(read)
     if not read.fields.get("BT-1") or amount is None or amount <= 0 or read.total is None:
-        words = N_("The credit note lacks its number, its amount or its currency.")
-        raise RuleBroken("unreadable_credit_note", words, problems=[Problem("document", "unreadable", words)])
+        raise RuleBroken.about(
+            "document",
+            "unreadable_credit_note",
+            N_("The credit note lacks its number, its amount or its currency."),
+            rule="unreadable",
+        )
     return CreditNote(str(read.fields["BT-1"])[:100], read.issued_on, read.total.currency, amount,
                       tuple(dict.fromkeys(one.number for one in read.preceding)), read.seller, read.buyer)  # fmt: skip
 
@@ -94,8 +97,7 @@ def keep_credit_note(tx: Tx, command: KeepCreditNote) -> Result:
     Raises: InvalidInput; RuleBroken("no_credit_note", "unreadable_credit_note").
     """
     if len(command.content) > tx.policy.listing.document_bytes_max:
-        words = N_("The file is too large.")
-        raise InvalidInput("too_large", words, problems=[Problem("document", "too_large", words)])
+        raise InvalidInput.about("document", "too_large", N_("The file is too large."))
     note = read_credit_note(command.content, command.filename)
     document_id = keep_document(tx, REASON, command.filename or "credit-note", command.content)
     own = tx.actor.organisation_id
@@ -164,8 +166,7 @@ def require_new(tx: Tx, row: ReceivableRow, facts: RecordDilution, owed_minor: i
     key, amount = canonical_number(facts.number or ""), facts.amount_minor or 0
     known = select(DilutionRow.id).where(DilutionRow.receivable_id == row.id, DilutionRow.number_key == key)
     if tx.session.execute(known).first() is not None:
-        words = N_("This credit note is recorded already. It counts once.")
-        raise Conflict("credit_note_known", words, problems=[Problem("number", "credit_note_known", words)])
+        raise Conflict.about("number", "credit_note_known", N_("This credit note is recorded already. It counts once."))
     if amount > owed_minor:
         words = N_("Only %(owed)s is still owed: a credit note cannot lower it by more.")
         params = {"owed": plain_amount(owed_minor, row.currency)}

@@ -12,7 +12,7 @@ from marketplace.payments import queries as payments
 from marketplace.payments.rules import PayoutState, Rail
 from marketplace.perform import Result, Tx
 from marketplace.receivables import queries as receivables
-from marketplace.servicing import bank_suspense
+from marketplace.servicing import bank_suspense, suspense
 from marketplace.servicing.bank_desk_schemas import (
     OWN,
     ProposeBankSuspense,
@@ -58,11 +58,11 @@ def propose_payout_rail(tx: Tx, command: ProposePayoutRail) -> Result:
     """
     known = parties.organisation(tx.session, command.organisation_id)
     if command.rail == Rail.BANK and not (command.iban or known.iban):
-        raise RuleBroken("no_iban", NO_IBAN, problems=[Problem("iban", "no_iban", NO_IBAN)])
+        raise RuleBroken.about("iban", "no_iban", NO_IBAN)
     if known.kind == "operator" and command.rail != Rail.PROVIDER:
-        raise RuleBroken("own_rail", OWN_RAIL, problems=[Problem("rail", "own_rail", OWN_RAIL)])
+        raise RuleBroken.about("rail", "own_rail", OWN_RAIL)
     if command.rail == Rail.PROVIDER and command.iban and payments.known_at_provider(tx.session, known.id):
-        raise RuleBroken("kept_there", KEPT_THERE, problems=[Problem("iban", "kept_there", KEPT_THERE)])
+        raise RuleBroken.about("iban", "kept_there", KEPT_THERE)
     iban = command.iban or known.iban  # what will be, not what changes: that is what the second person agrees to
     if (command.rail, iban) == (known.payout_rail, known.iban):
         raise RuleBroken("nothing_new", NOTHING_NEW)
@@ -96,10 +96,9 @@ def propose_bank_suspense(tx: Tx, command: ProposeBankSuspense) -> Result:
     """
     item = bank_suspense.item(tx.session, command.bank_entry_id, command.minor)
     if (command.decision == "apply") != (command.receivable_id is not None):
-        words = N_("Name the receivable it is to be applied to, and only then.")
-        raise InvalidInput("receivable_needed", words, problems=[Problem("ref", "receivable_needed", words)])
+        raise InvalidInput.about("ref", "receivable_needed", suspense.NAME_IT)
     if (command.decision == "fund") != (command.organisation_id is not None):
-        raise InvalidInput("owner_needed", OWNER_NEEDED, problems=[Problem("organisation_id", "owner", OWNER_NEEDED)])
+        raise InvalidInput.about("organisation_id", "owner_needed", OWNER_NEEDED, rule="owner")
     if command.organisation_id is not None:
         bank_suspense.cash_of(tx.session, command.organisation_id)
     if command.receivable_id is not None:

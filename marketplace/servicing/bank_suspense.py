@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from marketplace.banking import orders
 from marketplace.banking.queries import LEFT_MINOR
-from marketplace.kernel.errors import NotFound, Problem, RuleBroken
+from marketplace.kernel.errors import NotFound, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.perform import Tx
@@ -60,8 +60,7 @@ def item(session: Session, bank_entry_id: UUID, minor: int) -> BankItem:
     if found is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     if minor > found.left_minor:
-        raise RuleBroken("more_than_left", suspense.NOT_SO_MUCH,
-                         problems=[Problem("minor", "more_than_left", suspense.NOT_SO_MUCH)])  # fmt: skip
+        raise RuleBroken.about("minor", "more_than_left", suspense.NOT_SO_MUCH)
     return found
 
 
@@ -94,7 +93,6 @@ def target(session: Session, receivable_id: UUID, currency: str) -> UUID:
         text("SELECT debtor_id, currency FROM collection WHERE receivable_id = :id"), {"id": receivable_id}
     ).one_or_none()
     if row is None or row.currency != currency:
-        words = N_("It goes only to a funded receivable in this currency.")
-        raise RuleBroken("not_owed_here", words, problems=[Problem("ref", "not_owed_here", words)])
+        raise RuleBroken.about("ref", "not_owed_here", N_("It goes only to a funded receivable in this currency."))
     debtor_id: UUID = row.debtor_id
     return debtor_id

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from marketplace.kernel.errors import Conflict, Problem, RuleBroken
+from marketplace.kernel.errors import Conflict, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
@@ -130,8 +130,9 @@ def _as_shown(price: Price, shown_minor: int) -> None:
     if price.price_minor == 0:
         raise RuleBroken("nothing_to_buy_back", N_("The holders have been paid in full."))
     if price.price_minor != shown_minor:
-        words = N_("The price has changed since it was shown: look at it again.")
-        raise RuleBroken("price_changed", words, problems=[Problem("price_minor", "price_changed", words)])
+        raise RuleBroken.about(
+            "price_minor", "price_changed", N_("The price has changed since it was shown: look at it again.")
+        )
 
 
 def _keep(

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from marketplace.kernel.canonical import canonical_bytes, jsonable
 from marketplace.kernel.clock import business_date
-from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, Problem, RuleBroken
+from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
@@ -58,13 +58,13 @@ def propose_manual_entry(tx: Tx, command: ProposeManualEntry) -> Result:
     debited = _line(tx, command.debit_code, command.debit_owner_id, "debit_owner")
     credited = _line(tx, command.credit_code, command.credit_owner_id, "credit_owner")
     if chart()[debited].pool != chart()[credited].pool:
-        raise _beside("credit_code", "pools_cross",
+        raise InvalidInput.about("credit_code", "pools_cross",
                       N_("Both accounts must lie in one pool: client money never crosses."))  # fmt: skip
     words = N_("Choose two accounts and one of the market’s currencies.")
     if (debited, command.debit_owner_id) == (credited, command.credit_owner_id):
-        raise _beside("credit_code", "invalid_fields", words)
+        raise InvalidInput.about("credit_code", "invalid_fields", words)
     if command.currency not in tx.policy.currencies:
-        raise _beside("currency", "invalid_fields", words)
+        raise InvalidInput.about("currency", "invalid_fields", words)
     _check_opening(tx, command)
     told = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "reason"}
     told["opening_iban"] = command.opening_iban and f"…{command.opening_iban[-4:]}"
@@ -80,19 +80,16 @@ def _check_opening(tx: Tx, command: ProposeManualEntry) -> None:
         return
     ours = parties.own_accounts(tx.session)
     if command.opening_iban not in ours or (command.debit_code in AT_BANK) == (command.credit_code in AT_BANK):
-        raise InvalidInput("not_an_opening", NOT_AN_OPENING,
-                           problems=[Problem("opening_iban", "not_an_opening", NOT_AN_OPENING)])  # fmt: skip
-
-
-def _beside(field: str, code: str, words: str) -> InvalidInput:
-    return InvalidInput(code, words, problems=[Problem(field, code, words)])
+        raise InvalidInput.about("opening_iban", "not_an_opening", NOT_AN_OPENING)
 
 
 def _line(tx: Tx, code: str, owner_id: UUID | None, field: str) -> str:
     line = chart().get(code)
     known = owner_id is None or owner_id in parties.organisations(tx.session, [owner_id])
     if line is None or (line.owner == "organisation") != (owner_id is not None) or not known:
-        raise _beside(field, "no_such_account", N_("The chart of accounts has no such account for this owner."))
+        raise InvalidInput.about(
+            field, "no_such_account", N_("The chart of accounts has no such account for this owner.")
+        )
     return code
 
 
@@ -104,7 +101,7 @@ def propose_suspense(tx: Tx, command: ProposeSuspense) -> Result:
     """
     item = _enough(next(iter(suspense.items(tx.session, command.payment_id)), None), command.minor)
     if (command.decision == "apply") != (command.receivable_id is not None):
-        raise _beside("ref", "receivable_needed", N_("Name the receivable it is to be applied to, and only then."))
+        raise InvalidInput.about("ref", "receivable_needed", suspense.NAME_IT)
     if command.receivable_id is not None:
         _check_target(tx, command.receivable_id, item)
     told = {"minor": command.minor, "currency": item.currency, "receivable_id": command.receivable_id}
@@ -136,8 +133,7 @@ def _enough(item: suspense.SuspenseItem | None, minor: int) -> suspense.Suspense
     if item is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     if minor > item.left_minor:
-        raise RuleBroken("more_than_left", suspense.NOT_SO_MUCH,
-                         problems=[Problem("minor", "more_than_left", suspense.NOT_SO_MUCH)])  # fmt: skip
+        raise RuleBroken.about("minor", "more_than_left", suspense.NOT_SO_MUCH)
     return item
 
 
@@ -156,8 +152,7 @@ def propose_period_close(tx: Tx, command: ProposePeriodClose) -> Result:
     Raises: RuleBroken("period_not_over") for today and later, Conflict("period_closed").
     """
     if command.through_on >= tx.today:
-        words = N_("Only days that are over can be closed.")
-        raise RuleBroken("period_not_over", words, problems=[Problem("through_on", "period_not_over", words)])
+        raise RuleBroken.about("through_on", "period_not_over", N_("Only days that are over can be closed."))
     _check_open(tx, command.through_on)
     return propose(tx, "close_period", UUID(int=command.through_on.toordinal()), {"through_on": command.through_on},
                    command.reason)  # fmt: skip
@@ -167,8 +162,7 @@ def _check_open(tx: Tx, through_on: date) -> None:
     """Raises: Conflict("period_closed") for a day that a closed period holds, by another proposal too."""
     last = tx.session.scalar(text("SELECT max(through_on) FROM closed_period"))
     if last is not None and through_on <= last:
-        words = N_("This period is closed already.")
-        raise Conflict("period_closed", words, problems=[Problem("through_on", "period_closed", words)])
+        raise Conflict.about("through_on", "period_closed", N_("This period is closed already."))
 
 
 @verb("decide_money")

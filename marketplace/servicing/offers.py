@@ -177,8 +177,9 @@ def _still_open(offer: HoldingOfferRow, command: AcceptOffer, now: datetime, buy
         raise RuleBroken("offer_over", N_("The offer ran out at %(closes_at)s."),
                          {"closes_at": offer.closes_at.strftime("%Y-%m-%d %H:%M:%S UTC")})  # fmt: skip
     if command.price_minor != offer.price_minor:
-        words = N_("The price has changed since it was shown: look at it again.")
-        raise RuleBroken("price_changed", words, problems=[Problem("price_minor", "price_changed", words)])
+        raise RuleBroken.about(
+            "price_minor", "price_changed", N_("The price has changed since it was shown: look at it again.")
+        )
 
 
 def _check_buyer(

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.actors import Role
-from marketplace.kernel.errors import Conflict, NotPermitted, Problem, RuleBroken
+from marketplace.kernel.errors import Conflict, NotPermitted, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
@@ -79,8 +79,7 @@ def _ask(tx: Tx, weighed: Weighed, said_by: str) -> DilutionProposalRow:
     facts, receivable_id = weighed.facts, weighed.row.receivable_id
     key = canonical_number(facts.number or "")
     if any(one.number_key == key for one in waiting(tx.session, receivable_id)):
-        words = N_("This credit note waits already.")
-        raise Conflict("credit_note_waits", words, problems=[Problem("number", "credit_note_waits", words)])
+        raise Conflict.about("number", "credit_note_waits", N_("This credit note waits already."))
     made = DilutionProposalRow(
         id=new_id(), receivable_id=receivable_id, number=facts.number, number_key=key, issued_on=facts.issued_on,
         currency=weighed.row.currency, amount_minor=facts.amount_minor, document_id=facts.document_id,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from marketplace.kernel.errors import Problem, RuleBroken
+from marketplace.kernel.errors import RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.ledger import actions as ledger
 from marketplace.ledger import queries as ledger_queries
@@ -33,7 +33,7 @@ def pay_out(tx: Tx, row: CollectionRow, shares: Sequence[Share], kind: str, fiel
             pools["lender" if code == "seller_advance" else "borrower"] -= taken
             left -= taken
     if left:
-        raise RuleBroken("insufficient_cash", SHORT, problems=[Problem(field, "insufficient_cash", SHORT)])
+        raise RuleBroken.about(field, "insufficient_cash", SHORT)
     for share in shares:
         investor = share.step in TO_INVESTORS
         code, party = ("investor_cash", share.party) if investor else ("platform_fees", None)

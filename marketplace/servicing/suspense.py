@@ -13,6 +13,7 @@ from marketplace.ledger.rules import credit, debit
 from marketplace.payments import chargebacks
 from marketplace.perform import Tx
 
+NAME_IT = N_("Name the receivable it is to be applied to, and only then.")
 NOT_SO_MUCH = N_("There is not so much of this payment left in suspense.")
 WORKED_OFF = N_(
     "Nothing of this money is in suspense any more: another decision or the bank took it. Withdraw this one."

@@ -94,5 +94,4 @@ def _cut(cell: str) -> str:
 
 
 def _wrong(rule: str, words: str, **params: object) -> InvalidInput:
-    return InvalidInput("invalid_fields", N_("Some fields need another look."),
-                        problems=[Problem("document", rule, words, params)])  # fmt: skip
+    return InvalidInput.of_fields([Problem("document", rule, words, params)])

@@ -27,7 +27,7 @@ def create_mandate(tx: Tx, command: CreateMandate) -> Result:
         raise NotPermitted("not_permitted", N_("Only an investor’s own people may bid."))
     problems = contradictions(command, tx.policy.currencies)
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     row = {"id": new_id(), "investor_id": tx.actor.organisation_id, "created_by": tx.actor.user_id, **asdict(command),
            "state": MandateState.ACTIVE}  # fmt: skip
     tx.session.execute(insert(MandateRow).values(row))

@@ -75,8 +75,12 @@ def _give_up(tx: Tx, session_id: UUID, investor_id: UUID) -> None:
     except IntegrityError as error:
         if getattr(getattr(error.orig, "diag", None), "constraint_name", None) != "purse_has_bids":
             raise
-        words = N_("Bids of yours rest on this budget: take them back first, or keep it held.")
-        raise RuleBroken("bids_rest_on_budget", words, problems=[Problem("purse", "in_use", words)]) from error
+        raise RuleBroken.about(
+            "purse",
+            "bids_rest_on_budget",
+            N_("Bids of yours rest on this budget: take them back first, or keep it held."),
+            rule="in_use",
+        ) from error
 
 
 def too_many() -> RuleBroken:
@@ -89,9 +93,7 @@ def too_many() -> RuleBroken:
 def demand_budget(budget_minor: int | None) -> None:
     """Raises: InvalidInput when there is no budget to hold."""
     if budget_minor is None:
-        words = N_("Enter the budget that is to be held.")
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."),
-                           problems=[Problem("budget", "needed", words)])  # fmt: skip
+        raise InvalidInput.of_field("budget", "needed", N_("Enter the budget that is to be held."))
 
 
 def spend(tx: Tx, session_id: UUID, cleared: Mapping[UUID, engine.Cleared]) -> None:

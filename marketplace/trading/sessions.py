@@ -43,7 +43,7 @@ def open_session(tx: Tx, command: OpenSession) -> Result:
     if not MINUTES_LEAST <= command.open_minutes <= MINUTES_MOST:
         problems.append(Problem("open_minutes", "out_of_range", N_("Enter from 10 minutes to 14 days.")))
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     there = select(CallSessionRow.id).where(
         CallSessionRow.currency == command.currency, CallSessionRow.state == SessionState.OPEN
     )
@@ -81,8 +81,12 @@ def set_session_caps(tx: Tx, command: SetSessionCaps) -> Result:
     owners = set(tx.session.scalars(select(LotRow.debtor_id).where(LotRow.session_id == row.id)))
     named = [debtor for debtor, _ in command.debtors]
     if len(set(named)) < len(named) or not set(named) <= owners:
-        words = N_("A limit names a debtor that owes no lot of this session, or one twice.")
-        raise InvalidInput("invalid_fields", words, problems=[Problem("debtors", "unknown", words)])
+        raise InvalidInput.about(
+            "debtors",
+            "invalid_fields",
+            N_("A limit names a debtor that owes no lot of this session, or one twice."),
+            rule="unknown",
+        )
     own = {"session_id": row.id, "investor_id": who}
     caps = [{"id": new_id(), **own, "debtor_id": debtor, "minor": minor} for debtor, minor in command.debtors]
     if command.budget_minor is not None:

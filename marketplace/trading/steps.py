@@ -115,11 +115,17 @@ def reduce(tx: Tx, lot: LotRow, wanted_minor: int, awarded_minor: int) -> None:
         problem = Problem("accepted_minor", "amount_out_of_range", words, params)
         raise RuleBroken("amount_out_of_range", N_("The amount is outside what may be accepted."), problems=[problem])
     if lot.session_id is not None:
-        words = N_("This lot cleared together with others: only the whole award can be accepted.")
-        raise RuleBroken("in_session", words, problems=[Problem("accepted_minor", "in_session", words)])
+        raise RuleBroken.about(
+            "accepted_minor",
+            "in_session",
+            N_("This lot cleared together with others: only the whole award can be accepted."),
+        )
     if receivable_queries.stops(tx.session, lot.receivable_id):
-        words = N_("Operators are looking at this receivable: only the whole award can be accepted now.")
-        raise RuleBroken("held_back", words, problems=[Problem("accepted_minor", "held_back", words)])
+        raise RuleBroken.about(
+            "accepted_minor",
+            "held_back",
+            N_("Operators are looking at this receivable: only the whole award can be accepted now."),
+        )
     book = queries.sealed_book(tx.session, lot.id)
     cleared = engine.clear_lot(lot, book, accepted_minor=wanted_minor)
     kept = {leg.bid_id for leg in cleared.legs}

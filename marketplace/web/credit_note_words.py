@@ -7,7 +7,6 @@ from flask_babel import gettext
 
 from marketplace.db import db
 from marketplace.kernel.errors import InvalidInput, Problem
-from marketplace.kernel.words import N_
 from marketplace.receivables import queries
 from marketplace.receivables.debtor.schemas import DilutionSchema
 from marketplace.reports.dilutions import dilutions
@@ -41,7 +40,7 @@ def dilution_command(given: Mapping[str, str], found: queries.Receivable) -> Any
     except InvalidInput as error:
         raise InvalidInput(error.code, error.words, problems=[*problems, *error.problems]) from error
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     return command
 
 

@@ -163,8 +163,7 @@ def _say_so(token: str, found: reports.Slip) -> None:
             say(gettext("Thank you. Because somebody else gave you notice, two people look at it first."), "info")
         return
     if chosen not in ("part", "no"):
-        words = N_("Choose one of the three answers.")
-        raise InvalidInput("invalid_fields", words, problems=[Problem("answer", "required", words)])
+        raise InvalidInput.about("answer", "invalid_fields", N_("Choose one of the three answers."), rule="required")
     values: dict[str, Any] = {name: value for name, value in given.items() if name != "amount_minor"}
     problems: list[Problem] = []
     if chosen == "no":
@@ -194,7 +193,7 @@ def _with(problems: list[Problem], values: dict[str, Any], token: str, found: re
     except InvalidInput as error:
         raise InvalidInput(error.code, error.words, problems=[*problems, *error.problems]) from error
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     return command
 
 
@@ -285,8 +284,9 @@ def _start(token: str, found: reports.Slip) -> UUID:
         raise RuleBroken("nothing_owed", N_("Nothing is owed here now."))
     amount = minor_of(request.form.get("pay_minor") or typed_amount(owed, r.currency), r.currency, "pay_minor")
     if not 0 < amount <= owed:
-        words = N_("Enter an amount up to what is owed.")
-        raise InvalidInput("invalid_fields", words, problems=[Problem("pay_minor", "more_than_owed", words)])
+        raise InvalidInput.about(
+            "pay_minor", "invalid_fields", N_("Enter an amount up to what is owed."), rule="more_than_owed"
+        )
     base = current_app.extensions["duebill"].settings.base_url
     back = base + _home(token, found) + "/payments/{id}"
     words = f"{r.ref}, invoice {r.number} of {found.seller.legal_name}"

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
 from marketplace.db import db
-from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, Problem, RuleBroken
+from marketplace.kernel.errors import InvalidInput, MarketplaceError, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
@@ -157,8 +157,9 @@ def _key(given: Mapping[str, Any]) -> str:
     try:
         return str(UUID(str(given.get("key", ""))))
     except ValueError as error:
-        words = N_("The page was incomplete. Load it anew.")
-        raise InvalidInput("invalid_fields", words, problems=[Problem("", "form", words)]) from error
+        raise InvalidInput.about(
+            "", "invalid_fields", N_("The page was incomplete. Load it anew."), rule="form"
+        ) from error
 
 
 def _command(token: str, debtor_id: UUID, given: Mapping[str, Any]) -> Any:

@@ -87,7 +87,7 @@ def day_of(text: str, field: str = "day") -> date:
 
 
 def _wrong(field: str, rule: str, words: str) -> InvalidInput:
-    return InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[Problem(field, rule, words)])
+    return InvalidInput.of_field(field, rule, words)
 
 
 def joined(problems: Sequence[Problem]) -> str:

@@ -123,7 +123,7 @@ def _values(row: Row, lot: Named | None) -> dict[str, Any]:
         raise NotFound("not_found", N_("No lot on auction has this reference."))
     if row.surplus:
         words = N_('This row has more cells than the first one. Put an amount with a comma in quotes: "10,000".')
-        raise InvalidInput("invalid_fields", words, problems=[Problem("", "columns", words)])
+        raise InvalidInput.about("", "invalid_fields", words, rule="columns")
     values: dict[str, Any] = {"lot_id": str(lot.id)}
     problems: list[Problem] = []
     for name, typed in (("rate_bps", row.rate), ("cash_minor", row.cash), ("min_fill_minor", row.least)):
@@ -134,7 +134,7 @@ def _values(row: Row, lot: Named | None) -> dict[str, Any]:
         except InvalidInput as error:
             problems += error.problems
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     return values
 
 

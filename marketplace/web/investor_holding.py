@@ -145,7 +145,7 @@ def _typed(currency: str) -> dict[str, Any]:
         except InvalidInput as error:
             problems += error.problems
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     return values
 
 

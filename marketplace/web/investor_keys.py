@@ -8,7 +8,7 @@ from flask_babel import gettext
 
 from marketplace.db import db
 from marketplace.kernel.actors import Role
-from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, Problem
+from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.parties import api_keys
 from marketplace.parties.schemas import CreateApiKey, EndApiKey
@@ -52,9 +52,7 @@ def create_api_key() -> ResponseReturnValue:
     name = request.form.get("name", "").strip()
     try:
         if not 1 <= len(name) <= 80 or not name.isprintable():
-            words = N_("Enter a name of 1 to 80 characters.")
-            raise InvalidInput("invalid_fields", N_("Some fields need another look."),
-                               problems=[Problem("name", "length", words)])  # fmt: skip
+            raise InvalidInput.of_field("name", "length", N_("Enter a name of 1 to 80 characters."))
         token = api_keys.PREFIX + new_token()
         perform(api_keys.create_api_key, CreateApiKey(name, token_hash(token)), require_actor())
     except (InvalidInput, Conflict) as refusal:

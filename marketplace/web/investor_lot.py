@@ -163,7 +163,7 @@ def _typed(found: Terms) -> dict[str, Any]:
         except InvalidInput as error:
             problems += error.problems
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     return values
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app, request
 from flask_babel import gettext
 
-from marketplace.kernel.errors import InvalidInput, Problem
+from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.money import bps_of, exponent
 from marketplace.kernel.words import N_
 from marketplace.rating.queries import ReceivableRating
@@ -56,8 +56,12 @@ def rate_of(text: str) -> int:
         return int(points.group(1).replace(",", ""))
     if percent := PERCENT.fullmatch(text.strip()):
         return int(percent.group(1)) * 100 + int((percent.group(2) or "").ljust(2, "0"))
-    words = N_("Enter a rate in whole basis points, like 710, or in per cent, like 7.10%.")
-    raise InvalidInput("invalid_fields", words, problems=[Problem("rate_bps", "rate", words)])
+    raise InvalidInput.about(
+        "rate_bps",
+        "invalid_fields",
+        N_("Enter a rate in whole basis points, like 710, or in per cent, like 7.10%."),
+        rule="rate",
+    )
 
 
 def entry_of(found: Lot, standing: queries.Bid | None) -> Entry:

@@ -152,14 +152,14 @@ def _typed() -> dict[str, Any]:
         else:
             problems.append(Problem("lot_share_percent", "percent", N_("Enter whole per cent, from 1 to 100.")))
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     return values
 
 
 def _tried(command: CreateMandate) -> list[queries.Tried]:
     """Return what a mandate that is not written yet would have done. Raises: InvalidInput as `create_mandate`."""
     if problems := verbs.contradictions(command, policy().currencies):
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     return queries.backtest(db.session(), command, house().group, server_now())
 
 

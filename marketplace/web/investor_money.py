@@ -208,11 +208,11 @@ def _amount(form: str) -> tuple[int, str]:
     currency = request.form.get("currency", "")
     if currency not in _policy_currencies():
         problem = Problem(f"{form}_currency", "currency", N_("Choose one of the market’s currencies."))
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[problem])
+        raise InvalidInput.of_fields([problem])
     minor = minor_of(request.form.get("amount", ""), currency, f"{form}_amount")
     if minor <= 0:
         problem = Problem(f"{form}_amount", "amount", N_("Enter an amount above zero."))
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[problem])
+        raise InvalidInput.of_fields([problem])
     return minor, currency
 
 

@@ -91,7 +91,7 @@ def _typed(session_id: UUID) -> SetSessionCaps:
         except InvalidInput as error:
             problems += error.problems
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     debtors = tuple((owner, caps[name]) for name, owner in owners.items() if name in caps)
     return SetSessionCaps(session_id, caps.get("budget"), debtors, request.form.get("purse") == "1")
 

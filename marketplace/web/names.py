@@ -76,7 +76,7 @@ MATTERS = (
     N_("chargeback missing"), N_("chargeback not booked"), N_("chargeback open"), N_("chargeback won"),
     N_("debtor payment received"), N_("debtor payment suspended"), N_("debtor payment unmatched"), N_("distribute"),
     N_("entry differs"), N_("late claim"), N_("late rate unknown"), N_("manual entry"), N_("no bank account"),
-    N_("not as asked"), N_("open late claim"), N_("own money moved"), N_("own move missing"), N_("payout failed"),
+    N_("not as asked"), N_("open late claim"), N_("own money moved"), N_("entry by two missing"), N_("payout failed"),
     N_("payout file paid"), N_("payout file returned"), N_("payout not as asked"), N_("processing cost"),
     N_("provider fee differs"), N_("provider fee missing"), N_("receipt differs"), N_("receipt missing"),
     N_("receipt not booked"), N_("receipt not ours"), N_("receipt parked"), N_("receive late interest"),

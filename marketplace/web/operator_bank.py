@@ -7,7 +7,7 @@ from flask_babel import gettext, ngettext
 from marketplace.banking import queries
 from marketplace.banking.actions import TakeBankFile, outcome_counts, take_bank_file
 from marketplace.db import db
-from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
+from marketplace.kernel.errors import InvalidInput, MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.perform import perform
@@ -55,7 +55,7 @@ def take_file() -> ResponseReturnValue:
     file = request.files.get("document")
     try:
         if file is None or not file.filename:
-            raise InvalidInput("no_file", NO_FILE, problems=[Problem("document", "no_file", NO_FILE)])
+            raise InvalidInput.about("document", "no_file", NO_FILE)
         command = TakeBankFile(file.filename, file.stream.read(XML_BYTES_MAX + 1))
         done = perform(take_bank_file, command, require_actor())
     except MarketplaceError as error:

@@ -26,7 +26,7 @@ from marketplace.servicing.bank_desk_schemas import BankSuspenseSchema
 from marketplace.servicing.bank_suspense import BankItem
 from marketplace.servicing.decision_schemas import DecideMoney, ManualEntrySchema, PeriodCloseSchema, SuspenseSchema
 from marketplace.servicing.decisions import decide_money, propose_manual_entry, propose_period_close, propose_suspense
-from marketplace.servicing.suspense import SuspenseItem
+from marketplace.servicing.suspense import NAME_IT, SuspenseItem
 from marketplace.web.format import money_text
 from marketplace.web.forms import minor_of, reasons, say, status_of
 from marketplace.web.names import named
@@ -47,7 +47,6 @@ DEEDS = {
     "bank_suspense_own": N_("Our own money, moved to the bank"),
 }
 NOBODY = "platform"
-NAME_IT = N_("Name the receivable it is to be applied to, and only then.")
 FIELDS = {"minor": "amount", "debit_owner_id": "debit_owner", "credit_owner_id": "credit_owner", "receivable_id": "ref"}
 # What a proposal tells of itself, in the order in which a person reads it.
 WORDS = {
@@ -85,19 +84,17 @@ def told_of(payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 @blueprint.app_template_filter("facts_told")
 def facts_told(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return (label, value) of what an alert holds: minor units as money, codes as words."""
-    told = []
+    """Return (label, value) of what an alert holds: minor units as money of their currency, codes as words."""
+    told, spoken = [], set()
     for name, value in facts.items():
         whose = name.removesuffix("minor")
-        currency = facts.get(f"{whose}currency") or facts.get("currency")
-        of_amounts = name == "currency" and any(key.endswith("minor") for key in facts)
-        if of_amounts or (name.endswith("currency") and name.replace("currency", "minor") in facts):
-            continue
-        if name.endswith("minor") and isinstance(value, int) and currency in policy().currencies:
-            told.append((named(whose.strip("_") or "amount"), money_text(value, currency)))
+        beside = next((key for key in (f"{whose}currency", "currency") if facts.get(key) in policy().currencies), None)
+        if whose != name and isinstance(value, int) and beside:
+            told.append((name, named(whose.strip("_") or "amount"), money_text(value, facts[beside])))
+            spoken.add(beside)
         else:
-            told.append((named(name), named(value) if isinstance(value, str) else value))
-    return told
+            told.append((name, named(name), named(value) if isinstance(value, str) else value))
+    return [(label, value) for name, label, value in told if name not in spoken]
 
 
 @blueprint.get("/ledger")
@@ -193,7 +190,7 @@ def _work(schema: type[Schema], item: SuspenseItem | BankItem | None, **known: A
             known["receivable_id"] = str(receivables.receivable_by_ref(db.session(), ref).id)
         except NotFound as missing:
             words = N_("There is no receivable with this reference.") if ref else NAME_IT
-            raise InvalidInput("unknown_ref", words, problems=[Problem("ref", "unknown_ref", words)]) from missing
+            raise InvalidInput.about("ref", "unknown_ref", words) from missing
     given = {"decision": decision, "reason": request.form.get("reason", "")}
     if decision == "fund":
         given["organisation_id"] = request.form.get("organisation_id", "")
@@ -218,6 +215,5 @@ def work_off_bank(bank_entry_id: UUID) -> ResponseReturnValue:
 
 def _currency(text: str) -> str:
     if text not in policy().currencies:
-        words = N_("Choose one of the market's currencies.")
-        raise InvalidInput("invalid_fields", words, problems=[Problem("currency", "invalid_fields", words)])
+        raise InvalidInput.about("currency", "invalid_fields", N_("Choose one of the market's currencies."))
     return text

@@ -60,9 +60,8 @@ def people(error: MarketplaceError | None = None, form: str = "") -> ResponseRet
     session = db.session()
     if error:
         session.rollback()
-    houses = [house for kind in KINDS for house in queries.of_kind(session, kind) if kind != "debtor"]
-    parties = sorted((one for kind in KINDS for one in queries.of_kind(session, kind)),
-                     key=lambda one: (one.legal_name.lower(), one.id))  # fmt: skip
+    parties = queries.everyone(session)
+    houses = [one for kind in KINDS if kind != "debtor" for one in parties if one.kind == kind]
     members: dict[Any, list[queries.User]] = {}
     users = queries.people(session)
     for user in users:

@@ -6,7 +6,7 @@ from flask_babel import gettext
 
 from marketplace.db import db
 from marketplace.kernel.actors import Role
-from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, Problem, RuleBroken
+from marketplace.kernel.errors import Conflict, InvalidInput, MarketplaceError, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.trading import session_queries as queries
@@ -31,8 +31,7 @@ def open_session() -> ResponseReturnValue:
     try:
         minutes = request.form.get("open_minutes", "").strip()
         if not (minutes.isascii() and minutes.isdigit() and len(minutes) < 7):
-            words = N_("Enter whole minutes.")
-            raise InvalidInput("invalid_fields", words, problems=[Problem("open_minutes", "number", words)])
+            raise InvalidInput.about("open_minutes", "invalid_fields", N_("Enter whole minutes."), rule="number")
         perform(verb, OpenSession(request.form.get("currency", ""), int(minutes)), require_actor())
     except (InvalidInput, RuleBroken, Conflict) as refusal:
         db.session.rollback()

@@ -162,7 +162,7 @@ def readyz() -> ResponseReturnValue:
 
 
 def _sign_in_form(error: MarketplaceError | None = None, email: str = "", wait: int = 0) -> str:
-    people = queries.everybody(db.session()) if _settings().demo else []
+    people = queries.active_people(db.session()) if _settings().demo else []
     wanted = request.form.get("next") or request.args.get("next") or ""
     return render_template(
         "public/sign_in.html",

@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext
 
 from marketplace.audit.queries import EventLine
-from marketplace.kernel.errors import InvalidInput, Problem
+from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.words import N_
 from marketplace.reports.supervision import Replayed
 from marketplace.web.format import basis_points, money_short, money_text
@@ -81,7 +81,7 @@ def verb_words(name: str) -> str:
 
 def wrong_field(field: str, rule: str, said: str) -> InvalidInput:
     """Return the refusal of one field of a filter."""
-    return InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[Problem(field, rule, said)])
+    return InvalidInput.of_field(field, rule, said)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from flask_babel import gettext
 
 from marketplace.db import db, market_now
 from marketplace.kernel.clock import business_date
-from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
+from marketplace.kernel.errors import InvalidInput, MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.perform import perform
 from marketplace.rating import actions, queries
@@ -83,8 +83,9 @@ def file_accounts() -> ResponseReturnValue:
     chosen = request.files.get("document")
     try:
         if chosen is None or not chosen.filename:
-            told = N_("Choose the accounts as iXBRL (.html, .xhtml) or XBRL (.xml) first.")
-            raise InvalidInput("no_file", told, problems=[Problem("document", "no_file", told)])
+            raise InvalidInput.about(
+                "document", "no_file", N_("Choose the accounts as iXBRL (.html, .xhtml) or XBRL (.xml) first.")
+            )
         command = load(FileAccountsSchema, {}, organisation_id=str(seller_id), filename=chosen.filename[-200:],
                        content=chosen.stream.read())  # fmt: skip
         perform(actions.file_accounts, command, actor)

@@ -105,7 +105,7 @@ def terms_of(given: Mapping[str, Any]) -> dict[str, Any]:
     except InvalidInput as refusal:
         problems += refusal.problems
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     beside = {name: loaded.pop(name, None) for name in ("debtor_email", "list_as_read")}
     return {"terms": Terms(**loaded), "debtor_email": beside["debtor_email"],
             "list_as_read": bool(beside["list_as_read"])}  # fmt: skip
@@ -190,8 +190,7 @@ def _json() -> dict[str, Any]:
 
 
 def _unreadable() -> InvalidInput:
-    words = N_("The list of files cannot be read.")
-    return InvalidInput("invalid_fields", words, problems=[Problem("documents", "files", words)])
+    return InvalidInput.about("documents", "invalid_fields", N_("The list of files cannot be read."), rule="files")
 
 
 @blueprint.post("/bulk/<uuid:bulk_id>/pieces")

@@ -150,7 +150,7 @@ def correct_bulk_row(bulk_id: UUID, position: int) -> ResponseReturnValue:
 def _typed(form: Mapping[str, str], currency: str | None) -> dict[str, Any]:
     values, problems = parse_cells({name: form[name] for name in COLUMNS if form.get(name)}, currency)
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     return values
 
 
@@ -243,14 +243,17 @@ def correct_bulk_rows(bulk_id: UUID) -> ResponseReturnValue:
     chosen = request.files.get("corrections")
     try:
         if chosen is None or not chosen.filename:
-            words = N_("Choose the corrected CSV first.")
-            raise InvalidInput("no_file", words, problems=[Problem("corrections", "no_file", words)])
+            raise InvalidInput.about("corrections", "no_file", N_("Choose the corrected CSV first."))
         sheet = read_sheet(chosen.stream.read(), policy().bulk.rows_max)
         fit = [line for line in sheet.lines if line.row is not None and not line.problems and line.values]
         unfit = [(line.row or line.number, line.problems) for line in sheet.lines if line.problems]
         if not fit and not unfit:
-            words = N_("No row of the CSV holds a number of a row in “row” and something to correct.")
-            raise InvalidInput("nothing_to_correct", words, problems=[Problem("corrections", "rows", words)])
+            raise InvalidInput.about(
+                "corrections",
+                "nothing_to_correct",
+                N_("No row of the CSV holds a number of a row in “row” and something to correct."),
+                rule="rows",
+            )
         if fit:
             corrections = tuple(Correction(line.row or 0, line.values) for line in fit)
             made = perform(verbs.correct_bulk_rows, CorrectBulkRows(bulk_id, corrections), actor)

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
 from marketplace.db import db
-from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
+from marketplace.kernel.errors import InvalidInput, MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import require_own
 from marketplace.perform import perform
@@ -67,8 +67,7 @@ def keep_credit_note_file(receivable_id: UUID) -> ResponseReturnValue:
     chosen = request.files.get("document")
     try:
         if chosen is None or not chosen.filename:
-            words = N_("Choose the credit note’s file first.")
-            raise InvalidInput("no_file", words, problems=[Problem("document", "no_file", words)])
+            raise InvalidInput.about("document", "no_file", N_("Choose the credit note’s file first."))
         made = perform(keep_credit_note, KeepCreditNote(chosen.filename, chosen.stream.read()), actor)
     except MarketplaceError as error:
         db.session.rollback()

@@ -10,7 +10,7 @@ from flask_babel import gettext
 from sqlalchemy.orm import Session
 
 from marketplace.db import db, market_now
-from marketplace.kernel.errors import InvalidInput, MarketplaceError, Problem
+from marketplace.kernel.errors import InvalidInput, MarketplaceError
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import require_own
 from marketplace.perform import perform
@@ -184,8 +184,7 @@ def upload_document(receivable_id: UUID) -> ResponseReturnValue:
     chosen = request.files.get("document")
     try:
         if chosen is None or not chosen.filename:
-            told = N_("Choose a PDF file first.")
-            raise InvalidInput("no_file", told, problems=[Problem("document", "no_file", told)])
+            raise InvalidInput.about("document", "no_file", N_("Choose a PDF file first."))
         command = UploadDocument(receivable_id, chosen.filename, chosen.stream.read())
         perform(actions.upload_document, command, actor)
     except MarketplaceError as error:

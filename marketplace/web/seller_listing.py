@@ -74,7 +74,7 @@ def draft_receivable() -> ResponseReturnValue:
     chosen = request.files.get("document")
     if chosen is None or not chosen.filename:
         words = N_("Choose an XML or PDF file first.")
-        return _choose(InvalidInput("no_file", words, problems=[Problem("document", "no_file", words)])), 422
+        return _choose(InvalidInput.about("document", "no_file", words)), 422
     content = chosen.stream.read()
     try:
         made = perform(actions.draft_receivable, DraftReceivable(chosen.filename, content), actor)
@@ -240,4 +240,4 @@ def _turn(values: dict[str, Any], name: str, turn: Any) -> list[Problem]:
 
 def _refuse(problems: list[Problem]) -> None:
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)

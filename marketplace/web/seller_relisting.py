@@ -9,7 +9,6 @@ from flask_babel import gettext
 
 from marketplace.db import db
 from marketplace.kernel.errors import InvalidInput, MarketplaceError
-from marketplace.kernel.words import N_
 from marketplace.perform import Result, perform
 from marketplace.receivables import queries
 from marketplace.receivables.relisting import relist_receivable as bring_back
@@ -52,7 +51,7 @@ def _bring_back(receivable_id: UUID, draft_id: UUID | None, given: Mapping[str, 
     actor, _ = seller()
     values, problems = parsed(given)
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     known = {"receivable_id": str(receivable_id), **({"draft_id": str(draft_id)} if draft_id else {})}
     return perform(bring_back, load(RelistSchema, values, **known), actor)
 

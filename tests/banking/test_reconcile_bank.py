@@ -153,10 +153,10 @@ def test_what_left_the_provider_for_our_bank_is_one_with_what_came_there(bank: W
     by_two(propose_bank_suspense, work(first, "own_lender", 500), bank)
     assert provider_shows(-500) == []
     by_two(propose_bank_suspense, work(second, "own_borrower", 500), bank)
-    assert provider_shows(-500) == [("own_move_missing", 500)]
+    assert provider_shows(-500) == [("entry_by_two_missing", 500)]
     assert provider_shows(-500, -500) == []
     by_two(propose_bank_suspense, work(third, "own_lender", 300), bank)
-    assert provider_shows(-500, -500, -700) == [("payout", -700), ("own_move_missing", 300)]
+    assert provider_shows(-500, -500, -700) == [("payout", -700), ("entry_by_two_missing", 300)]
     by_two(propose_bank_suspense, work(third, "own_borrower", 400), bank)
     assert provider_shows(-500, -500, -700) == []
     assert sound()

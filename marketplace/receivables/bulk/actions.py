@@ -81,8 +81,7 @@ def _check_files(tx: Tx, files: tuple[Announced, ...]) -> None:
     elif sum(one.size_bytes for one in files) > most.bytes_max:
         words, params = N_("The files are larger than %(most)s MB together."), {"most": most.bytes_max // 1_000_000}
     if words:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."),
-                           problems=[Problem("documents", "files", words, params)])  # fmt: skip
+        raise InvalidInput.of_fields([Problem("documents", "files", words, params)])
 
 
 def _check_terms(tx: Tx, terms: Terms) -> None:
@@ -90,7 +89,7 @@ def _check_terms(tx: Tx, terms: Terms) -> None:
                                  own_rate_bps=terms.own_rate_bps, buy_now_bps=terms.buy_now_bps,
                                  policy=tx.policy)  # fmt: skip
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
 
 
 def _announce(tx: Tx, command: BeginBulkUpload) -> BulkUploadRow:
@@ -132,8 +131,11 @@ def keep_bulk_pieces(tx: Tx, command: KeepBulkPieces) -> Result:
     ).scalars())  # fmt: skip
     pieces = {hashlib.sha256(piece).hexdigest(): piece for piece in command.pieces}
     if not pieces or pieces.keys() - known:
-        words = N_("These bytes belong to none of the files that were announced. They may have changed on the way.")
-        raise InvalidInput("unknown_piece", words, problems=[Problem("documents", "unknown_piece", words)])
+        raise InvalidInput.about(
+            "documents",
+            "unknown_piece",
+            N_("These bytes belong to none of the files that were announced. They may have changed on the way."),
+        )
     fresh = [{"upload_id": row.id, "sha256": name, "size_bytes": len(piece), "content": piece}
              for name, piece in pieces.items() if name in wanted]  # fmt: skip
     if fresh:

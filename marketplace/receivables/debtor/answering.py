@@ -71,7 +71,7 @@ def _plausible(tx: Tx, command: AnswerMany, debtor_id: UUID, wanted: list[UUID])
     if found.scalar_one() != len(wanted):
         problems.append(Problem("receivable_ids", "not_yours", N_("One of these invoices is not yours.")))
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
 
 
 @verb("answer_one")

@@ -165,7 +165,7 @@ def _plausible(row: ReceivableRow, command: ConfirmReceivable, today: date) -> N
     if command.told_on and command.told_on > today:
         problems.append(Problem("told_on", "in_future", N_("This day lies in the future.")))
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
 
 
 def day_problems(day: date, today: date) -> list[Problem]:
@@ -211,9 +211,16 @@ def dispute_receivable(tx: Tx, command: DisputeReceivable) -> Result:
     if state not in DISPUTABLE:
         raise RuleBroken("wrong_state", N_("This invoice waits for no answer any more."))
     if command.amount_minor > row.face_minor:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[Problem(
-            "amount_minor", "more_than_face", N_("Not more than the whole %(face)s can be wrong."),
-            {"face": plain_amount(row.face_minor, row.currency)})])  # fmt: skip
+        raise InvalidInput.of_fields(
+            [
+                Problem(
+                    "amount_minor",
+                    "more_than_face",
+                    N_("Not more than the whole %(face)s can be wrong."),
+                    {"face": plain_amount(row.face_minor, row.currency)},
+                )
+            ]
+        )
     if queries.open_dispute(tx.session, row.id) is not None:
         raise RuleBroken("dispute_open", N_("It is disputed already."))
     dispute = DisputeRow(
@@ -268,7 +275,7 @@ def take_promise(tx: Tx, row: ReceivableRow, link: DebtorLinkRow | None, command
     if amount > row.face_minor:
         problems.append(Problem("amount_minor", "more_than_face", N_("More than is owed.")))
     if problems:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=problems)
+        raise InvalidInput.of_fields(problems)
     before, row.promised_on = row.promised_on, command.pay_on
     if link is not None:
         link.used_at = link.used_at or tx.clock()

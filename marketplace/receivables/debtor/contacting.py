@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from marketplace.kernel.actors import Role
-from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, Problem, RuleBroken
+from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
 from marketplace.parties.rules import verb
@@ -41,8 +41,7 @@ def set_debtor_contact(tx: Tx, command: SetDebtorContact) -> Result:
     """
     debtor = parties.organisation(tx.session, command.debtor_id)
     if debtor.kind == "operator" or tx.actor.user_id is None:
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."), problems=[
-            Problem("debtor_id", "no_debtor", N_("This organisation owes nothing here."))])  # fmt: skip
+        raise InvalidInput.of_field("debtor_id", "no_debtor", N_("This organisation owes nothing here."))
     _one_at_a_time(tx.session, debtor.id)
     before = debtor_queries.contact(tx.session, debtor.id)
     row = DebtorContactRow(
