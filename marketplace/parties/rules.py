@@ -105,6 +105,7 @@ MAY: dict[str, frozenset[Role]] = {
     "fail_call": SYSTEM,
     "park_call": SYSTEM,
     "retry_call": DESK,
+    "close_alert": OPERATOR,
     "start_payout": SYSTEM,
     "send_payout_again": OPERATOR,
     "reconcile": DESK,

@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import String, cast, func, select, update
+from sqlalchemy import String, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
 from marketplace.kernel.errors import Conflict, NotFound
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
 from marketplace.payments.actions import request_payout
+from marketplace.payments.alerts import close_about
 from marketplace.payments.bank_payouts import RETURN_UNDONE
 from marketplace.payments.calls import lock_payout
 from marketplace.payments.rules import PayoutState, Purpose
-from marketplace.payments.tables import PaymentAlertRow, PayoutRow, ProviderTransitionRow
+from marketplace.payments.tables import PayoutRow, ProviderTransitionRow
 from marketplace.perform import Result, Tx
 
 # What is owed to a seller; whoever asked for his own money asks again himself, and suspense is worked off anew.
@@ -78,8 +79,5 @@ def send_payout_again(tx: Tx, command: SendAgain) -> Result:
         raise Conflict("return_undone", N_("The bank took back what it had given back: the payee has this money."))
     payout_id = request_payout(tx, row.organisation_id, row.currency, row.amount_minor, row.purpose, row.subject_kind,
                                row.subject_id, f"again:{row.id}")  # fmt: skip
-    tx.session.execute(
-        update(PaymentAlertRow).where(PaymentAlertRow.subject_id == row.id, PaymentAlertRow.closed_at.is_(None))
-        .values(closed_at=tx.clock())
-    )  # fmt: skip
+    close_about(tx, row.id)
     return {"payout_id": payout_id}

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from marketplace.kernel.ids import new_id
 from marketplace.parties import queries as parties
 from marketplace.payments import queries, wire
-from marketplace.payments.alerts import raise_alert
+from marketplace.payments.alerts import close_about, raise_alert
 from marketplace.payments.gateway import Call
 from marketplace.payments.rules import CallState, PaymentState, PayoutState, Rail
 from marketplace.payments.tables import PAYING, OutgoingCallRow, Paying, PayoutRow
@@ -102,6 +102,7 @@ def _want_account(tx: Tx, row: PayoutRow) -> None:
     if iban is None:
         raise_alert(tx, "no_bank_account", "payout", row.id, organisation_id=row.organisation_id)
         return
+    close_about(tx, row.id, "no_bank_account")
     write_call(
         tx, f"account:{row.organisation_id}:{row.currency}", "organisation", row.organisation_id,
         lambda call_id: wire.account(

@@ -2,17 +2,16 @@
 
 from uuid import UUID
 
-from sqlalchemy import update
-
 from marketplace.kernel.errors import Conflict, InvalidInput, NotPermitted, RuleBroken
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
 from marketplace.payments import intents
+from marketplace.payments.alerts import close_about
 from marketplace.payments.calls import give_up, lock_call, lock_payment, lock_payout
 from marketplace.payments.gateway import CallKind
 from marketplace.payments.rules import CALL, CallState
 from marketplace.payments.schemas import RetryCall
-from marketplace.payments.tables import OutgoingCallRow, PaymentAlertRow
+from marketplace.payments.tables import OutgoingCallRow
 from marketplace.perform import Result, Tx
 
 DECISIONS = ("again", "give_back")
@@ -44,10 +43,7 @@ def retry_call(tx: Tx, command: RetryCall) -> Result:
     row.state, row.done_at, row.released_by = CallState.FAILED, now, person
     row.failure_code = f"released_{command.decision}"
     tx.session.flush()
-    tx.session.execute(
-        update(PaymentAlertRow).where(PaymentAlertRow.subject_id == row.id, PaymentAlertRow.closed_at.is_(None))
-        .values(closed_at=now)
-    )  # fmt: skip
+    close_about(tx, row.id)
     tx.record("outgoing_call", row.id, after={"state": row.state, "decision": command.decision}, reason=command.reason)
     if command.decision == "again":
         _ask_again(tx, row)

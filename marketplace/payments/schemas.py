@@ -13,6 +13,7 @@ from marketplace.payments.gateway import BankPayout, Chargeback, Checkout
 MINOR_MAX = 100_000_000_000
 NO_CURRENCY = N_("Choose one of the market's currencies.")
 NO_AMOUNT = N_("Enter an amount above zero.")
+WHAT_WAS_DONE = N_("Say what was done, in 10 to 500 characters: whoever reads the log later must understand.")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,14 @@ class WithdrawCash:
 
     amount_minor: int
     currency: str
+
+
+@dataclass(frozen=True)
+class CloseAlert:
+    """What an operator was called about is seen to; `reason` is what was done."""
+
+    alert_id: UUID
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -158,3 +167,19 @@ class WithdrawCashSchema(Schema):
     def command(self, values: dict[str, Any], **_: Any) -> WithdrawCash:
         """Make the command."""
         return WithdrawCash(**values)
+
+
+class CloseAlertSchema(Schema):
+    """What was done about a call to the operators."""
+
+    alert_id = fields.UUID(required=True)
+    reason = fields.String(
+        required=True,
+        validate=validate.Length(10, 500, error=WHAT_WAS_DONE),
+        error_messages={"required": WHAT_WAS_DONE},
+    )
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> CloseAlert:
+        """Return the command."""
+        return CloseAlert(**data)

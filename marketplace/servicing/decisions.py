@@ -20,6 +20,7 @@ from marketplace.parties import queries as parties
 from marketplace.parties.rules import verb
 from marketplace.payments import actions as payments
 from marketplace.payments import chargebacks
+from marketplace.payments.alerts import close_about
 from marketplace.payments.rules import Rail
 from marketplace.perform import Result, Tx
 from marketplace.receivables import queries as receivables
@@ -253,8 +254,8 @@ def _post_manual_entry(tx: Tx, row: MoneyDecisionRow) -> UUID:
 
 
 def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
-    minor, target = int(row.payload["minor"]), cast(UUID, _id(row, "receivable_id"))
-    item = _enough(_still(suspense.lock(tx, row.subject_id)), minor)
+    item, minor = _taken(tx, row)
+    target = cast(UUID, _id(row, "receivable_id"))
     _check_target(tx, target, item)
     since = item.received_on or business_date(item.since, tx.policy.zone)
     payment_id, _ = chargebacks.arrives(tx, item.debtor_id, target, item.currency, minor,
@@ -268,13 +269,21 @@ def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
 
 
 def _return_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
-    minor = int(row.payload["minor"])
-    item = _enough(_still(suspense.lock(tx, row.subject_id)), minor)
+    item, minor = _taken(tx, row)
     payout_id = payments.request_payout(tx, item.debtor_id, item.currency, minor, "return", "debtor_payment",
                                         item.payment_id, f"return:{row.id}", pay_to=_sender(tx, item))  # fmt: skip
     return cast(UUID, tx.session.scalar(
         text("SELECT id FROM entry WHERE subject_id = :id AND kind = 'return_requested'"), {"id": payout_id}
     ))  # fmt: skip
+
+
+def _taken(tx: Tx, row: MoneyDecisionRow) -> tuple[suspense.SuspenseItem, int]:
+    """Lock what a proposal takes of and return it with how much; the call about it ends with the last of it."""
+    minor = int(row.payload["minor"])
+    item = _enough(_still(suspense.lock(tx, row.subject_id)), minor)
+    if minor == item.left_minor:
+        close_about(tx, row.subject_id, "not_as_asked")
+    return item, minor
 
 
 def _sender(tx: Tx, item: suspense.SuspenseItem) -> tuple[str, str] | None:

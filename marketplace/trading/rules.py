@@ -208,7 +208,7 @@ def bid_problems(
     problems = []
     if rate_bps > terms.reserve_bps:
         problems.append(Problem("rate_bps", "above_reserve", N_("Bid at the reserve of %(reserve)s bp or below."),
-                                {"reserve": terms.reserve_bps}))  # fmt: skip
+                                {"reserve": f"{terms.reserve_bps:,}"}))  # fmt: skip
     if cash_minor < terms.minimum_minor:
         problems.append(Problem("cash_minor", "below_minimum", N_("Bid at least the smallest bid of this lot.")))
     if cash_minor % terms.lot_size_minor:

@@ -12,9 +12,10 @@ from marketplace.db import db
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.parties import queries as parties
 from marketplace.payments import queries as payments
+from marketplace.payments import seen_to
 from marketplace.payments.again import came_back
 from marketplace.payments.release import retry_call
-from marketplace.payments.schemas import RetryCall
+from marketplace.payments.schemas import CloseAlertSchema, RetryCall
 from marketplace.perform import perform
 from marketplace.rating import queries as ratings
 from marketplace.receivables import queries as receivables
@@ -45,6 +46,7 @@ from marketplace.trading import queries as trading
 from marketplace.trading.actions import cancel_lot
 from marketplace.trading.schemas import CancelLotSchema
 from marketplace.web import (
+    alerts,
     operator_bank,
     operator_bank_payouts,
     operator_clock,
@@ -85,12 +87,6 @@ __all__ = [
 count_with("operator.queue", operations.reviews_open)
 count_with("operator.jobs", operations.failures_open)
 
-# Where an alert's subject is worked off; any other is money, put aside on the page "Suspense".
-ALERT_PAGES = {
-    "organisation": "operator.register",
-    "reconciliation": "operator.reconciliation", "bank_reconciliation": "operator.reconciliation",
-}  # fmt: skip
-
 
 @blueprint.get("/")
 @only_operators
@@ -108,7 +104,7 @@ def today() -> ResponseReturnValue:
         reviews=operations.reviews(session, 8),
         unrated=ratings.unrated(session),
         alerts=payments.open_alerts(session, 20),
-        alert_pages=ALERT_PAGES,
+        alert_pages=alerts.PAGES,
         owed=breaks.owed_to_clients(session),
     )
 
@@ -345,10 +341,23 @@ def suspense(error: MarketplaceError | None = None, form: str = "") -> ResponseR
         back=back, purposes=operator_bank_payouts.PURPOSES,
         proposed=len(servicing.decisions(session, False)), form=form, given=request.form,
         totals=operations.suspense(session), items=operations.suspense_items(session),
-        alerts=payments.open_alerts(session), resting=payments.resting_calls(session), mine=require_actor().user_id,
+        alerts=payments.open_alerts(session), alert_pages=alerts.PAGES,
+        resting=payments.resting_calls(session), mine=require_actor().user_id,
         error=error, problems=operator_money.beside(error),
     )  # fmt: skip
     return (page, status_of(error)) if error else page
+
+
+@blueprint.post("/suspense/alerts/<uuid:alert_id>")
+@only_operators
+def close_alert(alert_id: UUID) -> ResponseReturnValue:
+    """Say that what operators were called about is seen to, and what was done."""
+    try:
+        perform(seen_to.close_alert, load(CloseAlertSchema, request.form, alert_id=str(alert_id)), require_actor())
+    except MarketplaceError as error:
+        return suspense(error, str(alert_id))
+    say(gettext("Seen to. The log says what was done, and by whom."))
+    return redirect(url_for("operator.suspense"), 303)
 
 
 @blueprint.post("/suspense/calls/<uuid:call_id>")

@@ -27,7 +27,6 @@ from marketplace.servicing.bank_suspense import BankItem
 from marketplace.servicing.decision_schemas import DecideMoney, ManualEntrySchema, PeriodCloseSchema, SuspenseSchema
 from marketplace.servicing.decisions import decide_money, propose_manual_entry, propose_period_close, propose_suspense
 from marketplace.servicing.suspense import NAME_IT, SuspenseItem
-from marketplace.web.format import money_text
 from marketplace.web.forms import minor_of, reasons, say, status_of
 from marketplace.web.names import named
 from marketplace.web.operator_door import blueprint, only_operators, policy, today
@@ -80,21 +79,6 @@ def told_of(payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
         if name.endswith("_id") and name not in WORDS and name.removesuffix("_id") not in payload and value is not None
     ]  # fmt: skip
     return [(label, str(value).replace("_", " ") if name in CODES else value) for label, value, name in told]
-
-
-@blueprint.app_template_filter("facts_told")
-def facts_told(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return (label, value) of what an alert holds: minor units as money of their currency, codes as words."""
-    told, spoken = [], set()
-    for name, value in facts.items():
-        whose = name.removesuffix("minor")
-        beside = next((key for key in (f"{whose}currency", "currency") if facts.get(key) in policy().currencies), None)
-        if whose != name and isinstance(value, int) and beside:
-            told.append((name, named(whose.strip("_") or "amount"), money_text(value, facts[beside])))
-            spoken.add(beside)
-        else:
-            told.append((name, named(name), named(value) if isinstance(value, str) else value))
-    return [(label, value) for name, label, value in told if name not in spoken]
 
 
 @blueprint.get("/ledger")

@@ -188,6 +188,7 @@ def test_a_payout_waits_until_there_is_a_bank_account(market: Market) -> None:
         owner.execute("SET session_replication_role = replica")
         owner.execute("UPDATE organisation SET iban = 'GB33BUKB20201555555555' WHERE id = %s", (alice,))
     market.work()
+    assert market.alerts() == []
     market.sandbox.knob("advance")
     market.work()
     assert states("payout") == ["paid"]

@@ -11,12 +11,14 @@ from flask import Flask
 from marketplace.db import db
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.payments import queries as payments
+from marketplace.payments.alerts import raise_alert
 from marketplace.perform import perform
 from marketplace.servicing import suspense
 from marketplace.servicing.decision_schemas import DecideMoney, ProposeSuspense
 from marketplace.servicing.decisions import decide_money, propose_suspense
 from tests import lives
 from tests.servicing.test_decisions import FACE, WHY, by_two, overpaid, platform, proposed, sound
+from tests.support import do
 from tests.trading.world import World, libpq
 
 EXCESS = 50_000
@@ -130,3 +132,15 @@ def test_what_nobody_owed_is_in_sight_again_when_the_bank_gives_it_back(world: W
     by_two(world, propose_suspense, ProposeSuspense(payment, "return", 7_000, None, WHY))
     assert left(payment) == 0
     sound()
+
+
+def test_the_call_about_a_payment_ends_with_the_last_of_it(world: World) -> None:
+    payment = overpaid(world)
+    do(lambda tx: raise_alert(tx, "not_as_asked", "debtor_payment", payment, asked_minor=FACE))
+
+    def called() -> list[UUID]:
+        return [one.subject_id for one in payments.open_alerts(db.session()) if one.kind == "not_as_asked"]
+
+    for minor, after in ((20_000, [payment]), (EXCESS - 20_000, [])):
+        by_two(world, propose_suspense, ProposeSuspense(payment, "return", minor, None, WHY))
+        assert called() == after

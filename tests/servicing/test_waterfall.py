@@ -4,6 +4,7 @@ import os
 from datetime import date, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def test_what_the_auctions_rate_leaves_is_the_sellers() -> None:
     assert sum(due.due_minor for due in dues) == 10_000
 
 
+@pytest.mark.timeout(300 + LIVES // 50)
 @settings(max_examples=LIVES)
 @given(fills, minors, st.lists(st.one_of(minors, st.integers(1, 9)), max_size=12))
 def test_any_run_of_receipts_sums_to_the_penny_and_takes_nothing_back(

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from marketplace.kernel.errors import RuleBroken
 from marketplace.ledger.rules import chart
 from marketplace.servicing.states import COLLECTION
+from marketplace.web.alerts import TO_DO
 from marketplace.web.format import translated
 from marketplace.web.languages import CATALOGS, CODES, compile_catalogs
 from marketplace.web.names import NAMES
@@ -67,6 +68,13 @@ def test_every_name_that_the_record_keeps_has_words(what: str) -> None:
     found = {name for source in sources for name in re.findall(NAMING[what], source)}
     assert found
     assert sorted(name for name in found if name.replace("_", " ") not in NAMES) == []
+
+
+def test_every_call_to_an_operator_says_what_is_to_be_done() -> None:
+    sources = [path.read_text() for path in (HOUSE / "marketplace").rglob("*.py")]
+    called = {kind for source in sources for kind in re.findall(NAMING["alerts"], source)}
+    assert called >= {"reconciliation_break", "payout_failed"}
+    assert sorted(called - TO_DO.keys()) == []
 
 
 def test_every_account_of_the_chart_has_words() -> None:

@@ -10,7 +10,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg.types.json import Jsonb
+from sqlalchemy import text
 
+from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
@@ -20,6 +22,8 @@ from marketplace.ledger.rules import credit, debit
 from marketplace.parties.actions import register_user
 from marketplace.parties.schemas import RegisterUser
 from marketplace.payments.alerts import raise_alert
+from marketplace.payments.queries import Alert, open_alerts
+from marketplace.payments.seen_to import ENDS_ITSELF
 from marketplace.perform import Tx, perform
 from tests import lives
 from tests.people import PASSWORD
@@ -119,10 +123,50 @@ def test_what_somebody_is_called_about_leads_to_where_it_is_worked_off(world: Wo
     do(lambda tx: raise_alert(tx, "reconciliation_break", "reconciliation", new_id(), currency="GBP",
                               unexplained_minor=-1_205, breaks=1))  # fmt: skip
     do(lambda tx: raise_alert(tx, "late_rate_unknown", "policy", new_id(), law="GB"))
+    (rate,) = alerts("late_rate_unknown")
     page = olga.get("/operator/").text
     assert '<a href="/operator/reconciliation">Reconciliation break</a>' in page
     assert "breaks 1, unexplained −£12.05" in page
-    assert '<a href="/operator/suspense">Late rate unknown</a>' in page
+    assert f'<a href="/operator/suspense#alert-{rate.id}">Late rate unknown</a>' in page
+    assert (
+        f'id="alert-{rate.id}">The reference rate of this half year is missing' in olga.get("/operator/suspense").text
+    )
+
+
+def alerts(kind: str) -> list[Alert]:
+    return [one for one in open_alerts(db.session()) if one.kind == kind]
+
+
+def test_an_operator_says_what_was_done_about_a_call_and_it_is_gone(world: World, olga: FlaskClient) -> None:
+    for minor in (500, 700):
+        facts = {"minor": minor, "currency": "GBP", "dispute_id": f"dp_{minor}"}
+        do(lambda tx, facts=facts: raise_alert(tx, "chargeback_won", "debtor_payment", new_id(), **facts))
+    first, other = alerts("chargeback_won")
+    path = f"/operator/suspense/alerts/{first.id}"
+    for reason in ("", "short", "x" * 501):
+        refused = olga.post(path, data={"reason": reason})
+        assert refused.status_code == 422
+        assert "Say what was done, in 10 to 500 characters" in refused.text
+    assert len(alerts("chargeback_won")) == 2
+    done = olga.post(path, data={"reason": "Looked at both: the money is back."}, follow_redirects=True)
+    assert "Seen to. The log says what was done, and by whom." in done.text
+    assert [one.id for one in alerts("chargeback_won")] == [other.id]
+    told = db.session.execute(text("SELECT convert_from(body, 'UTF8')::jsonb FROM event WHERE subject_id = :id "
+                                   "ORDER BY line DESC LIMIT 1"), {"id": first.id}).scalar_one()  # fmt: skip
+    assert (told["verb"], told["reason"]) == ("close_alert", "Looked at both: the money is back.")
+    assert olga.post(path, data={"reason": "Looked at it once more."}).status_code == 409
+    assert olga.post(f"/operator/suspense/alerts/{new_id()}", data={"reason": REASON}).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ENDS_ITSELF)
+def test_a_call_that_ends_with_its_trouble_is_not_ended_by_a_word(world: World, olga: FlaskClient, kind: str) -> None:
+    do(lambda tx: raise_alert(tx, kind, "bank_entry", new_id(), minor=5, currency="GBP"))
+    (one,) = alerts(kind)
+    assert f"/operator/suspense/alerts/{one.id}" not in olga.get("/operator/suspense").text
+    refused = olga.post(f"/operator/suspense/alerts/{one.id}", data={"reason": "I would rather not see it."})
+    assert refused.status_code == 422
+    assert "This ends by itself" in refused.text
+    assert alerts(kind) == [one]
 
 
 @pytest.mark.parametrize("path", ["/operator/", "/operator/reconciliation"])
