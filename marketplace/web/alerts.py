@@ -7,7 +7,7 @@ from flask_babel import gettext
 
 from marketplace.kernel.words import N_
 from marketplace.payments.seen_to import ENDS_ITSELF
-from marketplace.web.format import money_text
+from marketplace.web.format import dated, money_text
 from marketplace.web.names import named
 from marketplace.web.operator_door import blueprint, policy
 
@@ -67,8 +67,17 @@ def facts_told(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
             told.append((name, named(whose.strip("_") or "amount"), money_text(value, facts[beside])))
             spoken.add(beside)
         else:
-            told.append((name, named(name), named(value) if isinstance(value, str) else value))
+            told.append((name, named(name), _said(name, value)))
     return [(label, value) for name, label, value in told if name not in spoken]
+
+
+def _said(name: str, value: Any) -> Any:
+    """Return one fact as it is read: codes and days in words, what somebody else named as he did."""
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if not isinstance(value, str) or name.endswith(("_id", "number")):
+        return value
+    return dated(value) if name.endswith("_on") or name == "half_year" else named(value)
 
 
 @blueprint.app_template_filter("to_do")

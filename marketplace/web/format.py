@@ -296,14 +296,14 @@ def translated(words: str, params: Any = None) -> str:
         return said
     spoken = {name: _spoken(name, value) for name, value in params.items()}
     if "days" in params:  # a finding about two dates, which are kept as ISO 8601
-        spoken |= {name: _dated(params[name]) for name in ("new", "old") if name in params}
+        spoken |= {name: dated(params[name]) for name in ("new", "old") if name in params}
     if params.keys() >= {"noun", "before", "after"}:  # a move that a state does not allow, see kernel.states
         states = {name: look_of(params["noun"], params[name]).word for name in ("before", "after")}
         spoken |= {"noun": named(params["noun"])} | states
     return said % spoken
 
 
-def _dated(value: Any) -> Any:
+def dated(value: Any) -> Any:
     """Return an ISO 8601 date as the reader writes dates; anything else as it is."""
     try:
         return str(day(date.fromisoformat(value)))

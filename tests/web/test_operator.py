@@ -25,6 +25,7 @@ from marketplace.payments.alerts import raise_alert
 from marketplace.payments.queries import Alert, open_alerts
 from marketplace.payments.seen_to import ENDS_ITSELF
 from marketplace.perform import Tx, perform
+from marketplace.web.alerts import facts_told
 from tests import lives
 from tests.people import PASSWORD
 from tests.support import SYSTEM, do
@@ -135,6 +136,19 @@ def test_what_somebody_is_called_about_leads_to_where_it_is_worked_off(world: Wo
 
 def alerts(kind: str) -> list[Alert]:
     return [one for one in open_alerts(db.session()) if one.kind == kind]
+
+
+@pytest.mark.parametrize(("facts", "told"), [
+    ({"dispute_id": "dp_1_x", "minor": 5, "currency": "GBP"}, [("dispute id", "dp_1_x"), ("amount", "£0.05")]),
+    ({"suspended": False, "asked_minor": 7, "asked_currency": "EUR"}, [("suspended", "no"), ("asked", "€0.07")]),
+    ({"said_on": "2026-11-20", "state": "in_liquidation"}, [("said on", "20 Nov 2026"), ("state", "in liquidation")]),
+    ({"currency": "GBP", "what": "told_twice"}, [("currency", "GBP"), ("what", "told twice")]),
+])  # fmt: skip
+def test_what_a_call_holds_is_told_as_it_is_read(
+    app: Flask, facts: dict[str, object], told: list[tuple[str, str]]
+) -> None:
+    with app.test_request_context():
+        assert facts_told(facts) == told
 
 
 def test_an_operator_says_what_was_done_about_a_call_and_it_is_gone(world: World, olga: FlaskClient) -> None:
