@@ -16,7 +16,7 @@ from uuid import UUID
 
 from bench.figures import Figure, Say, middle
 from bench.server import application, database, server
-from marketplace.db import db, market_now
+from marketplace.db import db, let_go, market_now
 from marketplace.demo.companies import Company, debtors, sellers
 from marketplace.demo.documents import invoice, invoice_spec
 from marketplace.kernel.actors import Actor, Role
@@ -47,7 +47,7 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
                 seconds, known = _timed(actor, packed)
                 again.append(seconds)
                 db.session.remove()
-                db.engine.dispose()
+                let_go()
             say(f"run {run + 1}: {first[-1]:.1f} s {counts}, again {again[-1]:.1f} s {known}")
     made = counts.get("listed", 0) + counts.get("held", 0)
     limit = SECONDS * count / ROWS

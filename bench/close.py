@@ -12,7 +12,7 @@ from uuid import UUID
 from bench.figures import Figure, Say, middle
 from bench.lots import make
 from bench.server import FLUSHING, application, database, server
-from marketplace.db import db
+from marketplace.db import let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
@@ -39,7 +39,7 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
             with app.app_context():
                 loops.append(_loop(postgres, name, min(lots, LOOPED_MOST)))
                 ours.append(_job(postgres, name, lots))
-                db.engine.dispose()
+                let_go()
             postgres.drop_database(name)
             say(f"run {run + 1}: {lots:,} lots in {ours[-1]:.2f} s; the loop takes {loops[-1] * 1000:.1f} ms a lot")
     parts = {"lots": lots, "bids": lots * BIDS_EACH, "loop_lots": min(lots, LOOPED_MOST), "flush_ms": 1,

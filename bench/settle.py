@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from bench.figures import Figure, Say, middle
 from bench.lots import STEP, make
 from bench.server import application, database, server
-from marketplace.db import db
+from marketplace.db import let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.ids import new_id
@@ -49,7 +49,7 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
                 copies.append(copied(postgres, name, 5 * fills))
                 few = min(fills, ORM_ROWS_MOST)
                 orms.append(by_orm(postgres, name, few) * 5 * fills / few)
-                db.engine.dispose()
+                let_go()
             postgres.drop_database(name)
             say(f"run {run + 1}: {fills:,} fills in {ours[-1]:.2f} s, COPY {copies[-1]:.2f} s, ORM {orms[-1]:.1f} s")
     parts = {"fills": fills, "rows": 5 * fills, "ours_s": middle(ours), "copy_s": middle(copies), "orm_s": middle(orms)}

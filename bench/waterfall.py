@@ -14,7 +14,7 @@ from bench.figures import Figure, Say, middle
 from bench.lots import make
 from bench.server import application, database, server
 from bench.settle import copied, row_by_row
-from marketplace.db import db
+from marketplace.db import let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor
 from marketplace.payments import chargebacks
@@ -59,7 +59,7 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
                 copies.append(copied(postgres, name, rows))
                 few = min(rows, SINGLE_ROWS_MOST)
                 singles.append(row_by_row(postgres, name, few) * rows / few)
-                db.engine.dispose()
+                let_go()
             postgres.drop_database(name)
             say(f"run {run + 1}: {holdings:,} holdings in {ours[-1]:.2f} s, COPY {copies[-1]:.2f} s, "
                 f"row by row {singles[-1]:.1f} s")  # fmt: skip

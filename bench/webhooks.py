@@ -28,7 +28,7 @@ from flask import Flask
 from bench.figures import Figure, Say
 from bench.lots import SET, make
 from bench.server import FLUSHING, application, database, server, wait_for_answer
-from marketplace.db import db
+from marketplace.db import let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.payments import inbox
 from marketplace.payments.gateway import Checkout
@@ -153,7 +153,7 @@ def _lived(postgres: EmbeddedPostgres, name: str, day: Day, copies: int, seed: i
     times, answers = _delivered(url, postgres.directory, post, made, len(day.events), 1 if seed is None else CLIENTS)
     picture = _picture(postgres, name)
     with made.app_context():
-        db.engine.dispose()
+        let_go()
     postgres.drop_database(name)
     say(f"{name}: {len(times):,} posts, {dict(answers)}")
     return Lived(picture, times, answers)

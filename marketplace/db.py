@@ -11,7 +11,7 @@ import psycopg
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ARRAY, CHAR, BigInteger, ColumnElement, DateTime, MetaData, Uuid, any_, literal, text
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
 NAMES = {
@@ -70,15 +70,22 @@ def still_there(driver: Any, _record: object, _proxy: object) -> None:
         raise DisconnectionError
 
 
+class NotConnected(OperationalError):
+    """There is no connection: nothing was said to the database."""
+
+
 @contextmanager
 def driver(engine: Engine, *, outright: bool = False) -> "Iterator[psycopg.Connection[Any]]":
     """Lend a pooled connection as its driver knows it, for where the layers above would cost as much as the database.
 
     What was not committed when it comes back is undone; `outright`, each statement is a transaction of its own.
 
-    Raises: DBAPIError, as the layers above do.
+    Raises: DBAPIError, as the layers above do; NotConnected, which is one, when there is none to lend.
     """
-    pooled = engine.raw_connection()
+    try:
+        pooled = engine.raw_connection()
+    except psycopg.Error as error:
+        raise NotConnected(None, None, error, hide_parameters=True) from error
     lent = cast("psycopg.Connection[Any]", pooled.driver_connection)
     try:
         if outright:
@@ -109,9 +116,21 @@ _MEETING_SETTINGS = {"lock_timeout": 100, "statement_timeout": STATEMENT_MS, "pl
 
 def meeting_engine(url: str) -> dict[str, Any]:
     """Return how the connection is made on which a process performs for several at once. It needs one, not a pool."""
-    options = " ".join(f"-c {name}={value}" for name, value in _MEETING_SETTINGS.items())
-    return {**ENGINE, "url": url, "pool_size": 1, "max_overflow": 0, "hide_parameters": True,
-            "connect_args": {"options": options}}  # fmt: skip
+    return {"url": url, "pool_size": 1, "max_overflow": 0, "hide_parameters": True,
+            "pool_events": [*ENGINE["pool_events"], (_settle, "connect")]}  # fmt: skip
+
+
+def _settle(connection: "psycopg.Connection[Any]", _record: object) -> None:
+    """Set a new connection up by asking, so that whatever the address says besides still holds."""
+    for name, value in _MEETING_SETTINGS.items():
+        connection.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+    connection.commit()
+
+
+def let_go() -> None:
+    """Close the connections of the running application that nobody holds."""
+    for engine in db.engines.values():
+        engine.dispose()
 
 
 def market_now(session: Session) -> datetime:

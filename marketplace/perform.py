@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from marketplace.audit.events import event_row, write_event, write_events
-from marketplace.db import MEETING, STATEMENT_MS, db, driver, market_now
+from marketplace.db import MEETING, STATEMENT_MS, NotConnected, db, driver, market_now
 from marketplace.kernel import failpoints
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.canonical import canonical_bytes, jsonable
@@ -229,6 +229,8 @@ def perform_together(how: Together, asked: Sequence[Asked]) -> list[Outcome]:
             done = psycopg.RawCursor(connection).execute(
                 said.statement, [how.verb.name, *_keys(those, said.results), *said.given], prepare=True
             ).fetchall()  # fmt: skip
+    except NotConnected:
+        return outcomes
     except DBAPIError as error:
         if not _is_undone(error):
             raise

@@ -23,7 +23,7 @@ from werkzeug.test import TestResponse
 
 from config.settings import Settings, read_policy, sqlalchemy_url
 from marketplace.app import create_app
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.stack.files import locked
 from marketplace.stack.migration import migrate
@@ -191,9 +191,10 @@ def _part(app: Flask) -> None:
     """Close the application's connections, once the last request has given its own back: that is after its answer."""
     with app.app_context():
         until = time.monotonic() + 5
-        while cast(QueuePool, db.engine.pool).checkedout() and time.monotonic() < until:
+        pools = [cast(QueuePool, engine.pool) for engine in db.engines.values()]
+        while any(pool.checkedout() for pool in pools) and time.monotonic() < until:
             time.sleep(0.01)
-        db.engine.dispose()
+        let_go()
 
 
 @pytest.fixture

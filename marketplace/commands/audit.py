@@ -39,7 +39,7 @@ def command() -> None:
 def export(out: Path, from_at: datetime | None, to_at: datetime | None, previous: int | None, as_json: bool) -> None:
     """Write a bundle to the file OUT: events, leaf hashes, checkpoints, keys, packs and the verifier."""
     with opened() as app:
-        from marketplace.db import db
+        from marketplace.db import db, let_go
         from marketplace.kernel.actors import Actor
         from marketplace.perform import perform
         from marketplace.reports.look_ups import LookUp, look_up
@@ -49,7 +49,7 @@ def export(out: Path, from_at: datetime | None, to_at: datetime | None, previous
         perform(look_up, subject, actor)
         order = BundleOrder(_utc(from_at), _utc(to_at), previous)
         made = export_bundle(db.engine, out, order, _tell)
-        db.engine.dispose()
+        let_go()
         assert app
     record = {"path": str(made.path), "size": made.size, "events": made.events, "bytes": made.file_bytes,
               "sha256": made.file_hash}  # fmt: skip
@@ -87,12 +87,12 @@ def state(as_json: bool) -> None:
     """Show how far the log reaches, how much of it is signed, and the public key."""
     with opened():
         from marketplace.audit.queries import log_state
-        from marketplace.db import db
+        from marketplace.db import db, let_go
         from marketplace.reports.shell import signing_keys
 
         found, keys = log_state(db.session()), signing_keys(db.session())
         db.session.remove()
-        db.engine.dispose()
+        let_go()
     record = {**vars(found), "key": keys[0].verifier_key if keys else None}
     emit([record], as_json, ["size", "signed_size", "oldest_unsigned_seconds", "checkpoints", "key"])
 

@@ -25,12 +25,12 @@ def command() -> None:
 def waiting(as_json: bool) -> None:
     """Print the pay-outs that wait for a bank file. Two operators order them on the page “Bank pay-outs”."""
     with opened():
-        from marketplace.db import db
+        from marketplace.db import db, let_go
         from marketplace.payments.bank_payouts import waiting
 
         told = [{name: getattr(one, name) for name in WAITING} for one in waiting(db.session())]
         db.session.remove()
-        db.engine.dispose()
+        let_go()
     emit(told, as_json, WAITING)
 
 
@@ -40,11 +40,11 @@ def files(as_json: bool) -> None:
     """Print the files of pay-outs that were written, newest first."""
     with opened():
         from marketplace.banking.orders import files
-        from marketplace.db import db
+        from marketplace.db import db, let_go
 
         told = [dict(row._mapping) for row in files(db.session())]
         db.session.remove()
-        db.engine.dispose()
+        let_go()
     emit(told, as_json, FILES)
 
 
@@ -60,11 +60,11 @@ def fetch(message_id: str, out: Path, as_json: bool) -> None:
         raise InvalidInput("bad_message_id", N_("A message id is 32 hexadecimal digits.")) from error
     with opened():
         from marketplace.banking.orders import content
-        from marketplace.db import db
+        from marketplace.db import db, let_go
 
         raw = content(db.session(), file_id)
         db.session.remove()
-        db.engine.dispose()
+        let_go()
     out.write_bytes(raw)
     emit([{"message_id": file_id.hex, "path": str(out), "bytes": len(raw)}], as_json, ["message_id", "path", "bytes"])
 
@@ -80,10 +80,10 @@ def take(file: Path, as_json: bool) -> None:
         raw = opened_file.read(XML_BYTES_MAX + 1)
     with opened():
         from marketplace.banking.actions import TakeBankFile, take_bank_file
-        from marketplace.db import db
+        from marketplace.db import let_go
         from marketplace.kernel.actors import Actor
         from marketplace.perform import perform
 
         done = perform(take_bank_file, TakeBankFile(file.name, raw), Actor.system("bin/market bank take"))
-        db.engine.dispose()
+        let_go()
     emit([done], as_json, TAKEN)

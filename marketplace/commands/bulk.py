@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from marketplace.commands.audit import opened
 from marketplace.commands.output import as_json_option, emit, progress
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.kernel.actors import Actor, Role
 from marketplace.parties import queries as parties
 from marketplace.perform import perform
@@ -67,7 +67,7 @@ def upload(
             emit([_record(row) for row in bulk_queries.rows(session, upload_id)], as_json, COLUMNS)
         finally:
             db.session.remove()
-            db.engine.dispose()
+            let_go()
 
 
 def _sent(begin: BeginBulkUpload, paths: list[Path], actor: Actor) -> UUID:

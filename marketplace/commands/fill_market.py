@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from config.settings import from_environment, sqlalchemy_url
 from marketplace.app import create_app
 from marketplace.commands.output import progress
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.demo.cast import shown
 from marketplace.demo.fill import fill_market
 from marketplace.demo.market_clock import MarketClock
@@ -56,6 +56,6 @@ def standing_stage() -> Iterator[Stage]:
                           debit_seconds=0, payout_seconds=0)  # fmt: skip
         stack.callback(lambda: sandbox.store.set(debit_seconds=5, payout_seconds=2))
         stack.enter_context(app.app_context())
-        stack.callback(db.engine.dispose)
+        stack.callback(let_go)
         stack.callback(db.session.remove)
         yield Stage(app, MarketClock(owner), owner, urls["SIGNER"], settings.home, base_url, sandbox.base_url)

@@ -21,10 +21,10 @@ def command() -> None:
 def trial_balance(through: datetime | None, as_json: bool) -> None:
     """Print debits and credits of every account of the chart, by currency and pool. Both sides of a pool agree."""
     with opened():
-        from marketplace.db import db
+        from marketplace.db import db, let_go
         from marketplace.ledger import queries
 
         lines = [vars(line) for line in queries.trial_balance(db.session(), through.date() if through else None)]
         db.session.remove()
-        db.engine.dispose()
+        let_go()
     emit(lines, as_json, COLUMNS)

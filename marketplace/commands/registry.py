@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from config.settings import HOUSE, home_dir, kept_secret, read_policy, sqlalchemy_url
 from marketplace.audit.sequencer import sequence_events
 from marketplace.commands.output import as_json_option, emit, progress
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.exchange import desk, oprf
 from marketplace.exchange.registry import add_peer, open_registry, revoke_peer, sweep_registry
@@ -215,7 +215,7 @@ def _opened() -> Iterator[None]:
         with app.app_context():
             yield
             db.session.remove()
-            db.engine.dispose()
+            let_go()
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ def command() -> None:
 def show(ref: str, at: datetime | None, as_json: bool) -> None:
     """Show the chain of title of the receivable with the reference REF."""
     with opened():
-        from marketplace.db import db
+        from marketplace.db import db, let_go
         from marketplace.kernel.actors import Actor
         from marketplace.parties import queries as parties
         from marketplace.perform import perform
@@ -45,6 +45,6 @@ def show(ref: str, at: datetime | None, as_json: bool) -> None:
             for one in held
         ]  # fmt: skip
         db.session.remove()
-        db.engine.dispose()
+        let_go()
     emit([{**record, "receivable_id": str(record["receivable_id"]), "owner_id": str(record["owner_id"])}
           for record in records], as_json, COLUMNS)  # fmt: skip

@@ -17,7 +17,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from config.settings import Settings, read_policy, sqlalchemy_url
 from marketplace.app import create_app
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.demo.market_clock import MarketClock
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.money import EXPONENTS
@@ -63,7 +63,7 @@ def throw_away_stage(say: Callable[[str], None]) -> Iterator[Stage]:
         sandbox.store.set(webhook_url=f"{base_url}/api/webhooks/stripe", webhook_secret=webhook_secret,
                           debit_seconds=0, payout_seconds=0)  # fmt: skip
         stack.enter_context(app.app_context())
-        stack.callback(db.engine.dispose)
+        stack.callback(let_go)
         stack.callback(db.session.remove)
         yield Stage(app, MarketClock(owner), owner, urls["signer"], home, base_url, sandbox.base_url)
 

@@ -12,7 +12,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from config.settings import sqlalchemy_url
 from marketplace.audit.sequencer import sequence_events
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.demo.cast import PEOPLE
 from marketplace.demo.market_clock import MarketClock
 from marketplace.demo.outside import Outside
@@ -62,7 +62,7 @@ def web(place: Place) -> Handle:
         except MarketplaceError as refusal:
             return "refused", refusal.code
         except DBAPIError as error:
-            db.engine.dispose()
+            let_go()
             return "unanswered", type(error).__name__
         if wish.verb in ("fund_account", "start_debtor_payment"):
             outbox.start_now(UUID(result.get("funding_id") or result["payment_id"]))
@@ -92,7 +92,7 @@ def worker(place: Place, leads: bool) -> Handle:
                 done += run_job(job(name), token, teller=teller if token is not None else None)
             except (DBAPIError, Fenced):
                 leadership.resign()
-                db.engine.dispose()
+                let_go()
         return done
 
     return handle
@@ -132,7 +132,7 @@ def warm(place: Place) -> int:
         load_model()
         done = sum(run_job(job(name)) for name in (*OFTEN, *SOMETIMES, *RARELY))
         db.session.remove()
-        db.engine.dispose()
+        let_go()
     app.extensions.pop("duebill_gateway", None)
     gc.collect()
     return done

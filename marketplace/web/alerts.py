@@ -62,8 +62,8 @@ def facts_told(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     told, spoken = [], set()
     for name, value in facts.items():
         whose = name.removesuffix("minor")
-        beside = next((key for key in (f"{whose}currency", "currency") if facts.get(key) in policy().currencies), None)
-        if whose != name and isinstance(value, int) and beside:
+        beside = f"{whose}currency" if f"{whose}currency" in facts else "currency"
+        if whose != name and isinstance(value, int) and facts.get(beside) in policy().currencies:
             told.append((name, named(whose.strip("_") or "amount"), money_text(value, facts[beside])))
             spoken.add(beside)
         else:

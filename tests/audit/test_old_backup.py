@@ -12,7 +12,7 @@ from sqlalchemy import Engine, NullPool, create_engine
 from marketplace.audit.checkpoint import SignerPlace, sign_once, sign_or_tell
 from marketplace.audit.keys import generate_key
 from marketplace.audit.sequencer import sequence_events
-from marketplace.db import db
+from marketplace.db import let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.errors import IntegrityBreach
@@ -33,7 +33,7 @@ def register(name: str) -> None:
 
 def copied(postgres: EmbeddedPostgres, database: str, onto: str) -> None:
     """Copy a database as it is, as a backup or its restoration does; whoever was connected is thrown out."""
-    db.engine.dispose()
+    let_go()
     postgres.drop_database(onto)
     with postgres.connect() as connection:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))

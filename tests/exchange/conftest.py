@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from config.settings import Exchange, Settings, read_policy, sqlalchemy_url
 from marketplace.app import create_app
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.exchange import queries
 from marketplace.exchange.asking import run_exchange
@@ -120,7 +120,7 @@ class RegistryProcess:
         app = create_registry(url, Serving(policy.parse(read_policy()), self.mode, master))
         with app.app_context():
             perform(add_peer, AddPeer(name, key_id), Actor.system("tests"))
-            db.engine.dispose()
+            let_go()
         return Registry(self.url, key_id, secret_of(master, key_id).encode(), self.mode, self.public_key)
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
@@ -252,7 +252,7 @@ def markets(
     for app in opened:
         with app.app_context():
             db.session.remove()
-            db.engine.dispose()
+            let_go()
 
 
 def exchange_of(registry: Registry | None = None, key: bytes = CONSORTIUM) -> Exchange:

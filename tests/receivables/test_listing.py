@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, RuleBroken
 from marketplace.perform import perform
 from marketplace.receivables import actions, listing, queries
@@ -262,10 +262,10 @@ def test_the_web_role_alone_can_list_and_the_worker_role_alone_can_let_it_lapse(
     with make_app(role="duebill_web").app_context():
         draft = perform(actions.draft_receivable, DraftReceivable("i.xml", ubl(invoice)), alice)
         made = perform(actions.list_receivable, ListReceivable(UUID(draft["draft_id"])), alice)
-        db.engine.dispose()
+        let_go()
     with make_app(role="duebill_worker").app_context():
         receivable_id = UUID(made["receivable_id"])
         told_of(receivable_id, people["investor_bob"].organisation_id)
         do(lambda tx: actions.move(tx, receivable_id, "expired", "test").state)
         assert actions.run_expiry() == 0
-        db.engine.dispose()
+        let_go()

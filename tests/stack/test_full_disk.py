@@ -18,7 +18,7 @@ from marketplace.app import create_app
 from marketplace.audit.checkpoint import SignerPlace, read_state, sign_once
 from marketplace.audit.keys import generate_key
 from marketplace.audit.sequencer import sequence_events
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.jobs.invariants import invariants
 from marketplace.kernel.actors import Actor
@@ -61,7 +61,7 @@ def market(disk: Path, settings: Settings) -> Iterator[tuple[Flask, EmbeddedPost
     app.config["WTF_CSRF_ENABLED"] = False
     yield app, postgres
     with app.app_context():
-        db.engine.dispose()
+        let_go()
     postgres.stop()
 
 
@@ -106,7 +106,7 @@ def sound(make: Callable[[], Flask]) -> None:
             pass
         assert [one.name for one in invariants(db.session()) if not one.ok] == []
         db.session.remove()
-        db.engine.dispose()
+        let_go()
 
 
 def test_data_that_find_no_room_are_refused_and_nothing_needs_repair(
@@ -144,7 +144,7 @@ def test_a_log_of_writes_that_finds_no_room_loses_nothing_that_was_acknowledged(
         filler.unlink()
         postgres.stop()
         postgres.start()
-        db.engine.dispose()
+        let_go()
         acknowledged.append(register(1))
     whole(postgres, acknowledged)
     sound(lambda: create_app(replace(settings, database_url=postgres.url(DATABASE, "duebill_worker"))))

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 
-from marketplace.db import db
+from marketplace.db import MEETING, db, driver, meeting_engine
 from marketplace.kernel.actors import Actor
 from marketplace.kernel.canonical import canonical_bytes
 from marketplace.kernel.errors import (
@@ -30,7 +30,7 @@ from marketplace.trading.placing_together import place_together
 from marketplace.trading.schemas import PlaceBid
 from tests.trading.test_bidding import cash, count
 from tests.trading.test_placing import crowd
-from tests.trading.world import World
+from tests.trading.world import World, libpq
 
 STEP = 10_000
 
@@ -167,6 +167,7 @@ def test_the_same_is_said_whatever_rivals_have_bid(
     world.fund("bob", 500_000)
     empty, crowded = world.lot(), world.lot()
     crowd(world, crowded)
+    turn_of(Asked(PlaceBid(new_id(), 700, STEP), world.bob))  # a new connection is set up first
     heard = []
     for lot in (empty, crowded):
         with said(monkeypatch) as sent:
@@ -328,3 +329,50 @@ def test_threads_that_meet_are_all_answered_and_the_books_agree(world: World, ap
     assert len(bids) == 40
     assert [cash(world, who) for who in people] == [(10 * STEP, 10 * STEP)] * 4
     assert count("idempotency") == 40
+
+
+def test_lots_are_found_by_their_ids_however_few_were_open_when_the_plan_was_made(world: World) -> None:
+    """A plan is kept for the life of a connection: by the index of open lots it would walk all that open later."""
+    lot = world.lot()
+    with world.superuser() as connection:
+        connection.execute(
+            "INSERT INTO lot SELECT (jsonb_populate_record(lot, jsonb_build_object('id', gen_random_uuid(), "
+            "'number', n, 'state', 'cancelled', 'closed_at', lot.closes_at))).* "
+            "FROM lot, generate_series(1000, 3000) AS n WHERE lot.id = %s", (lot,)
+        )  # fmt: skip
+        connection.commit()
+        connection.autocommit = True
+        connection.execute("ANALYZE lot")
+    with driver(db.engines[MEETING], outright=True) as connection:
+        statement = placing_together._statement("2026.11", True)
+        plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN (GENERIC_PLAN) {statement}"))
+    assert "using pk_lot on lot" in plan
+    assert "ix_lot_state" not in plan
+
+
+def test_without_its_connection_bids_go_alone_over_the_others(world: World) -> None:
+    world.fund("bob", 300_000)
+    lot = world.lot()
+    db.session.execute(text("SELECT 1"))
+    db.session.remove()
+    db.engines[MEETING].dispose()
+    allow = f"ALTER DATABASE {world.database} WITH ALLOW_CONNECTIONS "
+    with psycopg.connect(libpq(world.postgres.url("postgres")), autocommit=True) as elsewhere:
+        elsewhere.execute(allow + "false")
+        try:
+            assert turn_of(Asked(PlaceBid(lot, 700, STEP), world.bob)) == [None]
+            assert place_together(PlaceBid(lot, 700, STEP), world.bob)["bid_id"]
+        finally:
+            elsewhere.execute(allow + "true")
+    assert codes(turn_of(Asked(PlaceBid(lot, 700, STEP), world.bob))) == [""]
+
+
+def test_its_connection_keeps_what_the_address_says(world: World) -> None:
+    url = world.postgres.url(world.database).replace("postgresql://", "postgresql+psycopg://")
+    address = make_url(url).update_query_dict({"options": "-c application_name=ours"})
+    engine = create_engine(**meeting_engine(address.render_as_string(hide_password=False)))
+    with engine.connect() as connection:
+        names = ("application_name", "lock_timeout", "statement_timeout", "plan_cache_mode")
+        told = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+    engine.dispose()
+    assert told == ["ours", "100ms", "30s", "force_generic_plan"]

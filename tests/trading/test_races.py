@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from marketplace.app import create_app
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.kernel.errors import RuleBroken
 from marketplace.perform import perform
 from marketplace.trading import queries
@@ -141,7 +141,7 @@ def test_thirty_two_clients_of_one_wallet_get_what_it_holds_and_no_more(world: W
 
     at_once(app, *[client(place) for place in range(clients)])
     with beside.app_context():
-        db.engine.dispose()
+        let_go()
     placed = [one for one in told if one != "insufficient_cash"]
     assert len(told) == clients * each
     assert len(placed) == clients

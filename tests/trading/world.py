@@ -16,7 +16,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from marketplace.db import db
+from marketplace.db import db, let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.ids import new_id
@@ -135,7 +135,7 @@ class World:
     def _leave(self) -> None:
         """Close all connections of the application: nobody may be connected to what is copied."""
         db.session.remove()
-        db.engine.dispose()
+        let_go()
 
     def somebody_waits(self, least: int = 1) -> None:
         """Return once so many transactions of this market wait for a lock; other markets live on the same server."""

@@ -143,6 +143,8 @@ def alerts(kind: str) -> list[Alert]:
     ({"suspended": False, "asked_minor": 7, "asked_currency": "EUR"}, [("suspended", "no"), ("asked", "€0.07")]),
     ({"said_on": "2026-11-20", "state": "in_liquidation"}, [("said on", "20 Nov 2026"), ("state", "in liquidation")]),
     ({"currency": "GBP", "what": "told_twice"}, [("currency", "GBP"), ("what", "told twice")]),
+    ({"sent_minor": 9, "sent_currency": "XAU", "currency": "GBP"},
+     [("sent minor", 9), ("sent currency", "XAU"), ("currency", "GBP")]),
 ])  # fmt: skip
 def test_what_a_call_holds_is_told_as_it_is_read(
     app: Flask, facts: dict[str, object], told: list[tuple[str, str]]
