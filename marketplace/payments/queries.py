@@ -198,6 +198,11 @@ def lock_debtor_payment(session: Session, payment_id: UUID) -> Payment:
     return _payment(_found(row))
 
 
+def alerts_open(session: Session) -> int:
+    """Return how many things people must look at."""
+    return session.scalar(select(func.count()).where(PaymentAlertRow.closed_at.is_(None))) or 0
+
+
 def open_alerts(session: Session, limit: int = 200) -> list[Alert]:
     """Return what people must look at, oldest first."""
     rows = session.scalars(

@@ -85,6 +85,7 @@ __all__ = [
 ]
 
 count_with("operator.queue", operations.reviews_open)
+count_with("operator.suspense", payments.alerts_open)
 count_with("operator.jobs", operations.failures_open)
 
 
@@ -104,6 +105,7 @@ def today() -> ResponseReturnValue:
         reviews=operations.reviews(session, 8),
         unrated=ratings.unrated(session),
         alerts=payments.open_alerts(session, 20),
+        alerts_open=payments.alerts_open(session),
         alert_pages=alerts.PAGES,
         owed=breaks.owed_to_clients(session),
     )

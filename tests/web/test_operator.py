@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
@@ -172,6 +173,14 @@ def test_an_operator_says_what_was_done_about_a_call_and_it_is_gone(world: World
     assert (told["verb"], told["reason"]) == ("close_alert", "Looked at both: the money is back.")
     assert olga.post(path, data={"reason": "Looked at it once more."}).status_code == 409
     assert olga.post(f"/operator/suspense/alerts/{new_id()}", data={"reason": REASON}).status_code == 404
+
+
+def test_the_page_today_says_how_many_more_calls_there_are(world: World, olga: FlaskClient) -> None:
+    for number in range(21):
+        do(lambda tx, number=number: raise_alert(tx, "payout_failed", "payout", new_id(), code=f"c{number}"))
+    page = olga.get("/operator/").text
+    assert (page.count(">Payout failed</a>"), "All 21 calls to a person" in page) == (20, True)
+    assert re.search(r'href="/operator/suspense"[^>]*>Suspense\s*<span[^>]*>21', page)
 
 
 @pytest.mark.parametrize("kind", ENDS_ITSELF)
