@@ -104,11 +104,11 @@ Ask = Callable[[http.client.HTTPConnection, int], int]
 
 def _poster(cookie: str, lots: list[UUID], place: int) -> Ask:
     headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
-    body = urlencode({"rate": "700", "cash": "100"})
+    body = urlencode({"rate": "700", "cash": "100", "once": ""})
 
     def post(connection: http.client.HTTPConnection, turn: int) -> int:
         lot = lots[(place + turn * 7) % len(lots)]
-        connection.request("POST", f"/investor/lots/{lot}/bids", body=body, headers=headers)
+        connection.request("POST", f"/investor/lots/{lot}/bids", body=f"{body}{new_id()}", headers=headers)
         answer = connection.getresponse()
         answer.read()
         return answer.status
