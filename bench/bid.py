@@ -9,7 +9,7 @@ turns in every run; P1 is bids ÷ rows, the run's own.
 Told beside it: the same with a process for each client, where no two bids can meet (`apart_…`, the form of before), and
 against rows in one message on a bare connection of each thread (`bare_per_second`, `ratio_to_bare`).
 
-Over HTTP eight clients with connections that stay open post what the page posts, as signed-in investors, then ask the same
+Over HTTP eight clients with connections that stay open post what the page posts, as signed-in investors, then ask that
 server for a bare row; both are asked for a few times before they are counted.
 Commits flush for one millisecond, as a disk does, with group commit.
 

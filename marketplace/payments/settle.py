@@ -11,7 +11,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
 from marketplace.payments import money
-from marketplace.payments.alerts import raise_alert
+from marketplace.payments.alerts import close_about, raise_alert
 from marketplace.payments.calls import lock_payout, move_payment, move_payout, return_money, sent_to_bank
 from marketplace.payments.gateway import BankPayout, Chargeback, Checkout
 from marketplace.payments.rules import (
@@ -233,8 +233,10 @@ def _keep_chargeback(tx: Tx, seen: Chargeback, kind: str, payment_id: UUID) -> N
         "dispute_id": row.dispute_id, "payment_id": payment_id, "minor": row.minor, "currency": row.currency,
         "state": row.state,
     })  # fmt: skip
-    raise_alert(tx, f"chargeback_{row.state}", kind, payment_id, dispute_id=seen.dispute_id, minor=seen.minor,
-                currency=seen.currency)  # fmt: skip
+    if row.state != ChargebackState.OPEN:
+        close_about(tx, row.id, "chargeback_open")
+    raise_alert(tx, f"chargeback_{row.state}", "chargeback", row.id, payment_id=payment_id, dispute_id=seen.dispute_id,
+                minor=seen.minor, currency=seen.currency)  # fmt: skip
 
 
 def _uuid(text: str | None) -> UUID | None:
