@@ -46,8 +46,7 @@ def load(schema: type[Schema], values: Mapping[str, Any], **known: Any) -> Any:
         return _reader(schema).load(given)
     except ValidationError as error:
         messages: Mapping[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
-        raise InvalidInput("invalid_fields", N_("Some fields need another look."),
-                           problems=_problems(messages)) from error  # fmt: skip
+        raise InvalidInput.of_fields(_problems(messages)) from error
 
 
 @cache

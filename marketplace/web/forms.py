@@ -53,12 +53,12 @@ def minor_of(text: str, currency: str, field: str = "amount") -> int:
     digits = exponent(currency)
     decimals = (found.group(2) or "") if found else ""
     if found is None or len(decimals) > digits:
-        raise _wrong(field, "amount", N_("Enter an amount like 10,000.00."))
+        raise InvalidInput.of_field(field, "amount", N_("Enter an amount like 10,000.00."))
     whole = int(re.sub(r"\D", "", found.group(1)))
     rest = int(decimals.ljust(digits, "0")) if digits else 0
     minor = whole * int(10**digits) + rest
     if minor > MINOR_MAX:
-        raise _wrong(field, "too_much", N_("That is more than this market can count. Check the amount."))
+        raise InvalidInput.of_field(field, "too_much", N_("That is more than this market can count. Check the amount."))
     return minor
 
 
@@ -69,7 +69,7 @@ def bps_of_percent(text: str, field: str = "rate") -> int:
     """
     found = RATE.fullmatch(text.strip().removesuffix("%").strip())
     if found is None:
-        raise _wrong(field, "rate", N_("Enter a rate like 7.35, in per cent a year."))
+        raise InvalidInput.of_field(field, "rate", N_("Enter a rate like 7.35, in per cent a year."))
     return int(found.group(1)) * 100 + int((found.group(2) or "").ljust(2, "0"))
 
 
@@ -83,11 +83,7 @@ def day_of(text: str, field: str = "day") -> date:
             return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007 a day has no zone
         except ValueError:
             continue
-    raise _wrong(field, "day", N_("Enter a date like 2 Oct 2026."))
-
-
-def _wrong(field: str, rule: str, words: str) -> InvalidInput:
-    return InvalidInput.of_field(field, rule, words)
+    raise InvalidInput.of_field(field, "day", N_("Enter a date like 2 Oct 2026."))
 
 
 def joined(problems: Sequence[Problem]) -> str:

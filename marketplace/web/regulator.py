@@ -156,10 +156,10 @@ def _filter(asked: Mapping[str, str]) -> audit.EventFilter:
         try:
             ids[name] = UUID(asked[name]) if name in asked else None
         except ValueError:
-            raise words.wrong_field(name, "id", N_("Enter an id as the log shows it.")) from None
+            raise InvalidInput.of_field(name, "id", N_("Enter an id as the log shows it.")) from None
     before = asked.get("before", "")
     if before and not (before.isascii() and before.isdigit() and len(before) <= 18):  # what a column can hold
-        raise words.wrong_field("before", "number", N_("Enter the number of an event."))
+        raise InvalidInput.of_field("before", "number", N_("Enter the number of an event."))
     first = day_of(asked["from"], "from") if "from" in asked else None
     last = day_of(asked["to"], "to") if "to" in asked else None
     return audit.EventFilter(

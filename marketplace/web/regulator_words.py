@@ -7,7 +7,6 @@ from typing import Any
 from flask_babel import gettext
 
 from marketplace.audit.queries import EventLine
-from marketplace.kernel.errors import InvalidInput
 from marketplace.kernel.words import N_
 from marketplace.reports.supervision import Replayed
 from marketplace.web.format import basis_points, money_short, money_text
@@ -77,11 +76,6 @@ def did(line: EventLine, facts: Mapping[str, Any]) -> str:
 def verb_words(name: str) -> str:
     """Return a verb of the log as words; the stored bytes keep its one name."""
     return named(name)
-
-
-def wrong_field(field: str, rule: str, said: str) -> InvalidInput:
-    """Return the refusal of one field of a filter."""
-    return InvalidInput.of_field(field, rule, said)
 
 
 @dataclass(frozen=True)
