@@ -18,7 +18,7 @@ from marketplace.stack.children import Child, Program, Say
 from marketplace.stack.installation import Installation, StackFailed, free_port, listen, only_one
 from marketplace.stack.preparing import Preparation
 
-GUNICORN_SETTINGS = Path(__file__).with_name("gunicorn_settings.py")
+GUNICORN_SETTINGS = Path(__file__).with_name("gunicorn.conf.py")
 WEB_SECONDS_MAX = 60.0
 TICK_SECONDS = 0.2
 

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from typing import Any
 
-# Where the workers keep their figures for one another; set before anything that counts is loaded. Nothing may import
-# this file, only gunicorn runs it: a folder that two servers share would go with the first of them.
+# Where the workers keep their figures for one another; set before anything that counts is loaded. Only gunicorn may run
+# this file, so its name cannot be imported: whoever did would look for its own figures where none are kept.
 given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 figures = os.environ["PROMETHEUS_MULTIPROC_DIR"] = given or tempfile.mkdtemp(prefix="duebill-figures-")
 os.makedirs(figures, exist_ok=True)
