@@ -12,16 +12,21 @@ from marketplace.db import array
 from marketplace.kernel.errors import IntegrityBreach, RuleBroken
 from marketplace.kernel.ids import new_id, new_texts
 from marketplace.kernel.words import N_
-from marketplace.ledger.rules import Leg, chart, netted
+from marketplace.ledger.rules import Debits, Leg, chart, netted
 from marketplace.ledger.tables import Account, Entry, Hold, Posting
 from marketplace.perform import Tx
 
 # What is told comes back as the texts that an event is written with: thousands of ids need not be read and written.
 TOLD_OF_POSTING = ("account_id", "code", "organisation_id", "currency", "pool", "minor")
-POSTINGS = """
-    WITH named AS MATERIALIZED (
+LEGS = """
         SELECT account.*, leg.minor FROM unnest(CAST(:ids AS uuid[]), CAST(:minors AS bigint[])) AS leg (id, minor)
-        JOIN account ON account.id = leg.id),
+        JOIN account ON account.id = leg.id"""
+LEGS_OF_MANY = f"""{LEGS}
+        UNION ALL
+        SELECT account.*, owed.minor FROM unnest(CAST(:owners AS uuid[]), CAST(:owed AS bigint[])) AS owed (by, minor)
+        JOIN account ON organisation_id = owed.by AND code = :code AND currency = :currency"""  # noqa: S608
+POSTINGS = """
+    WITH named AS MATERIALIZED ({legs}),
     written AS (
         INSERT INTO posting (entry_id, account_id, currency, pool, side, minor)
         SELECT :entry_id, id, currency, pool, side, minor FROM named)
@@ -101,14 +106,15 @@ def post_entry(
     subject_id: UUID,
     legs: Iterable[Leg],
     *,
-    holds: Sequence[UUID] = (),
+    of_many: Debits | None = None,
+    holds: Sequence[UUID | str] = (),
     reverses_id: UUID | None = None,
     reason: str | None = None,
 ) -> UUID:
     """Write one entry with its postings, turning `holds` into postings first, and record it.
 
-    Legs on one account are netted. The database refuses at commit what does not balance per currency and pool, and
-    at once what would take client money below zero.
+    Legs on one account are netted; `of_many` debits accounts that exist and that no leg names. The database refuses at
+    commit what does not balance per currency and pool, and at once what would take client money below zero.
 
     Raises: RuleBroken("insufficient_cash").
     """
@@ -118,8 +124,8 @@ def post_entry(
                              business_on=tx.today, reverses_id=reverses_id)
     )  # fmt: skip
     if holds:
-        resolve_holds(tx, holds, "posted", entry_id)
-    told = _write_postings(tx, entry_id, netted(legs))
+        _end_holds(tx, holds, "posted", entry_id)
+    told = _write_postings(tx, entry_id, netted(legs), of_many)
     tx.record(
         "entry",
         entry_id,
@@ -132,20 +138,27 @@ def post_entry(
             "business_on": tx.today,
             "reverses_id": reverses_id,
             "postings": told,
-            "holds_posted": sorted(str(hold) for hold in holds),
+            "holds_posted": sorted(map(str, holds)),
         },
     )
     return entry_id
 
 
-def _write_postings(tx: Tx, entry_id: UUID, legs: list[Leg]) -> list[dict[str, object]]:
+def _write_postings(
+    tx: Tx, entry_id: UUID, legs: Sequence[Leg], of_many: Debits | None
+) -> list[dict[str, object]]:  # fmt: skip
     """Write all postings in one statement and return what is told of them, in account order."""
-    given = {"ids": array(leg.account_id for leg in legs), "minors": array(leg.minor for leg in legs)}
+    given = {"entry_id": entry_id, "ids": array(leg.account_id for leg in legs),
+             "minors": array(leg.minor for leg in legs)}  # fmt: skip
+    if of_many is not None:
+        given |= {"code": of_many.code, "currency": of_many.currency, "owners": array(of_many.minors),
+                  "owed": array(of_many.minors.values())}  # fmt: skip
+    statement = text(POSTINGS.format(legs=LEGS_OF_MANY if of_many else LEGS))
     try:
-        rows = tx.session.execute(text(POSTINGS), given | {"entry_id": entry_id}).all()
+        rows = tx.session.execute(statement, given).all()
     except DBAPIError as error:
         raise refused_or(error) from error
-    if len(rows) != len(legs):
+    if len(rows) != len(legs) + (len(of_many.minors) if of_many else 0):
         raise IntegrityBreach("no_such_account", "A leg names an account that does not exist.")
     return [dict(zip(TOLD_OF_POSTING, row, strict=True)) for row in rows]
 
@@ -197,13 +210,19 @@ def place_holds(tx: Tx, wanted: Sequence[Wanted]) -> None:
     tx.record_many("hold", "place_hold", [(one.id, None, row) for one, row in zip(wanted, told, strict=True)])
 
 
-def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str, entry_id: UUID | None = None) -> None:
-    """End holds, each at most once: 'posted' (with its entry), 'voided' or 'expired'.
+def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str) -> None:
+    """End holds without a posting, each at most once: 'voided' or 'expired'.
 
     Raises: IntegrityBreach("hold_resolved") when one of them has ended before.
     """
     if not holds:
         return
+    _end_holds(tx, holds, outcome, None)
+    tx.record("hold", holds[0], verb="resolve_holds",
+              after={"outcome": outcome, "holds": sorted(str(hold) for hold in holds)})  # fmt: skip
+
+
+def _end_holds(tx: Tx, holds: Iterable[UUID | str], outcome: str, entry_id: UUID | None) -> None:
     try:
         with tx.session.begin_nested():
             tx.session.execute(
@@ -215,9 +234,6 @@ def resolve_holds(tx: Tx, holds: Sequence[UUID], outcome: str, entry_id: UUID | 
             )
     except IntegrityError as error:
         raise IntegrityBreach("hold_resolved", "A hold ends only once.") from error
-    if outcome != "posted":
-        tx.record("hold", holds[0], verb="resolve_holds",
-                  after={"outcome": outcome, "holds": sorted(str(hold) for hold in holds)})  # fmt: skip
 
 
 def void_holds(tx: Tx, together: Sequence[Sequence[UUID]]) -> None:

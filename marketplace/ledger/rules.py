@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,6 +35,15 @@ class Leg:
 
     account_id: UUID
     minor: int
+
+
+@dataclass(frozen=True)
+class Debits:
+    """What is debited to accounts of one code of many organisations: `minors` > 0 by the owner's id, as a text."""
+
+    code: str
+    currency: str
+    minors: Mapping[str, int]
 
 
 def debit(account_id: UUID, minor: int) -> Leg:

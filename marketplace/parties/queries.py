@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy import RowMapping, Select, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from marketplace.db import among
+from marketplace.db import among, array
 from marketplace.kernel.actors import Role
 from marketplace.kernel.errors import NotFound
 from marketplace.kernel.words import N_
@@ -37,6 +37,16 @@ class Organisation:
     def group(self) -> UUID:
         """The group it belongs to: its own id where it belongs to none."""
         return self.group_id or self.id
+
+
+class Registered(NamedTuple):
+    """An organisation as a register names it; its id as a text."""
+
+    id: str
+    legal_name: str
+    legal_id: str | None
+    vat_id: str | None
+    country: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,21 @@ def organisations(session: Session, ids: Iterable[UUID]) -> dict[UUID, Organisat
     wanted = among(OrganisationRow.id, set(ids))
     rows = session.execute(select(*columns).where(wanted)).all()  # thousands of them need no row objects
     return {row.id: Organisation(*row) for row in rows}
+
+
+def registered(session: Session, ids: Iterable[UUID | str]) -> list[Registered]:
+    """Return under which names and numbers organisations are registered; unknown ids are left out.
+
+    There may be thousands: they come with no more than that, and with their ids as texts.
+    """
+    rows = session.execute(
+        text(
+            "SELECT CAST(id AS text), legal_name, legal_id, vat_id, country FROM organisation "
+            "WHERE id = ANY (CAST(:ids AS uuid[]))"
+        ),
+        {"ids": array(ids)},
+    ).all()
+    return [Registered(*row) for row in rows]
 
 
 def own_accounts(session: Session) -> list[str]:

@@ -10,7 +10,7 @@ from marketplace.db import array
 from marketplace.kernel.errors import IntegrityBreach
 from marketplace.kernel.ids import new_texts
 from marketplace.ledger import actions as ledger
-from marketplace.ledger.rules import credit, debit
+from marketplace.ledger.rules import Debits, credit
 from marketplace.parties.rules import verb
 from marketplace.payments import actions as payments
 from marketplace.perform import Result, Tx
@@ -23,7 +23,9 @@ from marketplace.servicing.waterfall import opening_dues
 from marketplace.title import actions as title
 from marketplace.trading import actions as trading
 from marketplace.trading import queries as trading_queries
-from marketplace.trading.queries import Fill
+from marketplace.trading.queries import FillToSettle
+
+Owners = list[tuple[str, int, int]]  # investor, principal, discount: their ids are only passed on, so as texts
 
 
 @verb("settle_award")
@@ -42,10 +44,10 @@ def settle_award(tx: Tx, command: SettleAward) -> Result:
     if against:
         return {"receivable_id": receivable.id, "stopped": against}
     trading.mark_settled(tx, command.lot_id)
-    fills = trading_queries.fills(tx.session, command.lot_id)
-    advance = sum(fill.cash_minor for fill in fills)
-    _move_money(tx, receivable, fills, advance)
+    fills = trading_queries.fills_to_settle(tx.session, command.lot_id)
     owners = _by_investor(fills)
+    advance = sum(principal for _, principal, _ in owners)
+    _move_money(tx, receivable, owners, [fill.hold_id for fill in fills], advance)
     title.assign(tx, receivable.id, [(investor, principal) for investor, principal, _ in owners])
     receivables.move(tx, receivable.id, "funded")
     receivables.issue_notice(tx, receivable.id, [investor for investor, _, _ in owners])
@@ -60,26 +62,23 @@ def settle_award(tx: Tx, command: SettleAward) -> Result:
     return {"receivable_id": receivable.id, "advance_minor": advance, "payout_id": payout_id}
 
 
-def _move_money(tx: Tx, receivable: Receivable, fills: Sequence[Fill], advance: int) -> None:
+def _move_money(tx: Tx, receivable: Receivable, owners: Owners, holds: Sequence[str], advance: int) -> None:
     """Investors' held cash becomes what the platform owes the seller, within the lenders' pool."""
-    cash = ledger.accounts(tx, "investor_cash", {fill.investor_id for fill in fills}, receivable.currency)
-    legs = [debit(cash[fill.investor_id], fill.cash_minor) for fill in fills]
-    legs.append(credit(ledger.account(tx, "seller_advance", receivable.seller_id, receivable.currency), advance))
-    ledger.post_entry(tx, "settle_award", "receivable", receivable.id, legs, holds=[fill.hold_id for fill in fills])
+    cash = Debits("investor_cash", receivable.currency, {investor: principal for investor, principal, _ in owners})
+    owed = credit(ledger.account(tx, "seller_advance", receivable.seller_id, receivable.currency), advance)
+    ledger.post_entry(tx, "settle_award", "receivable", receivable.id, [owed], of_many=cash, holds=holds)
 
 
-def _by_investor(fills: Sequence[Fill]) -> list[tuple[UUID, int, int]]:
+def _by_investor(fills: Sequence[FillToSettle]) -> Owners:
     """Return (investor, principal, discount), an investor's fills summed, in the order of first appearance."""
-    sums: dict[UUID, tuple[int, int]] = {}
+    sums: dict[str, tuple[int, int]] = {}
     for fill in fills:
         principal, discount = sums.get(fill.investor_id, (0, 0))
         sums[fill.investor_id] = (principal + fill.cash_minor, discount + fill.discount_minor)
     return [(investor, principal, discount) for investor, (principal, discount) in sums.items()]
 
 
-def _open_collection(
-    tx: Tx, lot_id: UUID, receivable: Receivable, owners: Sequence[tuple[UUID, int, int]], rate_bps: int
-) -> None:
+def _open_collection(tx: Tx, lot_id: UUID, receivable: Receivable, owners: Owners, rate_bps: int) -> None:
     expected: date = receivable.expected_on
     tx.session.execute(
         insert(CollectionRow).values(
@@ -90,9 +89,12 @@ def _open_collection(
         )
     )  # fmt: skip
     dues = [
-        (str(due.step), str(due.party) if due.party else None, due.due_minor)
-        for due in opening_dues(receivable.face_minor, receivable.seller_id, owners, tx.policy.fees.platform_bps)
+        (str(step), party, minor)
+        for step, party, minor in opening_dues(
+            receivable.face_minor, str(receivable.seller_id), owners, tx.policy.fees.platform_bps
+        )
     ]
+    steps, parties, minors = zip(*dues, strict=True)
     tx.session.execute(
         text(
             "INSERT INTO due (id, receivable_id, step, party_id, position, due_minor, paid_minor) "
@@ -101,8 +103,7 @@ def _open_collection(
             "WITH ORDINALITY AS made (id, step, party, minor, position)"
         ),
         {"receivable_id": receivable.id, "ids": array(new_texts(len(dues))),
-         "steps": array(step for step, _, _ in dues), "parties": array(party or "null" for _, party, _ in dues),
-         "minors": array(minor for _, _, minor in dues)},
+         "steps": array(steps), "parties": array(party or "null" for party in parties), "minors": array(minors)},
     )  # fmt: skip
     tx.record(
         "collection", receivable.id, verb="open_collection",

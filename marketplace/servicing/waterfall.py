@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from typing import TypeVar
 from uuid import UUID
 
 from marketplace.kernel.money import allocate
@@ -20,6 +21,7 @@ class Step(StrEnum):
     RESIDUAL = "residual"
 
 
+Named = TypeVar("Named", UUID, str)  # a party by its id, or by the text of it: of ten thousand the ids need not be read
 TO_INVESTORS = (Step.PRINCIPAL, Step.DISCOUNT, Step.LATE_CHARGE)
 
 
@@ -77,8 +79,10 @@ def distribute(received_minor: int, dues: Sequence[Due]) -> Distribution:
     return Distribution(tuple(shares), left)
 
 
-def opening_dues(face_minor: int, seller: UUID, fills: Sequence[tuple[UUID, int, int]], fee_bps: int) -> list[Due]:
-    """Return what everybody is due when a receivable is funded; the dues sum to the face.
+def opening_dues(
+    face_minor: int, seller: Named, fills: Sequence[tuple[Named, int, int]], fee_bps: int
+) -> list[tuple[Step, Named | None, int]]:  # fmt: skip
+    """Return what everybody is due when a receivable is funded, as (step, party, minor) > 0; they sum to the face.
 
     `fills` holds (investor, principal, discount). The fee is ⌊face × fee_bps / 10⁴⌋, at most what the investors leave.
     What the auction's rate leaves is the seller's, in an outright sale too: there it is the difference between the
@@ -87,10 +91,10 @@ def opening_dues(face_minor: int, seller: UUID, fills: Sequence[tuple[UUID, int,
     principal, discount = sum(p for _, p, _ in fills), sum(d for _, _, d in fills)
     fee = min(face_minor * fee_bps // 10_000, face_minor - principal - discount)
     rest = face_minor - principal - discount - fee
-    dues = [Due(Step.PRINCIPAL, investor, p) for investor, p, _ in fills]
-    dues += [Due(Step.DISCOUNT, investor, discount) for investor, _, discount in fills]
-    dues += [Due(Step.PLATFORM_FEE, None, fee), Due(Step.RESIDUAL, seller, rest)]
-    return [due for due in dues if due.due_minor]
+    dues: list[tuple[Step, Named | None, int]] = [(Step.PRINCIPAL, investor, p) for investor, p, _ in fills]
+    dues += [(Step.DISCOUNT, investor, discount) for investor, _, discount in fills]
+    dues += [(Step.PLATFORM_FEE, None, fee), (Step.RESIDUAL, seller, rest)]
+    return [due for due in dues if due[2]]
 
 
 def accrue_late(dues: Sequence[Due], rate_bps: int, since: date, until: date) -> list[Due]:

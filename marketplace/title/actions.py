@@ -4,9 +4,10 @@ Every move takes the title's row first, so that two of them never judge at once;
 all the same. Sets of moves cost as many statements as one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, text, update
@@ -16,7 +17,7 @@ from marketplace.kernel.errors import Conflict, IntegrityBreach, NotFound
 from marketplace.kernel.ids import new_texts
 from marketplace.kernel.words import N_
 from marketplace.perform import Tx
-from marketplace.title.rules import Claim, HandOver, Piece, Sale, cut_out, shared_out
+from marketplace.title.rules import Claim, HandOver, NewPiece, Piece, Sale, cut_out, shared_out
 from marketplace.title.tables import Title, TitleReturn, Tombstone
 
 ALREADY = N_("This invoice is already registered: the same debt cannot be listed twice.")
@@ -53,7 +54,7 @@ def register_many(tx: Tx, claims: Sequence[Claim]) -> set[UUID]:
     won = [claim for claim in ordered if claim.receivable_id in entered]
     if won:
         at = tx.clock()
-        _open(tx, [(claim.receivable_id, (claim.owner_id, 0, claim.face_minor)) for claim in won], at, "register")
+        _open(tx, [(str(claim.receivable_id), (claim.owner_id, 0, claim.face_minor)) for claim in won], at, "register")
         tx.record_many("title", "register_title", [
             (claim.receivable_id, None,
              {"owner_id": claim.owner_id, "face_minor": claim.face_minor, "currency": claim.currency, "at": at,
@@ -63,7 +64,7 @@ def register_many(tx: Tx, claims: Sequence[Claim]) -> set[UUID]:
     return entered
 
 
-def assign(tx: Tx, receivable_id: UUID, shares: Sequence[tuple[UUID, int]]) -> None:
+def assign(tx: Tx, receivable_id: UUID, shares: Sequence[tuple[UUID | str, int]]) -> None:
     """Give all units to new owners in proportion to their principals.
 
     Assignment is whole and happens once in the life of a receivable: the database keeps that too.
@@ -187,13 +188,13 @@ class _Move:
 
     title: _Locked
     ends: list[int]
-    begins: list[Piece]
+    begins: Sequence[NewPiece]
     told: Mapping[str, object] | None = None
 
-    def after(self) -> list[Piece]:
+    def after(self) -> list[NewPiece]:
         """Return the title's pieces when it has moved."""
         stays = [piece for index, piece in enumerate(self.title.held) if index not in self.ends]
-        return sorted(stays + self.begins, key=lambda piece: piece[1])
+        return sorted([*stays, *self.begins], key=itemgetter(1))
 
 
 def _lock(tx: Tx, receivable_ids: Sequence[UUID]) -> dict[UUID, _Locked]:
@@ -240,7 +241,8 @@ def _carry_out(tx: Tx, moves: Sequence[_Move], cause: str, verb: str) -> None:
         return
     at = tx.clock()
     _close(tx, [move.title.ids[index] for move in moves for index in move.ends], at)
-    _open(tx, [(move.title.receivable_id, piece) for move in moves for piece in move.begins], at, cause)
+    begins = ((str(move.title.receivable_id), move.begins) for move in moves)
+    _open(tx, [(receivable_id, piece) for receivable_id, pieces in begins for piece in pieces], at, cause)
     tx.record_many("title", verb, [
         (move.title.receivable_id, {"holdings": _told(move.title.held)},
          {"at": at, "cause": cause, "holdings": _told(move.after()),
@@ -256,11 +258,7 @@ def _close(tx: Tx, holding_ids: Sequence[UUID], at: datetime) -> None:
     )
 
 
-def _open(tx: Tx, pieces: Sequence[tuple[UUID, Piece]], at: datetime, cause: str) -> None:
-    def column(pick: Callable[[tuple[UUID, Piece]], object]) -> str:
-        return array(pick(piece) for piece in pieces)
-
-    named = {receivable_id: str(receivable_id) for receivable_id, _ in pieces}
+def _open(tx: Tx, pieces: Sequence[tuple[str, NewPiece]], at: datetime, cause: str) -> None:
     tx.session.execute(
         text(
             "INSERT INTO holding (id, receivable_id, owner_id, units, held_during, cause) "
@@ -269,11 +267,12 @@ def _open(tx: Tx, pieces: Sequence[tuple[UUID, Piece]], at: datetime, cause: str
             "CAST(:firsts AS bigint[]), CAST(:beyonds AS bigint[])) "
             "AS piece (id, receivable_id, owner_id, first, beyond)"
         ),
-        {"at": at, "cause": cause, "ids": array(new_texts(len(pieces))), "receivables": column(lambda p: named[p[0]]),
-         "owners": column(lambda p: p[1][0]), "firsts": column(lambda p: p[1][1]),
-         "beyonds": column(lambda p: p[1][2])},
+        {"at": at, "cause": cause, "ids": array(new_texts(len(pieces))),
+         "receivables": array(receivable_id for receivable_id, _ in pieces),
+         "owners": array(owner for _, (owner, _, _) in pieces), "firsts": array(first for _, (_, first, _) in pieces),
+         "beyonds": array(beyond for _, (_, _, beyond) in pieces)},
     )  # fmt: skip
 
 
-def _told(pieces: Sequence[Piece]) -> list[list[object]]:
+def _told(pieces: Sequence[NewPiece]) -> list[list[object]]:
     return [[owner, first, beyond] for owner, first, beyond in pieces]

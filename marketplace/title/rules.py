@@ -8,6 +8,7 @@ from uuid import UUID
 from marketplace.kernel.money import allocate
 
 Piece = tuple[UUID, int, int]  # owner, first unit, unit beyond the last
+NewPiece = tuple[UUID | str, int, int]  # one to be written: of thousands of owners the ids come and go as texts
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Sale:
     """All units of a receivable to new owners, in proportion to what each pays. Once in its life."""
 
     receivable_id: UUID
-    shares: tuple[tuple[UUID, int], ...]
+    shares: tuple[tuple[UUID | str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,13 @@ def share_units(face_minor: int, principals: Sequence[int]) -> list[tuple[int, i
     return ranges
 
 
-def shared_out(face_minor: int, shares: Sequence[tuple[UUID, int]]) -> list[Piece]:
+def shared_out(face_minor: int, shares: Sequence[tuple[UUID | str, int]]) -> list[NewPiece]:
     """Return the pieces of [0, face) that buyers get in proportion to their principals; empty ones are left out."""
     ranges = share_units(face_minor, [principal for _, principal in shares])
-    return [(owner, *units) for (owner, _), units in zip(shares, ranges, strict=True) if units[0] < units[1]]
+    return [
+        (owner, first, beyond)
+        for (owner, _), (first, beyond) in zip(shares, ranges, strict=True) if first < beyond
+    ]  # fmt: skip
 
 
 def cut_out(held: Sequence[Piece], wanted: HandOver) -> tuple[list[int], list[Piece]] | None:

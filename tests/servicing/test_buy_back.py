@@ -26,9 +26,10 @@ from marketplace.servicing import queries
 from marketplace.servicing.buying_back import buy_back_receivable, quote_buy_backs, waits_for_debtor
 from marketplace.servicing.demands import demand_buy_back, withdraw_demand
 from marketplace.servicing.schemas import BuyBackReceivable, DemandBuyBack, WithdrawDemand
-from marketplace.servicing.waterfall import Due, Step, bought_back, buy_back_shares, opening_dues
+from marketplace.servicing.waterfall import Due, Step, bought_back, buy_back_shares
 from marketplace.title import queries as title
 from tests import lives
+from tests.servicing.dues import opening_dues
 from tests.support import do
 from tests.trading.test_opening import POLICY
 from tests.trading.world import World

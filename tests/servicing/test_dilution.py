@@ -29,8 +29,9 @@ from marketplace.servicing.diluting import cover_dilution, effects, record_dilut
 from marketplace.servicing.dilution import Parts, cover_shares, covered, lowered, owed_by_debtor, part, share_receipt
 from marketplace.servicing.schemas import ApproveDilution, CoverDilution, DefaultReceivable
 from marketplace.servicing.second_voice import approve_dilution, waiting
-from marketplace.servicing.waterfall import Due, Step, opening_dues
+from marketplace.servicing.waterfall import Due, Step
 from tests import lives
+from tests.servicing.dues import opening_dues
 from tests.servicing.test_buy_back import put_in
 from tests.trading.world import World
 

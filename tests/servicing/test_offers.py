@@ -24,11 +24,11 @@ from marketplace.servicing.waterfall import (
     accrue_late,
     distribute,
     hand_over,
-    opening_dues,
     to_come_minor,
 )
 from marketplace.title import queries as title
 from tests import lives
+from tests.servicing.dues import opening_dues
 from tests.servicing.test_buy_back import broken, cash, price, put_in
 from tests.servicing.test_constraints import refused
 from tests.support import SYSTEM

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketplace.servicing.waterfall import Due, Share, Step, accrue_late, distribute, opening_dues
+from marketplace.servicing.waterfall import Due, Share, Step, accrue_late, distribute
+from tests.servicing.dues import opening_dues
 
 SELLER, BOB, CAROL = UUID(int=1), UUID(int=2), UUID(int=3)
 

@@ -9,6 +9,7 @@ assignee change places, and the account to credit is the seller's.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -20,8 +21,7 @@ SHA_256 = "HS25"
 Node = tuple[str, "str | list[Node]"]
 
 
-@dataclass(frozen=True)
-class Party:
+class Party(NamedTuple):
     """An organisation as the message names it. `legal_id` is its number in its country's register."""
 
     name: str

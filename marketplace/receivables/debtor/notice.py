@@ -18,7 +18,7 @@ from marketplace.kernel.errors import Conflict, IntegrityBreach, NotFound, RuleB
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties import queries as parties
-from marketplace.parties.queries import Organisation
+from marketplace.parties.queries import Organisation, Registered
 from marketplace.parties.rules import verb
 from marketplace.perform import Result, Tx
 from marketplace.receivables import queries
@@ -43,7 +43,7 @@ from marketplace.receivables.schemas import AcknowledgeNotice
 from marketplace.receivables.tables import DebtorLinkRow, NoticeRow, ReceivableDocumentRow, ReceivableRow
 
 
-def issue_notice(tx: Tx, receivable_id: UUID, assignees: Sequence[UUID]) -> UUID:
+def issue_notice(tx: Tx, receivable_id: UUID, assignees: Sequence[UUID | str]) -> UUID:
     """Keep what the notice of an assignment states; `write_notice` draws and sends it afterwards.
 
     Called by the settlement of an award, in its transaction. Returns the notice's id.
@@ -51,7 +51,7 @@ def issue_notice(tx: Tx, receivable_id: UUID, assignees: Sequence[UUID]) -> UUID
     Raises: NotFound.
     """
     row = queries.lock_row(tx.session, receivable_id)
-    return _issue(tx, row, ASSIGNMENT, list(dict.fromkeys(assignees)), pay_to(tx, row))
+    return _issue(tx, row, ASSIGNMENT, list(dict.fromkeys(map(str, assignees))), pay_to(tx, row))
 
 
 def issue_reassignment(tx: Tx, receivable_id: UUID) -> UUID:
@@ -67,20 +67,20 @@ def issue_reassignment(tx: Tx, receivable_id: UUID) -> UUID:
         raise RuleBroken("no_notice", N_("The debtor was never told of an assignment."))
     seller = parties.organisation(tx.session, row.seller_id)
     account = PayTo(seller.legal_name, seller.iban, creditor_reference(row.ref))
-    assignees = [UUID(one["id"]) for one in earlier[-1].assignees]
+    assignees = [one["id"] for one in earlier[-1].assignees]
     return _issue(tx, row, REASSIGNMENT, assignees, account, earlier[-1])
 
 
 def _issue(
-    tx: Tx, row: ReceivableRow, kind: str, assignees: list[UUID], account: PayTo, ends: NoticeRow | None = None
+    tx: Tx, row: ReceivableRow, kind: str, assignees: list[str], account: PayTo, ends: NoticeRow | None = None
 ) -> UUID:
-    known = parties.organisations(tx.session, [row.seller_id, row.debtor_id, *assignees])
+    known = {one.id: one for one in parties.registered(tx.session, [row.seller_id, row.debtor_id, *assignees])}
     owners = [known[one] for one in assignees]
     stated = _statement(tx, row, kind, known, owners, account, ends)
     kept = stated.to_bytes().decode()
     notice = NoticeRow(
         id=new_id(), receivable_id=row.id, number=stated.number, kind=kind, facts=kept,
-        facts_sha256=fingerprint(kept), assignees=[{"id": str(one.id), "name": one.legal_name} for one in owners],
+        facts_sha256=fingerprint(kept), assignees=[{"id": one.id, "name": one.legal_name} for one in owners],
         pay_to=account.to_json(), phrase=stated.phrase, issued_at=tx.now,
     )  # fmt: skip
     tx.session.add(notice)
@@ -94,7 +94,7 @@ def _issue(
 
 
 def _statement(
-    tx: Tx, row: ReceivableRow, kind: str, known: dict[UUID, Organisation], owners: Sequence[Organisation],
+    tx: Tx, row: ReceivableRow, kind: str, known: dict[str, Registered], owners: Sequence[Registered],
     account: PayTo, ends: NoticeRow | None,
 ) -> Statement:  # fmt: skip
     invoice = InvoiceFacts.from_json(row.facts)
@@ -103,15 +103,19 @@ def _statement(
         kind=kind, number=debtor_queries.last_notice(tx.session, row.id) + 1, ref=row.ref, invoice=row.number,
         issued_on=row.issued_on, due_on=row.due_on, currency=row.currency, face_minor=row.face_minor,
         total_minor=row.total_minor, net_minor=invoice.net_minor, vat_minor=invoice.vat_minor,
-        seller=_party(known[row.seller_id]), debtor=_party(known[row.debtor_id]),
-        agent=_party(operators[0]) if operators else Party("Duebill"), owners=tuple(_party(one) for one in owners),
+        seller=_party(known[str(row.seller_id)]), debtor=_party(known[str(row.debtor_id)]),
+        agent=_agent(operators[0]) if operators else Party("Duebill"), owners=tuple(map(_party, owners)),
         pay_to=account, phrase=phrase_of(row.seller_id, row.debtor_id), issued_at=tx.now, zone=tx.policy.zone,
         language=debtor_queries.contact_for(tx.session, row.debtor_id, row.debtor_email).language,
         ends=(ends.number, ends.issued_at.date()) if ends else None,
     )  # fmt: skip
 
 
-def _party(one: Organisation) -> Party:
+def _party(one: Registered) -> Party:
+    return Party(*one[1:])
+
+
+def _agent(one: Organisation) -> Party:
     return Party(one.legal_name, one.legal_id, one.vat_id, one.country)
 
 

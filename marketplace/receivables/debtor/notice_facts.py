@@ -53,8 +53,8 @@ class Statement:
         told = {name: value for name, value in vars(self).items() if name not in (*parties, "owners", "pay_to")}
         return canonical_bytes(
             told
-            | {name: _listed(party) for name, party in parties.items()}
-            | {"owners": [_listed(one) for one in self.owners], "pay_to": self.pay_to.to_json(), "format": FORMAT}
+            | {name: list(party) for name, party in parties.items()}
+            | {"owners": [list(one) for one in self.owners], "pay_to": self.pay_to.to_json(), "format": FORMAT}
         )
 
     @classmethod
@@ -101,10 +101,6 @@ class Statement:
 def fingerprint(kept: str) -> str:
     """Return the SHA-256 of the canonical bytes, in hex."""
     return hashlib.sha256(kept.encode()).hexdigest()
-
-
-def _listed(one: Party) -> list[str | None]:
-    return [one.name, one.legal_id, one.vat_id, one.country]
 
 
 def _named(one: Party) -> str:
