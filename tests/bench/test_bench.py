@@ -47,6 +47,16 @@ def test_webhooks_of_a_bad_day_end_as_on_a_calm_one() -> None:
     assert (differ.value, differ.ok) == (0, True)
 
 
+def test_a_settlement_is_measured_beside_the_same_one_row_by_row() -> None:
+    copy, orm = importlib.import_module("bench.settle").measure(20, 1, lambda _: None)
+    assert [(one.name, one.target) for one in (copy, orm)] == [("P8 copy", 10.0), ("P8 orm", 30.0)]
+    assert all(set(one.record()) == FIELDS and one.value for one in (copy, orm))
+    # ends of holds, postings, holdings and two dues each, and what there is once of a settlement; `measure` itself
+    # asks that both ways left the same rows behind
+    assert (orm.parts["orm_fills"], orm.parts["orm_rows"]) == (20, 5 * 20 + 25)
+    assert orm.parts["orm_bare_s"]
+
+
 def test_closing_is_measured_to_the_last_lot() -> None:
     figures = list(importlib.import_module("bench.close").measure(12, 1, lambda _: None))
     assert [one.name for one in figures] == ["P11 seconds", "P11 ratio"]
