@@ -37,7 +37,7 @@ from marketplace.trading.actions import accept_award, close_lot
 from marketplace.trading.schemas import AcceptAward, CloseLot
 
 FILLS, COPY_MOST, ORM_LEAST = 10_000, 10.0, 30.0
-ORM_FILLS_MOST, ORM_ROWS_MOST = 1_000, 2_000
+ORM_FILLS_MOST = ORM_ROWS_MOST = 2_000
 SYSTEM = Actor.system("bench")
 BARE = "CREATE TABLE bare (a uuid, b uuid, c uuid, word text, minor bigint, at timestamptz DEFAULT now())"
 
