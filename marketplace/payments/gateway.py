@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -101,13 +102,17 @@ class Chargeback:
 
 @dataclass(frozen=True)
 class BalanceLine:
-    """One line of a balance: `minor` is signed, `source_id` what caused it, `intent_id` the payment where it is one."""
+    """One line of a balance: `minor` is signed, `source_id` what caused it, `intent_id` the payment where it is one.
+
+    `made_at` is the provider's instant, in whole seconds.
+    """
 
     line_id: str
     kind: str
     minor: int
     fee_minor: int
     currency: str
+    made_at: datetime
     source_id: str | None
     intent_id: str | None = None
 
@@ -149,8 +154,8 @@ class Gateway(Protocol):
     def fetch_chargeback(self, dispute_id: str) -> Chargeback:
         """Return a chargeback. Raises: CallFailed."""
 
-    def balance_lines(self, account: str | None = None) -> Iterator[BalanceLine]:
-        """Yield every line of a balance, newest first. Raises: CallFailed."""
+    def balance_lines(self, account: str | None = None, since: datetime | None = None) -> Iterator[BalanceLine]:
+        """Yield the lines of a balance made `since` then, all by default, newest first. Raises: CallFailed."""
 
     def balance(self, account: str | None = None) -> dict[str, int]:
         """Return what an account holds, pending included, by upper-case currency. Raises: CallFailed."""

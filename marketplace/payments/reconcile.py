@@ -8,18 +8,22 @@ and must be zero.
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from flask import current_app
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from marketplace.db import db
+from marketplace.db import db, market_now
 from marketplace.kernel.actors import Actor
+from marketplace.kernel.clock import business_date
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.policy import Policy
 from marketplace.ledger import queries as ledger
 from marketplace.parties.rules import verb
-from marketplace.payments import processing_costs
+from marketplace.payments import processing_costs, provider_lines
 from marketplace.payments.alerts import close_others, raise_alert
 from marketplace.payments.gateway import BalanceLine
 from marketplace.payments.inbox import ask_after_disputes
@@ -77,16 +81,21 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Compare:
-    """What the provider showed: balance by currency, and every line of it."""
+    """What the provider showed: balance by currency, and its lines since `read_from`, or every one of them."""
 
     balance: tuple[tuple[str, int], ...]
     lines: tuple[BalanceLine, ...]
+    read_from: datetime | None = None
 
 
 def run_reconciliation() -> dict[str, int]:
     """Compare provider and ledger, keep the result, and return what is unexplained by currency."""
     gateway = current_gateway()
-    command = Compare(tuple(sorted(gateway.balance().items())), tuple(gateway.balance_lines()))
+    policy: Policy = current_app.extensions["duebill"].policy
+    with Session(db.engine) as session:
+        since = provider_lines.read_from(session, business_date(market_now(session), policy.zone), policy.zone)
+    balance, lines = gateway.balance(), gateway.balance_lines(since=since)
+    command = Compare(tuple(sorted(balance.items())), tuple(lines), since)
     with Session(db.engine) as session:
         unheard_of = _unheard_of(session, command.lines)
     ask_after_disputes(gateway, unheard_of)
@@ -121,6 +130,7 @@ def reconcile(tx: Tx, command: Compare) -> Result:
             id=new_id(), currency=sheet.currency, provider_minor=sheet.provider_minor,
             in_flight_minor=sheet.in_flight_minor, ledger_minor=sheet.ledger_minor,
             explained_minor=sheet.explained_minor, unexplained_minor=sheet.unexplained_minor, breaks=sheet.breaks,
+            read_from=command.read_from,
         )  # fmt: skip
         tx.session.add(row)
         tx.session.flush()
@@ -137,6 +147,7 @@ def reconcile(tx: Tx, command: Compare) -> Result:
             raise_alert(tx, "reconciliation_break", "reconciliation", row.id, currency=sheet.currency,
                         unexplained_minor=sheet.unexplained_minor, breaks=len(sheet.breaks))  # fmt: skip
         standing.append(called or row.id)
+    provider_lines.keep(tx, command.lines)
     close_others(tx, "reconciliation_break", "reconciliation", standing)
     return {"unexplained": {sheet.currency: sheet.unexplained_minor for sheet in sheets}}
 
@@ -155,7 +166,9 @@ def _called_already(session: Session, sheet: Sheet) -> UUID | None:
 
 
 def _sheets(session: Session, command: Compare, currencies: Iterable[str]) -> list[Sheet]:
-    shown = {line.currency for line in command.lines}
+    known = provider_lines.kept(session)
+    lines = provider_lines.joined(known, command.lines, command.read_from)
+    shown = {line.currency for line in (*lines, *known)}
     sheets = {currency: Sheet(currency) for currency in sorted({*currencies, *dict(command.balance), *shown})}
     for currency, minor in command.balance:
         sheets[currency].provider_minor = minor
@@ -163,7 +176,9 @@ def _sheets(session: Session, command: Compare, currencies: Iterable[str]) -> li
         for code in CLEARING:
             sheet.ledger_minor += ledger.balance(session, code, None, currency).posted_minor
     _flights(session, sheets)
-    _explain_lines(session, sheets, command)
+    for kind, line in provider_lines.contradictions(known, command.lines, command.read_from):
+        sheets[line.currency].explain(kind, 0, line.line_id)  # what it comes to is named where it is missed
+    _explain_lines(session, sheets, lines)
     return list(sheets.values())
 
 
@@ -179,7 +194,7 @@ def _flights(session: Session, sheets: dict[str, Sheet]) -> None:
         sheets[row.currency].in_flight_minor += row.amount_minor
 
 
-def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare) -> None:
+def _explain_lines(session: Session, sheets: dict[str, Sheet], lines: Iterable[BalanceLine]) -> None:
     """Match every line to what we know and everything we know to a line; name each that differs, line by line.
 
     Sums alone would let two wrong lines make good for each other.
@@ -188,7 +203,7 @@ def _explain_lines(session: Session, sheets: dict[str, Sheet], command: Compare)
     moved: dict[str, int] = defaultdict(int)
     own: Counter[str] = Counter()
     told: set[str] = set()
-    for line in command.lines:
+    for line in lines:
         sheet = sheets[line.currency]
         moved[line.currency] += line.minor - line.fee_minor
         if line.line_id in told:

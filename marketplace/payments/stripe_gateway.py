@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -200,9 +201,11 @@ class StripeGateway:
         return Chargeback(found["id"], state, found["amount"], found["currency"].upper(), found.get("payment_intent"))
 
     @_classified
-    def balance_lines(self, account: str | None = None) -> Iterator[BalanceLine]:
+    def balance_lines(self, account: str | None = None, since: datetime | None = None) -> Iterator[BalanceLine]:
         """Yield a balance's lines, see Gateway. Pages are read ahead so that an error comes as CallFailed."""
         params: Any = {"limit": 100, "expand": ["data.source"]}
+        if since is not None:
+            params["created"] = {"gte": int(since.timestamp())}
         lines = self._v1.balance_transactions.list(params, _for_account(account)).auto_paging_iter()
         return iter([_line(line.to_dict()) for line in lines])
 
@@ -240,8 +243,8 @@ class StripeGateway:
 def _line(line: dict[str, Any]) -> BalanceLine:
     source = line["source"] if isinstance(line["source"], dict) else {"id": line["source"]}
     return BalanceLine(
-        line["id"], line["type"], line["amount"], line["fee"], line["currency"].upper(), source.get("id"),
-        source.get("payment_intent"),
+        line["id"], line["type"], line["amount"], line["fee"], line["currency"].upper(),
+        datetime.fromtimestamp(line["created"], UTC), source.get("id"), source.get("payment_intent"),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Rows of the room: who we are at the provider, money coming in and going out, calls, webhooks, alerts."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Date,
+    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -247,7 +248,10 @@ class PaymentAlertRow(Base):
 
 
 class ReconciliationRow(Base):
-    """One comparison of the provider's balance with our clearing accounts, in one currency."""
+    """One comparison of the provider's balance with our clearing accounts, in one currency.
+
+    Of the provider's lines those since `read_from` were read for it, or its whole history.
+    """
 
     __tablename__ = "reconciliation"
     __table_args__ = (Index(None, "at"),)
@@ -261,6 +265,23 @@ class ReconciliationRow(Base):
     explained_minor: Mapped[Minor]
     unexplained_minor: Mapped[Minor]
     breaks: Mapped[Json]
+    read_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class ProviderLineRow(Base):
+    """A line of the provider's balance as it was first read."""
+
+    __tablename__ = "provider_line"
+    __table_args__ = (Index(None, "made_at"),)
+
+    line_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[Words]
+    minor: Mapped[Minor]
+    fee_minor: Mapped[Minor]
+    currency: Mapped[Currency]
+    made_at: Mapped[Instant]
+    source_id: Mapped[MaybeWords]
+    intent_id: Mapped[MaybeWords]
 
 
 class ProcessingCostRow(Base):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -19,16 +20,17 @@ from tests.support import do
 
 BOB = UUID(int=7)
 CURRENCIES = ("EUR", "GBP")
+AT = datetime(2026, 11, 2, 9, tzinfo=UTC)
 # Two receipts, two transfers one of which came back, a chargeback, and one that was given back: all booked.
 LINES = (
-    BalanceLine("txn_1", "charge", 50_000, 0, "GBP", "ch_1", "pi_1"),
-    BalanceLine("txn_2", "payment", 30_000, 0, "GBP", "py_2", "pi_2"),
-    BalanceLine("txn_3", "transfer", -10_000, 0, "GBP", "tr_1"),
-    BalanceLine("txn_4", "transfer", -6_000, 0, "GBP", "tr_2"),
-    BalanceLine("txn_5", "transfer_refund", 6_000, 0, "GBP", "trr_2"),
-    BalanceLine("txn_6", "adjustment", -4_000, 0, "GBP", "du_1"),
-    BalanceLine("txn_7", "adjustment", -3_000, 0, "GBP", "du_2"),
-    BalanceLine("txn_8", "adjustment", 3_000, 0, "GBP", "du_2"),
+    BalanceLine("txn_1", "charge", 50_000, 0, "GBP", AT, "ch_1", "pi_1"),
+    BalanceLine("txn_2", "payment", 30_000, 0, "GBP", AT, "py_2", "pi_2"),
+    BalanceLine("txn_3", "transfer", -10_000, 0, "GBP", AT, "tr_1"),
+    BalanceLine("txn_4", "transfer", -6_000, 0, "GBP", AT, "tr_2"),
+    BalanceLine("txn_5", "transfer_refund", 6_000, 0, "GBP", AT, "trr_2"),
+    BalanceLine("txn_6", "adjustment", -4_000, 0, "GBP", AT, "du_1"),
+    BalanceLine("txn_7", "adjustment", -3_000, 0, "GBP", AT, "du_2"),
+    BalanceLine("txn_8", "adjustment", 3_000, 0, "GBP", AT, "du_2"),
 )
 KINDS = ("receipt", "receipt", "transfer", "transfer", "reversal", "chargeback", "chargeback", "reinstatement")
 ROWS = """
@@ -82,11 +84,11 @@ def seeds() -> Iterator[tuple[str, Compare, set[str]]]:
                  "transfer_failure": "reversal_not_booked", "payout": "payout", "topup": "topup"}  # fmt: skip
     for kind, name in strangers.items():
         minor = -77 if kind in ("transfer", "payout") else 77
-        line = BalanceLine("txn_9", kind, minor, 0, "GBP", "x_9", "pi_9")
+        line = BalanceLine("txn_9", kind, minor, 0, "GBP", AT, "x_9", "pi_9")
         yield f"a {kind} of nobody's", shown(*LINES, line), {name}
-    whole = BalanceLine("txn_9", "stripe_fee", -77, 0, "GBP", None)
+    whole = BalanceLine("txn_9", "stripe_fee", -77, 0, "GBP", AT, None)
     yield "a line that is nothing but a fee", shown(*LINES, whole), {"to book as a cost"}
-    dollars = BalanceLine("txn_9", "charge", 77, 0, "USD", "x_9", "pi_9")
+    dollars = BalanceLine("txn_9", "charge", 77, 0, "USD", AT, "x_9", "pi_9")
     yield "a fee in a currency that nobody trades", shown(*LINES, replace(whole, currency="USD")), {"to book as a cost"}
     yield "money in a currency that nobody trades", shown(*LINES, dollars), {"receipt_not_ours"}
     crossed = (replace(LINES[0], minor=50_005), replace(LINES[1], minor=29_995), *LINES[2:])
