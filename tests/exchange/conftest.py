@@ -25,8 +25,8 @@ from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.exchange import queries
 from marketplace.exchange.asking import run_exchange
 from marketplace.exchange.client import Registry
-from marketplace.exchange.registry import add_peer
-from marketplace.exchange.schemas import AddPeer
+from marketplace.exchange.registry import add_peer, open_registry
+from marketplace.exchange.schemas import AddPeer, OpenRegistry
 from marketplace.exchange.service import Serving, create_registry
 from marketplace.exchange.signing import secret_of
 from marketplace.kernel import policy
@@ -93,6 +93,18 @@ class RegistryProcess:
         self.public_key = bytes.fromhex(told["public_key"] or "")
         return self
 
+    def open_again(self) -> "RegistryProcess":
+        """Open its new database, as its start opened the first: it finds it at its next request."""
+        with self._service().app_context():
+            perform(open_registry, OpenRegistry(self.mode, self.public_key or None), Actor.system("tests"))
+            let_go()
+        return self
+
+    def is_as_started(self, mode: str) -> bool:
+        """Whether it runs, in its mode and with the market's numbers: whether another test may have it."""
+        runs = self.process is not None and self.process.poll() is None
+        return runs and self.mode == mode and self.policy is None
+
     def kill(self) -> None:
         """End it as a power cut would."""
         assert self.process is not None
@@ -115,13 +127,19 @@ class RegistryProcess:
 
     def peer(self, name: str) -> Registry:
         """Let a market ask, and return the registry as it sees it."""
-        key_id, master = f"k-{os.urandom(6).hex()}", (self.home / "secrets" / "registry-master").read_bytes()
-        url = sqlalchemy_url(self.environment["DATABASE_URL"])
-        app = create_registry(url, Serving(policy.parse(read_policy()), self.mode, master))
-        with app.app_context():
+        key_id = f"k-{os.urandom(6).hex()}"
+        with self._service().app_context():
             perform(add_peer, AddPeer(name, key_id), Actor.system("tests"))
             let_go()
-        return Registry(self.url, key_id, secret_of(master, key_id).encode(), self.mode, self.public_key)
+        return Registry(self.url, key_id, secret_of(self._master(), key_id).encode(), self.mode, self.public_key)
+
+    def _master(self) -> bytes:
+        return (self.home / "secrets" / "registry-master").read_bytes()
+
+    def _service(self) -> Flask:
+        """The service in this process, over the same database."""
+        url = sqlalchemy_url(self.environment["DATABASE_URL"])
+        return create_registry(url, Serving(policy.parse(read_policy()), self.mode, self._master()))
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """Read or change its rows as its owner, triggers and all."""
@@ -136,21 +154,39 @@ class RegistryProcess:
         self.sql("UPDATE clock_shift SET shift = shift + %s", by)
 
 
+@pytest.fixture(scope="session")
+def kept_registries(postgres: EmbeddedPostgres, database_name: str) -> Iterator[dict[str, RegistryProcess]]:
+    """The registries that run for this test process, by mode: starting one takes longer than most tests."""
+    kept: dict[str, RegistryProcess] = {}
+    yield kept
+    for one in kept.values():
+        one.stop()
+        postgres.drop_database(one.database)
+
+
 @pytest.fixture
 def registries(
-    postgres: EmbeddedPostgres, databases: Databases, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], RegistryProcess]]:
-    """Start a registry in a mode."""
-    running: list[RegistryProcess] = []
+    postgres: EmbeddedPostgres, template: str, database_name: str, kept_registries: dict[str, RegistryProcess],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], RegistryProcess]]:  # fmt: skip
+    """Give a registry in a mode, on a fresh database: one that runs already is given another under its name."""
+    given: list[tuple[str, RegistryProcess]] = []
 
     def make(mode: str) -> RegistryProcess:
-        made = RegistryProcess(postgres, databases("registry"), tmp_path_factory.mktemp("registry"), mode)
-        running.append(made.start())
-        return made
+        database, known = f"{database_name}_registry_{mode}", kept_registries.pop(mode, None)
+        postgres.drop_database(database)
+        postgres.create_database(database, template=template, owner=OWNER)
+        found = known or RegistryProcess(postgres, database, tmp_path_factory.mktemp("registry"), mode)
+        given.append((mode, found))
+        return found.open_again() if known else found.start()
 
     yield make
-    for one in running:
-        one.stop()
+    for mode, one in given:
+        if one.is_as_started(mode):
+            kept_registries[mode] = one
+        else:
+            one.stop()
+            postgres.drop_database(one.database)
 
 
 @dataclass
