@@ -266,17 +266,26 @@ class Market:
         return paper(self.today, **changes)
 
 
+@pytest.fixture(scope="session")
+def kept_apps() -> dict[str, Flask]:
+    """The applications of this test process's markets, by name: making one takes longer than many tests."""
+    return {}
+
+
 @pytest.fixture
 def markets(
-    postgres: EmbeddedPostgres, databases: Databases, settings: Settings
+    postgres: EmbeddedPostgres, databases: Databases, settings: Settings, kept_apps: dict[str, Flask]
 ) -> Iterator[Callable[[str, Exchange], Market]]:
-    """Open an instance of one's own: `markets("north", exchange)`."""
+    """Open an instance of one's own, on a fresh database: `markets("north", exchange)`."""
     opened: list[Flask] = []
 
     def make(name: str, exchange: Exchange) -> Market:
         database = databases(name)
         url, owner_url = postgres.url(database, APPLICATION), postgres.url(database, OWNER)
-        app = create_app(replace(settings, database_url=url, pepper=name.encode() * 8, exchange=exchange))
+        if name not in kept_apps:
+            kept_apps[name] = create_app(replace(settings, database_url=url, pepper=name.encode() * 8))
+        app, carried = kept_apps[name], kept_apps[name].extensions["duebill"]
+        app.extensions["duebill"] = replace(carried, settings=replace(carried.settings, exchange=exchange))
         opened.append(app)
         people = register(app)
         with app.app_context(), db.engine.connect() as connection:
