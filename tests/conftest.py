@@ -112,7 +112,7 @@ def peopled(postgres: EmbeddedPostgres, template: str, database_name: str, _stan
         postgres.drop_database(left)
     postgres.create_database(database_name, template=template, owner=OWNER)
     KEPT.update(register(_standing_app))
-    _part(_standing_app)
+    part(_standing_app)
     with postgres.connect() as connection:
         connection.execute(f"ALTER DATABASE {database_name} RENAME TO {copy}")
     return copy
@@ -184,10 +184,10 @@ def _as_visited(app: Flask) -> Flask:
 def app(_standing_app: Flask, database: str) -> Iterator[Flask]:
     """The application on a fresh database. One application serves all tests: another setting needs `make_app`."""
     yield _standing_app
-    _part(_standing_app)
+    part(_standing_app)
 
 
-def _part(app: Flask) -> None:
+def part(app: Flask) -> None:
     """Close the application's connections, once the last request has given its own back: that is after its answer."""
     with app.app_context():
         until = time.monotonic() + 5
@@ -209,7 +209,7 @@ def make_app(settings: Settings, postgres: EmbeddedPostgres, database: str) -> I
 
     yield make
     for app in made:
-        _part(app)
+        part(app)
 
 
 @pytest.fixture

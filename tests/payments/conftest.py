@@ -1,5 +1,5 @@
 """Every payment test has a sandbox process and a market pointed at it."""
 
-from tests.payments.playing import market, sandbox
+from tests.payments.playing import kept_app, market, sandbox
 
-__all__ = ["market", "sandbox"]
+__all__ = ["kept_app", "market", "sandbox"]

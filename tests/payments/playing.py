@@ -9,8 +9,8 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,8 @@ from flask import Flask
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
+from config.settings import Settings
+from marketplace.app import create_app
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
@@ -31,6 +33,7 @@ from marketplace.payments import inbox, outbox, queries
 from marketplace.payments.actions import fund_account, start_debtor_payment
 from marketplace.payments.schemas import FundAccount, StartDebtorPayment
 from marketplace.perform import perform
+from tests.conftest import part
 
 HOUSE = Path(__file__).resolve().parents[2]
 SECRET = "whsec_of_the_tests"
@@ -219,12 +222,18 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     running.kill()
 
 
+@pytest.fixture(scope="session")
+def kept_app(settings: Settings) -> Flask:
+    """One application for all markets of this test process: making one takes longer than many tests."""
+    return create_app(replace(settings, stripe_api_key="sk_test_market", stripe_webhook_secret=SECRET))
+
+
 @pytest.fixture
-def market(
-    sandbox: SandboxProcess, make_app: Callable[..., Flask], postgres: EmbeddedPostgres, database: str
-) -> Iterator[Market]:
+def market(sandbox: SandboxProcess, kept_app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[Market]:
     """The application on a fresh database, pointed at the sandbox, in a pushed context, its webhook listening."""
-    app = make_app(stripe_api_base=sandbox.url, stripe_api_key="sk_test_market", stripe_webhook_secret=SECRET)
+    app, carried = kept_app, kept_app.extensions["duebill"]
+    app.extensions["duebill"] = replace(carried, settings=replace(carried.settings, stripe_api_base=sandbox.url))
+    app.extensions.pop("duebill_gateway", None)  # the last test's sandbox is gone
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -237,3 +246,4 @@ def market(
     server.shutdown()
     thread.join(10)
     server.server_close()
+    part(app)
