@@ -1,6 +1,6 @@
 """The bank's closing balance against our books: what agrees, and every kind of difference by its name and age."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -26,6 +26,8 @@ from tests.banking.test_taking import held, rf, sound, take
 from tests.support import SYSTEM
 from tests.trading.world import World
 from tests.web.test_operator import visitor
+
+AT = datetime(2026, 11, 2, 9, tzinfo=UTC)
 
 
 def stated(code: str, amount: str, on: str) -> str:
@@ -133,7 +135,7 @@ def test_our_own_money_that_was_moved_to_the_bank_is_no_break(bank: World, pool:
 
 def provider_shows(*minors: int) -> list[tuple[str, int]]:
     """Let the provider show payouts of our own balance; return the differences, none of them unexplained."""
-    return provider_told(*(BalanceLine(f"txn_{n}", "payout", minor, 0, "GBP", f"po_{n}")
+    return provider_told(*(BalanceLine(f"txn_{n}", "payout", minor, 0, "GBP", AT, f"po_{n}")
                            for n, minor in enumerate(minors)))  # fmt: skip
 
 
@@ -164,8 +166,8 @@ def test_what_left_the_provider_for_our_bank_is_one_with_what_came_there(bank: W
 
 def test_a_line_that_nothing_of_ours_caused_is_settled_by_an_entry_of_two_people(bank: World) -> None:
     def shown(*more: BalanceLine) -> list[tuple[str, int]]:
-        return provider_told(BalanceLine("txn_a", "topup", 700, 0, "GBP", "tu_1"),
-                             BalanceLine("txn_b", "charge", 900, 0, "GBP", "ch_1", "pi_1"), *more)  # fmt: skip
+        return provider_told(BalanceLine("txn_a", "topup", 700, 0, "GBP", AT, "tu_1"),
+                             BalanceLine("txn_b", "charge", 900, 0, "GBP", AT, "ch_1", "pi_1"), *more)  # fmt: skip
 
     assert shown() == [("topup", 700), ("receipt_not_ours", 900)]
     by_two(propose_manual_entry, ProposeManualEntry("GBP", "provider_platform", None, "platform_fees", None, 700, WHY),
@@ -173,5 +175,5 @@ def test_a_line_that_nothing_of_ours_caused_is_settled_by_an_entry_of_two_people
     assert shown() == [("receipt_not_ours", 900)]
     by_two(propose_manual_entry, ProposeManualEntry("GBP", "provider_borrower", None, "suspense", None, 900, WHY), bank)
     assert shown() == []
-    assert shown(BalanceLine("txn_c", "topup", 700, 0, "GBP", "tu_2")) == [("topup", 700)], "one entry, one line"
+    assert shown(BalanceLine("txn_c", "topup", 700, 0, "GBP", AT, "tu_2")) == [("topup", 700)], "one entry, one line"
     assert sound()
