@@ -41,8 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[datetime | None, list[i
 
 
 def comes_in(market: Market, bob: UUID, minor: int) -> None:
-    """Let an investor's money come in, in a second of its own."""
-    time.sleep(1.1)
+    """Let an investor's money come in."""
     market.fund(bob, minor)
     market.work()
 
@@ -60,8 +59,10 @@ def test_what_was_read_before_is_kept_and_not_asked_for_again(
 ) -> None:
     monkeypatch.setattr(provider_lines, "OVERLAP", timedelta(0))
     comes_in(market, bob, 1_000)
+    time.sleep(1.1)  # the provider's instants are whole seconds
     comes_in(market, bob, 2_000)
     assert breaks() == []
+    time.sleep(1.1)
     comes_in(market, bob, 4_000)
     assert breaks() == []
     (whole, first), (since, second) = asked
@@ -73,8 +74,7 @@ def test_what_was_read_before_is_kept_and_not_asked_for_again(
 def test_two_days_are_read_again_for_what_came_late(
     market: Market, bob: UUID, asked: list[tuple[datetime | None, list[int]]]
 ) -> None:
-    market.fund(bob, 1_000)
-    market.work()
+    comes_in(market, bob, 1_000)
     assert breaks() == breaks() == []
     since = asked[1][0]
     with Session(db.engine) as session:
@@ -85,8 +85,7 @@ def test_two_days_are_read_again_for_what_came_late(
 def test_each_business_day_begins_with_the_whole_history(
     market: Market, bob: UUID, asked: list[tuple[datetime | None, list[int]]]
 ) -> None:
-    market.fund(bob, 1_000)
-    market.work()
+    comes_in(market, bob, 1_000)
     assert breaks() == breaks() == []
     market.wait("1 day")
     assert breaks() == breaks() == []
@@ -96,8 +95,7 @@ def test_each_business_day_begins_with_the_whole_history(
 def test_a_line_that_is_told_otherwise_than_before_is_named_until_both_agree(
     market: Market, bob: UUID, asked: list[tuple[datetime | None, list[int]]]
 ) -> None:
-    market.fund(bob, 1_000)
-    market.work()
+    comes_in(market, bob, 1_000)
     assert breaks() == []
     _as_if_kept(market, "UPDATE provider_line SET minor = 999")
     assert breaks() == breaks() == [("line_changed", 0)], "what the provider tells now is what is compared"
@@ -108,8 +106,7 @@ def test_a_line_that_is_told_otherwise_than_before_is_named_until_both_agree(
 
 
 def test_a_line_that_is_told_no_more_is_named_and_what_it_stood_for_is_missed(market: Market, bob: UUID) -> None:
-    market.fund(bob, 1_000)
-    market.work()
+    comes_in(market, bob, 1_000)
     assert breaks() == []
     _as_if_kept(market, "UPDATE provider_line SET line_id = 'txn_of_old'")
     assert breaks() == [("line_gone", 0)]
@@ -125,8 +122,7 @@ def test_a_line_that_is_told_no_more_is_named_and_what_it_stood_for_is_missed(ma
 def test_the_database_keeps_what_was_read(
     market: Market, bob: UUID, postgres: EmbeddedPostgres, database: str, wrong: str
 ) -> None:
-    market.fund(bob, 1_000)
-    market.work()
+    comes_in(market, bob, 1_000)
     breaks()
     with postgres.connect(database) as connection, pytest.raises(psycopg.Error), connection.transaction():
         connection.execute(wrong)
