@@ -44,6 +44,7 @@ SUPERUSER = "duebill_admin"
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_BYTES_MAX = 107
 START_SECONDS_MAX = 90.0
+CONNECT_SECONDS_MAX = 60
 SHORT = Path("/tmp")  # noqa: S108 (a directory in it is checked to be private before it is used)
 SYSTEM_HOME = Path("/var/lib/duebill")
 SETTINGS = {
@@ -168,11 +169,13 @@ class EmbeddedPostgres:
         key = self._secret()
         return key if user == SUPERUSER else hmac.new(key.encode(), user.encode(), hashlib.sha256).hexdigest()
 
-    def connect(self, database: str = "postgres", user: str = SUPERUSER) -> psycopg.Connection:
-        """A plain connection that commits each statement."""
+    def connect(
+        self, database: str = "postgres", user: str = SUPERUSER, seconds: int = CONNECT_SECONDS_MAX
+    ) -> psycopg.Connection:
+        """A plain connection that commits each statement. It is waited for: a machine may stand still for a while."""
         return psycopg.connect(
             host=str(self._socket_directory()), port=5432, dbname=database, user=user,
-            password=self.password(user), autocommit=True, connect_timeout=5,
+            password=self.password(user), autocommit=True, connect_timeout=seconds,
         )  # fmt: skip
 
     def ensure_role(self, name: str, attributes: LiteralString = "") -> None:
@@ -313,7 +316,7 @@ class EmbeddedPostgres:
     def _answers(self) -> bool:
         """Whether the server takes connections and serves this very directory."""
         try:
-            with self.connect() as connection:
+            with self.connect(seconds=5) as connection:  # else it is looked after whether the server lives
                 row = connection.execute("SHOW data_directory").fetchone()
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):

@@ -190,7 +190,7 @@ def app(_standing_app: Flask, database: str) -> Iterator[Flask]:
 def part(app: Flask) -> None:
     """Close the application's connections, once the last request has given its own back: that is after its answer."""
     with app.app_context():
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         pools = [cast(QueuePool, engine.pool) for engine in db.engines.values()]
         while any(pool.checkedout() for pool in pools) and time.monotonic() < until:
             time.sleep(0.01)
@@ -289,6 +289,6 @@ def browser(chromium: str) -> Iterator[Any]:
 def page(browser: Any) -> Iterator[Any]:
     """A fresh page, 1280 pixels wide, with no cookies (a Playwright `Page`)."""
     visit = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="Europe/Madrid")
-    visit.set_default_timeout(15_000)
+    visit.set_default_timeout(60_000)
     yield visit.new_page()
     visit.close()

@@ -41,7 +41,7 @@ from marketplace.stack.supervisor import GUNICORN_SETTINGS
 WORKER = "duebill_worker"
 INFO = b"duebill/registry/1"
 MODE, MODES = "REGISTRY_SERVES", ("hmac", "oblivious")
-START_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 120.0
 SWEEP_SECONDS = 30.0
 COLUMNS = ["name", "key_id", "issued_at", "revoked_at", "registered", "financed"]
 
@@ -173,7 +173,7 @@ def _serve(app: Flask, url: str, mode: str, bind: str, port: int, public_key: st
 def _await(address: str, child: Child) -> None:
     until = time.monotonic() + START_SECONDS_MAX
     while True:
-        with contextlib.suppress(URLError, OSError), urllib.request.urlopen(f"{address}/v1/about", timeout=2):  # noqa: S310
+        with contextlib.suppress(URLError, OSError), urllib.request.urlopen(f"{address}/v1/about", timeout=10):  # noqa: S310
             return
         if child.pid is None or time.monotonic() > until:
             raise click.ClickException(f"The registry does not answer at {address}.\n{child.last_words()}")

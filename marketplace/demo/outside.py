@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 class Outside:

@@ -19,7 +19,7 @@ from marketplace.stack.installation import Installation, StackFailed, free_port,
 from marketplace.stack.preparing import Preparation
 
 GUNICORN_SETTINGS = Path(__file__).with_name("gunicorn.conf.py")
-WEB_SECONDS_MAX = 60.0
+WEB_SECONDS_MAX = 120.0
 TICK_SECONDS = 0.2
 
 

@@ -47,7 +47,7 @@ def guardian(server: EmbeddedPostgres) -> int:
     return int(words.rpartition(")")[2].split()[1])
 
 
-def ends(what: Callable[[], bool], seconds: float = 15) -> bool:
+def ends(what: Callable[[], bool], seconds: float = 60) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if what():

@@ -115,7 +115,7 @@ class RegistryProcess:
         """End it politely."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.communicate(timeout=20)
+            self.process.communicate(timeout=60)
 
     def command(self, *arguments: str) -> Any:
         """Run another command of the registry and return what it says."""

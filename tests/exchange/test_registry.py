@@ -45,7 +45,7 @@ def send(
     nonce, key_id, path = nonce or os.urandom(16), key_id or registry.key_id, f"/v1/{operation}"
     signature = signed or request_signature(registry.secret, "POST", path, key_id, seconds, nonce, body)
     given = Credentials(key_id, seconds, nonce, signature).header() if header is None else header
-    connection = http.client.HTTPConnection(urlsplit(registry.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(registry.url).netloc, timeout=60)
     connection.request("POST", path, body, {"Authorization": given})
     answer = connection.getresponse()
     raw = answer.read()

@@ -85,7 +85,7 @@ class SandboxProcess:
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Any:
         """Ask anything by plain HTTP and return the JSON."""
         request = urllib.request.Request(self.url + path, body, headers or {}, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def objects(self, kind: str) -> int:
@@ -106,7 +106,7 @@ def pay(pay_url: str, outcome: str = "paid") -> str:
 
     opener = urllib.request.build_opener(Stay)
     try:
-        with opener.open(pay_url, urllib.parse.urlencode({"outcome": outcome}).encode(), timeout=30) as answer:
+        with opener.open(pay_url, urllib.parse.urlencode({"outcome": outcome}).encode(), timeout=60) as answer:
             return str(answer.url)
     except urllib.error.HTTPError as answer:
         with answer:

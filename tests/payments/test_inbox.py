@@ -144,7 +144,7 @@ def post(market: Market, raw: bytes, signature: str | None) -> int:
     """Post a webhook and return the status."""
     headers = {"Content-Type": "application/json"} | ({"Stripe-Signature": signature} if signature is not None else {})
     try:
-        with urllib.request.urlopen(urllib.request.Request(market.webhook, raw, headers), timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(market.webhook, raw, headers), timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refused:
         with refused:
@@ -205,7 +205,7 @@ def test_the_webhook_says_whether_it_knew_the_event_and_keeps_the_bytes(market: 
     signature = sign(SECRET, raw, int(time.time()))
     for fresh in (True, False):
         request = urllib.request.Request(market.webhook, raw, {"Stripe-Signature": signature})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.load(answer) == {"kept": True, "fresh": fresh}
     with db.engine.connect() as connection:
         row = connection.execute(text("SELECT raw, signature FROM incoming_event")).one()

@@ -90,7 +90,7 @@ def test_a_debtors_payment_waits_to_be_shared_out_and_is_shared_out_once(market:
     seller, debtor = market.organisation("seller", "Alice Ltd"), market.organisation("debtor", "Kestrel Ltd", None)
     receivable = market.receivable(seller, debtor)
     payment_id, url = market.start_payment(debtor, receivable)
-    with urlopen(str(url), timeout=10) as page:
+    with urlopen(str(url), timeout=60) as page:
         assert "Invoice TPC-1" in page.read().decode()
     pay(str(url))
     market.work()

@@ -189,7 +189,7 @@ def kill_a_worker(market: Market, address: str, home: Path, hole: socket.socket 
     """Start a real worker process and SIGKILL it once its request is on the wire (or done, without a hole)."""
     worker = start_a_worker(market, address, home)
     if hole is not None:
-        hole.settimeout(30)
+        hole.settimeout(60)
         connection, _ = hole.accept()
         assert connection.recv(1000).startswith(b"POST ")
         worker.kill()

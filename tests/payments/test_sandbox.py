@@ -18,7 +18,7 @@ def v1(sandbox: SandboxProcess) -> Any:
     return client(sandbox)
 
 
-def client(sandbox: SandboxProcess, key: str = "sk_test_1", timeout: float = 10) -> Any:
+def client(sandbox: SandboxProcess, key: str = "sk_test_1", timeout: float = 60) -> Any:
     """Return the library's v1 services for a sandbox."""
     http = stripe.RequestsClient(timeout=timeout)
     return stripe.StripeClient(key, base_addresses={"api": sandbox.url}, max_network_retries=0, http_client=http).v1
@@ -193,7 +193,7 @@ def test_other_peoples_pages_and_odd_bodies_are_kept_out(
 ) -> None:
     request = urllib.request.Request(f"{sandbox.url}/sandbox/summary", body, headers, method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=60)
     with refused.value:
         assert refused.value.code == status
 
@@ -260,7 +260,7 @@ def test_a_payment_intent_by_bank_waits_and_by_card_does_not(sandbox: SandboxPro
 
 def test_the_page_says_what_is_paid_and_what_became_of_it(sandbox: SandboxProcess, v1: Any) -> None:
     session = page(v1, 123_450)
-    with urllib.request.urlopen(session.url, timeout=10) as answer:
+    with urllib.request.urlopen(session.url, timeout=60) as answer:
         html = answer.read().decode()
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "£1,234.50" in html
@@ -269,7 +269,7 @@ def test_the_page_says_what_is_paid_and_what_became_of_it(sandbox: SandboxProces
     assert pay(session.url, "nonsense") == "status 400"
     pay(session.url)
     assert pay(session.url) == "status 400"
-    with urllib.request.urlopen(session.url, timeout=10) as answer:
+    with urllib.request.urlopen(session.url, timeout=60) as answer:
         assert "This payment has been made." in answer.read().decode()
 
 

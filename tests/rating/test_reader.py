@@ -274,7 +274,7 @@ def test_hostile_files_are_refused_or_harmless_within_two_seconds_and_200_mb(sha
     for file in sorted((shared / "filings" / "hostile").iterdir()):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
-            [sys.executable, "-c", HOSTILE, str(house), str(file)], capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", HOSTILE, str(house), str(file)], capture_output=True, text=True, timeout=240
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0, f"{file.name}: {done.stderr or done.stdout}"

@@ -48,7 +48,7 @@ def while_locked(world: World, app: Flask, payment_id: UUID, *bodies: Callable[[
         holding.execute("SELECT FROM debtor_payment WHERE id = %s FOR UPDATE", (payment_id,))
         running = [pool.submit(run, body) for body in bodies]
         with psycopg.connect(url, autocommit=True) as looking:
-            until = time.monotonic() + 8
+            until = time.monotonic() + 60
             while time.monotonic() < until:
                 waiting = looking.execute(
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "

@@ -75,7 +75,7 @@ class RunningMarket:
 
     def status(self, path: str = "/") -> int:
         """The status of a page; 0 when nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             return connection.getresponse().status

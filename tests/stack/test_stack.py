@@ -17,7 +17,7 @@ import pytest
 
 from tests.stack.running import RunningMarket, free_port, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("stack")]
 
 
 @pytest.fixture(scope="module")

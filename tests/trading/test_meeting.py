@@ -42,7 +42,7 @@ def start(place: Meeting[int, int], asks: Sequence[int], told: dict[int, object]
 
 
 def wait_for(place: Meeting[int, int], number: int) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while len(place._waiting) < number and time.monotonic() < until:
         time.sleep(0.001)
     assert len(place._waiting) == number

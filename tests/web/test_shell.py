@@ -261,7 +261,7 @@ def test_a_web_worker_loads_no_model() -> None:
         " policy_table=read_policy(), testing=True))\n"
         "print([name for name in ('sklearn', 'scipy', 'pandas', 'pyarrow', 'ortools') if name in sys.modules])"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, timeout=240)
     assert ran.stdout.strip() == "[]", ran.stderr
 
 

@@ -129,7 +129,7 @@ def _until_it_answers(port: int, web: "subprocess.Popen[bytes]") -> None:
 
 def _get(port: int, path: str, token: str = "") -> str:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         found: str = answer.read().decode()
         return found
 
