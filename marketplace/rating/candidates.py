@@ -17,7 +17,8 @@ from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
 from marketplace.perform import Result, Tx
 from marketplace.rating.card import CARD
-from marketplace.rating.model import CHALLENGER, CHAMPION, check_types
+from marketplace.rating.model import CHALLENGER, CHAMPION
+from marketplace.rating.model_file import read_trees
 from marketplace.rating.schemas import DecideModel, NoteLearning, NoteOutcomes, WithdrawModel
 from marketplace.rating.serving import serving_version
 from marketplace.rating.tables import LearningRunRow, ModelVoiceRow, RatingModelRow, RatingOutcomeRow
@@ -95,7 +96,7 @@ def note_learning(tx: Tx, command: NoteLearning) -> Result:
 
 
 def _keep(tx: Tx, command: NoteLearning, version: str) -> RatingModelRow:
-    check_types(command.files[CHAMPION])
+    read_trees(command.files[CHAMPION])  # raises what is wrong with it before it is kept
     if command.better:
         for waiting in tx.session.scalars(
             select(RatingModelRow).where(RatingModelRow.state == "proposed").with_for_update()

@@ -17,7 +17,7 @@ from marketplace.rating.measures import auc, within_years
 from marketplace.rating.ratios import LEVELS, NAMES, Array, masked
 from marketplace.rating.scorecard import BINS, card_log_odds, fit_scorecard
 from marketplace.rating.training import FOLDS, PARAMETERS, SOON_WEIGHT, TREES_WEIGHT, Rows, boost, told_soon
-from marketplace.rating.trees import Forest
+from marketplace.rating.trees import BoostedTrees, Forest
 
 WINDOWS = ((2003, 2004, 2005), (2005, 2006, 2007), (2007, 2008, 2009), (2009, 2010, 2011))
 LAST = 2011
@@ -100,7 +100,7 @@ class _Lab:
 
         def fit(rows: Rows, late: Rows) -> dict[str, Array]:
             booster = boost(tables, self._data.outcome, dict.fromkeys(LEVELS, rows), PARAMETERS | dict(recipe.trees))
-            forest = Forest(booster)
+            forest = Forest(BoostedTrees.of(booster))
             return {level: forest.log_odds(tables[level][late]) for level in LEVELS}
 
         return self._remembered(("trees", repr(recipe.trees), recipe.without), fit)

@@ -51,8 +51,8 @@ def contributions(model: Model, sight: Sight) -> dict[str, float]:
     reference = np.where(np.isfinite(row), model.reference[0], np.nan)
     trees = np.zeros(len(model.columns))
     seen, compared = row[list(model.columns)], reference[list(model.columns)]
-    for (tree,) in model.booster._predictors:
-        _add_tree(tree.nodes, seen, compared, trees)
+    for nodes in model.boosted.trees:
+        _add_tree(nodes, seen, compared, trees)
     total = np.zeros(len(NAMES))
     total[list(model.columns)] = model.trees_weight * trees
     # The scorecard only adds: what a ratio's points differ by is its whole contribution.

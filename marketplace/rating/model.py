@@ -1,7 +1,4 @@
-"""The model at work: load it, check it is the one its card describes, turn what is seen of a company into a PD.
-
-scikit-learn is imported when the first company is scored, never at a web worker's start.
-"""
+"""The model at work: load it, check it is the one its card describes, turn what is seen of a company into a PD."""
 
 import hashlib
 import json
@@ -17,17 +14,16 @@ from marketplace.kernel.errors import IntegrityBreach
 from marketplace.rating.card import CARD
 from marketplace.rating.grades import MILLION, floored
 from marketplace.rating.measures import expit, logit
+from marketplace.rating.model_file import read_trees
 from marketplace.rating.parts import fill, in_parts
 from marketplace.rating.ratios import NAMES, Array, Sight, masked
 from marketplace.rating.scorecard import card_log_odds, score_card
-from marketplace.rating.trees import Forest
+from marketplace.rating.trees import BoostedTrees, Forest
 
 CHAMPION, CHALLENGER = "champion.skops", "challenger.json"
 # Models that are no longer in use stay here, a folder a version: a past rating can be computed again.
 PAST = "past"
 HOME = Path(__file__).resolve().parents[2] / "config" / "rating"
-# Types that skops does not trust by itself and that our file needs.
-TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class Model:
     """A loaded model. `reference` is the row of the median survivor; `columns` those of the ratios its trees know."""
 
     version: str
-    booster: Any = field(repr=False)
+    boosted: BoostedTrees = field(repr=False)
     forest: Forest = field(repr=False)
     calibration: Mapping[str, tuple[float, float]]
     base_rate: float
@@ -109,19 +105,6 @@ def challenger_ppm(model: Model, sight: Sight, prior_ppm: int, floor_ppm: int) -
     return floored(round(pd * MILLION), floor_ppm)
 
 
-def check_types(content: bytes) -> None:
-    """Refuse a model file that holds a type not on the list: it could run code when opened.
-
-    Raises: IntegrityBreach("model_types").
-    """
-    import skops.io
-
-    strange = set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED)
-    if strange:
-        raise IntegrityBreach("model_types", "The model file holds unexpected types: %(types)s.",
-                              {"types": ", ".join(sorted(strange))})  # fmt: skip
-
-
 @lru_cache(maxsize=2)
 def load_model(directory: Path = HOME) -> Model:
     """Load the model of a directory, once a process.
@@ -135,19 +118,16 @@ def load_model(directory: Path = HOME) -> Model:
 def open_model(card: Mapping[str, Any], contents: Mapping[str, bytes]) -> Model:
     """Return the model that its card and its two files make.
 
-    Raises: IntegrityBreach("model_altered", "model_types").
+    Raises: IntegrityBreach("model_altered", "model_types", "model_shape").
     """
-    import skops.io
-
     for name in (CHAMPION, CHALLENGER):
         if hashlib.sha256(contents[name]).hexdigest() != card["files"][name]:
             raise IntegrityBreach("model_altered", "%(file)s is not the file its model card describes.", {"file": name})
-    check_types(contents[CHAMPION])
-    booster = skops.io.loads(contents[CHAMPION], trusted=list(TRUSTED))
+    boosted = read_trees(contents[CHAMPION])
     return Model(
         version=card["version"],
-        booster=booster,
-        forest=Forest(booster),
+        boosted=boosted,
+        forest=Forest(boosted),
         calibration={level: (line[0], line[1]) for level, line in card["calibration"].items()},
         base_rate=card["base_rate"],
         reference=np.array([[card["reference"].get(name, np.nan) for name in NAMES]], dtype=np.float64),
@@ -178,7 +158,7 @@ def retire(home: Path) -> None:
 
 
 def read_card(directory: Path = HOME) -> dict[str, Any]:
-    """Return the model card, for people and pages; needs neither NumPy nor scikit-learn."""
+    """Return the model card, for people and pages."""
     try:
         card: dict[str, Any] = json.loads((directory / CARD).read_text())
     except (OSError, ValueError) as error:

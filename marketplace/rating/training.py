@@ -26,10 +26,11 @@ from marketplace.kernel.words import N_
 from marketplace.rating.card import CARD, card_text, make_card
 from marketplace.rating.dataset import FirmYears
 from marketplace.rating.measures import Outcome, Ranked, by_grade, expit, fit_line, measure, within_years
-from marketplace.rating.model import CHALLENGER, CHAMPION, blend, check_types, retire
+from marketplace.rating.model import CHALLENGER, CHAMPION, blend, retire
+from marketplace.rating.model_file import read_trees
 from marketplace.rating.ratios import LEVELS, NAMES, RATIOS, Array, masked
 from marketplace.rating.scorecard import BINS, card_log_odds, fit_scorecard
-from marketplace.rating.trees import Forest
+from marketplace.rating.trees import BoostedTrees, Forest
 
 CALIBRATION_YEARS = 3
 HELD_BACK_YEARS = 3
@@ -163,7 +164,7 @@ def told_soon(data: FirmYears, rows: Rows, weight: float = SOON_WEIGHT) -> Array
 
 def scores(booster: Any, card: Mapping[str, Any], table: Array, level: str) -> tuple[Array, Array]:
     """Return the uncalibrated log-odds of champion and challenger."""
-    trees = Forest(booster).log_odds(table)
+    trees = Forest(BoostedTrees.of(booster)).log_odds(table)
     return blend(TREES_WEIGHT, trees, card, table, level), card_log_odds(card, table, level)
 
 
@@ -287,7 +288,6 @@ def _packed(booster: Any) -> bytes:
             nodes[name] = tree.nodes[name]
         tree.nodes = nodes
     raw = skops.io.dumps(booster)
-    check_types(raw)
     with zipfile.ZipFile(io.BytesIO(raw)) as source:
         schema = source.read("schema.json").decode()
         names: dict[str, str] = {}
@@ -302,4 +302,5 @@ def _packed(booster: Any) -> bytes:
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             target.writestr(entry, content)
+    read_trees(packed.getvalue())  # what could not be opened again is not handed out
     return packed.getvalue()

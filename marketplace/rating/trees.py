@@ -38,16 +38,31 @@ class Tree:
     values: Array
 
 
+@dataclass(frozen=True)
+class BoostedTrees:
+    """What a boosting of two classes learnt: log-odds to begin with, and the nodes of every tree as records."""
+
+    baseline: float
+    trees: tuple[NDArray[Any], ...]
+
+    @classmethod
+    def of(cls, booster: Any) -> "BoostedTrees":
+        """Take them out of a fitted HistGradientBoostingClassifier."""
+        return cls(
+            float(np.ravel(booster._baseline_prediction)[0]), tuple(tree.nodes for (tree,) in booster._predictors)
+        )
+
+
 class Forest:
     """Boosted trees, ready to score columns."""
 
-    def __init__(self, booster: Any) -> None:
-        """Take the trees out of a fitted HistGradientBoostingClassifier of two classes.
+    def __init__(self, boosted: BoostedTrees) -> None:
+        """Make the trees ready.
 
         Raises: IntegrityBreach("model_shape") when a tree has too many leaves or asks for categories.
         """
-        self._baseline = float(np.ravel(booster._baseline_prediction)[0])
-        self._trees = [_tree(predictor.nodes) for (predictor,) in booster._predictors]
+        self._baseline = boosted.baseline
+        self._trees = [_tree(nodes) for nodes in boosted.trees]
 
     def log_odds(self, rows: Array) -> Array:
         """Return what scikit-learn's `decision_function` returns, to the last bit."""

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from datetime import date
 from itertools import combinations
 from math import factorial
@@ -192,11 +190,3 @@ def test_every_weight_of_the_challenger_has_a_sensible_sign() -> None:
             if direction := BY_NAME[name].direction:
                 steps = np.diff(bins["points"]) * direction
                 assert (steps >= -1e-9).all(), name
-
-
-def test_a_web_worker_s_start_does_not_load_scikit_learn() -> None:
-    house = Path(__file__).resolve().parents[2]
-    code = (
-        "import sys; import marketplace.rating.actions; assert not {'sklearn', 'skops', 'pyarrow'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=house, check=True, timeout=240)
