@@ -34,7 +34,9 @@ TEMPLATE = "duebill_template"
 OWNER = "duebill_owner"
 APPLICATION = "duebill_application"  # what web and worker may do together
 ROLES = ("duebill_web", "duebill_worker", "duebill_signer", "duebill_reader")
-CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+CHROMIUM = tuple(
+    f"/usr/bin/{name}" for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+)
 CHROMIUM_SWITCHES = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -193,7 +193,7 @@ def level(name: str, count: int) -> tuple[int, np.ndarray, np.ndarray]:
 def test_drops_take_time_in_proportion_to_the_crowd(name):
     """Sharing anew after each drop would make three times the bids nine times the work."""
     seconds = []
-    for count in (8_000, 24_000):
+    for count in (4_000, 12_000):
         rest, cash, least = level(name, count)
         tries = []
         for _ in range(3):  # the quickest: what else the machine did is not measured

@@ -80,7 +80,7 @@ def doubled() -> list[int]:
 def test_a_worker_killed_again_and_again_lists_each_invoice_exactly_once(
     alice: Actor, today: date, postgres: EmbeddedPostgres, database: str, tmp_path: Path
 ) -> None:
-    count = 120
+    count = 64
     upload_id = sealed(alice, {"june.zip": zipped(files_of(papers(count, today)))}, list_as_read=True)
     kills = 0
     for ripe in ("SELECT count(*) FROM bulk_row", "SELECT count(*) FROM draft", "SELECT count(*) FROM draft",
