@@ -24,7 +24,7 @@ Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 RUN_LEAST, RUN_MOST = 32, 1 << 16  # drops in a row before arrays find the next ones; how many they try at once
-LIGHT_UNITS, STEPS_MAX = 16, 64  # bids below the first live on stairs; stairs beyond the second are built anew
+LIGHT_UNITS, STEPS_MAX = 4, 64  # bids below the first live on stairs; stairs beyond the second are built anew
 NONE = np.zeros(0, np.int64)
 
 
@@ -183,7 +183,8 @@ class Stairs:
                 self._leave(position)
         self.left = []
         self.heavies.value(weight)
-        self.met = min(self.met, len(self.heavies))
+        # where the search begins: heavies would otherwise be met and unmet one at a time, as many as have one amount
+        self.met = min(max(self.rest - self.heavies.sure - self.inside, 0), len(self.heavies))
         return self._rebalance()
 
     def _leave(self, position: int) -> None:

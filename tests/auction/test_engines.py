@@ -192,17 +192,23 @@ def level(name: str, count: int) -> tuple[int, np.ndarray, np.ndarray]:
 )
 def test_drops_take_time_in_proportion_to_the_crowd(name):
     """Sharing anew after each drop would make three times the bids nine times the work."""
-    seconds = []
-    for count in (4_000, 12_000):
-        rest, cash, least = level(name, count)
-        tries = []
-        for _ in range(3):  # the quickest: what else the machine did is not measured
-            began = time.process_time()
-            found = share_level(rest, cash, least, np.arange(count), np.arange(count))
-            tries.append(time.process_time() - began)
-        seconds.append(min(tries))
-        assert len(found.dropped) > count // 5
-    assert seconds[1] < 3**1.6 * max(seconds[0], 0.002), "as strict as 40 times for ten times the bids"
+    few, many = [], []
+    for turn in range(12):  # both in turn, the quickest of each: what else the machine does is not measured
+        few.append(seconds_of_drops(name, 4_000))
+        many.append(seconds_of_drops(name, 12_000))
+        if turn >= 2 and min(many) < 3**1.6 * max(min(few), 0.002):
+            return
+    pytest.fail(f"{min(many)} s beside {min(few)} s: as strict as 40 times for ten times the bids")
+
+
+def seconds_of_drops(name: str, count: int) -> float:
+    """Return the processor time of sharing a level where more than a fifth of the crowd is dropped."""
+    rest, cash, least = level(name, count)
+    began = time.process_time()
+    found = share_level(rest, cash, least, np.arange(count), np.arange(count))
+    took = time.process_time() - began
+    assert len(found.dropped) > count // 5
+    return took
 
 
 def test_a_hundred_thousand_tied_bids_of_which_half_are_dropped():
