@@ -55,6 +55,11 @@ def test_a_settlement_is_measured_beside_the_same_one_row_by_row() -> None:
     # asks that both ways left the same rows behind
     assert (orm.parts["orm_fills"], orm.parts["orm_rows"]) == (20, 5 * 20 + 23)
     assert orm.parts["orm_bare_s"]
+    # COPY wrote what both did, with what triggers wrote beside it
+    assert copy.parts["rows"] >= orm.parts["orm_rows"]
+    assert {"hold_resolution", "posting", "holding", "due", "event"} <= copy.parts["bytes"].keys()
+    assert copy.parts["binary_s"]
+    assert copy.parts["narrow_s"]
 
 
 def test_closing_is_measured_to_the_last_lot() -> None:
