@@ -9,8 +9,10 @@ turns in every run; P1 is bids ÷ rows, the run's own.
 Told beside it: the same with a process for each client, where no two bids can meet (`apart_…`, the form of before), and
 against rows in one message on a bare connection of each thread (`bare_per_second`, `ratio_to_bare`).
 
-Over HTTP eight clients with connections that stay open post what the page posts, as signed-in investors, then ask that
-server for a bare row; both are asked for a few times before they are counted.
+P4: over HTTP thirty-two clients with connections that stay open post what the page posts, as signed-in investors, in
+turn with the five values of a bare row, to the same server; all ask a few times before they are counted. Beside it
+stand eight clients (`few_…`), of whose posts fewer meet.
+
 Commits flush for one millisecond, as a disk does, with group commit.
 
 P3: thirty-two clients of one institution bid from one wallet, which is one row of the ledger, in the same processes.
@@ -81,12 +83,9 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
         apart = _race(replace(given, kinds=("spread", "raw")), _parted(few, CLIENTS), say)
         yield from _figures(told, apart, seconds, runs)
         yield _of_wallets(_race(replace(given, kinds=WALLETS), _parted(made.investors, WORKERS), say), seconds, runs)
-        served = Served(postgres, url, made, seconds, CLIENTS)
-        http = [rates_over_http(served) for _ in range(runs)]
-        value = middle([bid / bare for bid, bare in http])
-        parts = {"clients": CLIENTS, "bids_per_second": middle([bid for bid, _ in http]),
-                 "bare_per_second": middle([bare for _, bare in http])}  # fmt: skip
-        yield Figure("P4", value, HTTP_LEAST, value >= HTTP_LEAST, runs, parts)
+        crowd = Served(postgres, url, made, seconds, CROWD)
+        http = [(rates_over_http(crowd), rates_over_http(replace(crowd, clients=CLIENTS))) for _ in range(runs)]
+        yield _of_posts([rates for rates, _ in http], [rates for _, rates in http], seconds)
 
 
 def _parted(investors: list[UUID], processes: int) -> list[list[UUID]]:
@@ -200,6 +199,16 @@ def _of_wallets(told: dict[str, list[float]], seconds: float, runs: int) -> Figu
              "alone_ratio": _ratio(told, "wallet_alone", "alone")}  # fmt: skip
     value = _ratio(told, "wallet", "wallet_alone")
     return Figure("P3", value, WALLET_LEAST, value >= WALLET_LEAST, runs, parts)
+
+
+def _of_posts(crowd: list[tuple[float, float]], few: list[tuple[float, float]], seconds: float) -> Figure:
+    parts: dict[str, Any] = {"processes": WORKERS, "seconds_each": seconds, "flush_ms": 1}
+    for name, clients, rates in (("", CROWD, crowd), ("few_", CLIENTS, few)):
+        parts |= {f"{name}clients": clients, f"{name}bids_per_second": middle([bid for bid, _ in rates]),
+                  f"{name}bare_per_second": middle([bare for _, bare in rates]),
+                  f"{name}ratio": middle([bid / bare for bid, bare in rates])}  # fmt: skip
+    value = parts.pop("ratio")
+    return Figure("P4", value, HTTP_LEAST, value >= HTTP_LEAST, len(crowd), parts)
 
 
 def _ratio(told: dict[str, list[float]], one: str, other: str) -> float:

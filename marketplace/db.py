@@ -105,7 +105,8 @@ def among(column: Any, ids: Iterable[UUID]) -> ColumnElement[bool]:
     return cast(ColumnElement[bool], column == any_(literal(list(ids), ARRAY(Uuid))))
 
 
-ENGINE = {"pool_events": [(still_there, "checkout")]}
+# All that are opened are kept: one beyond the pool's size would be opened anew each time, for as long as a bid takes.
+ENGINE: dict[str, Any] = {"pool_size": 15, "max_overflow": 0, "pool_events": [(still_there, "checkout")]}
 MEETING = "meeting"
 STATEMENT_MS = 30_000
 # Of one transaction for several: none of them waits long for what only another needs. Its statement is planned once and

@@ -19,23 +19,28 @@ TOUCH = text("""
     UPDATE web_session SET last_seen_at = clock_timestamp()
     WHERE id = :id AND last_seen_at < clock_timestamp() - make_interval(secs => :seconds)""")
 
-OPENED = f"""
-    SELECT user_account.id AS user_id, web_session.id AS session_id, user_account.display_name, user_account.role,
-        organisation.id AS organisation_id, organisation.legal_name, user_account.locale, organisation.good_standing,
-        web_session.last_seen_at < clock_timestamp() - make_interval(secs => {TOUCH_SECONDS}) AS stale
-    FROM web_session JOIN user_account ON user_account.id = web_session.user_id
+PERSON = f"""
+    user_account.id AS user_id, web_session.id AS session_id, user_account.display_name, user_account.role,
+    organisation.id AS organisation_id, organisation.legal_name, user_account.locale, organisation.good_standing,
+    web_session.last_seen_at < clock_timestamp() - make_interval(secs => {TOUCH_SECONDS}) AS stale"""
+OPEN = """
+    web_session JOIN user_account ON user_account.id = web_session.user_id
         JOIN organisation ON organisation.id = user_account.organisation_id
-    WHERE web_session.token_hash = %(hash)s AND web_session.ended_at IS NULL
+    WHERE web_session.token_hash = {hash} AND web_session.ended_at IS NULL
         AND web_session.expires_at > clock_timestamp()
-        AND web_session.last_seen_at > clock_timestamp() - make_interval(mins => %(idle)s) AND user_account.active"""  # noqa: S608
+        AND web_session.last_seen_at > clock_timestamp() - make_interval(mins => %(idle)s) AND user_account.active"""
+OPENED = f"SELECT {PERSON} FROM {OPEN.format(hash='%(hash)s')}"  # noqa: S608
+# Whoever comes several times at once is counted as often, and each of his posts knows which of them it is. Counts are
+# held in the order of their keys, for another process may be counting the same people.
 COUNTED = f"""
-    WITH person AS ({OPENED}),
-    counted AS ({
-    windows.COUNT.format(
-        key="sha256(convert_to('post user ' || user_id, 'UTF8'))", seconds="60", weight="1", rows="person"
-    )
-})
-    SELECT person.*, counted.hits, counted.wait FROM person CROSS JOIN counted"""  # noqa: S608
+    WITH person AS (
+        SELECT asked.place, sha256(convert_to('post user ' || user_account.id, 'UTF8')) AS key, {PERSON}
+        FROM unnest(%(hashes)s::bytea[]) WITH ORDINALITY AS asked (hash, place), {OPEN.format(hash="asked.hash")}),
+    often AS (SELECT key, count(*) AS times FROM person GROUP BY key ORDER BY key),
+    counted AS ({windows.COUNT.format(key="key", seconds="60", weight="times", rows="often")}, key)
+    SELECT place, hits - times + row_number() OVER (PARTITION BY key ORDER BY place) AS nth, wait, user_id, session_id,
+        display_name, role, organisation_id, legal_name, locale, good_standing, stale
+    FROM person JOIN often USING (key) JOIN counted USING (key)"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -70,19 +75,22 @@ def opened_by(engine: Engine, token: str, idle_minutes: int) -> Person | None:
     return _person(row) if row else None
 
 
-def opened_and_counted(engine: Engine, token: str, idle_minutes: int, posts_max: int) -> tuple[Person, int] | None:
-    """Return `opened_by`, and the seconds to wait when this is one post too many in its minute, else 0.
+def opened_and_counted(
+    engine: Engine, tokens: Sequence[str], idle_minutes: int, posts_max: int
+) -> list[tuple[Person, int] | None]:
+    """Return for each token what `opened_by` does, and the seconds to wait if this is one post too many in its minute.
 
-    Found out and counted in one statement, which stands whatever becomes of the request.
+    The seconds are 0 while the limit holds. One statement finds out and counts, whatever becomes of the posts.
     """
+    given = {"hashes": [token_hash(token) for token in tokens], "idle": idle_minutes}
+    found: list[tuple[Person, int] | None] = [None] * len(tokens)
     with driver(engine, outright=True) as connection:
-        row = connection.execute(COUNTED, {"hash": token_hash(token), "idle": idle_minutes}, prepare=True).fetchone()
-        if row is None:
-            return None
-        *person, hits, wait = row
-        if hits == 1:
+        rows = connection.execute(COUNTED, given, prepare=True).fetchall()
+        if any(nth == 1 for _, nth, *_ in rows):
             connection.execute(windows.SWEEP.text)
-    return _person(person), windows.left(hits, wait, posts_max)
+    for place, nth, wait, *person in rows:
+        found[place - 1] = _person(person), windows.left(nth, wait, posts_max)
+    return found
 
 
 def _person(row: Sequence[Any]) -> Person:

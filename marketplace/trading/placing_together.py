@@ -16,6 +16,7 @@ from marketplace.audit.events import JSON_INSTANT, JSON_TEXT, form
 from marketplace.db import array
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.ids import new_id_texts
+from marketplace.kernel.meeting import Meeting
 from marketplace.perform import (
     ASKED,
     ASKED_COLUMNS,
@@ -31,7 +32,6 @@ from marketplace.perform import (
     perform_together,
 )
 from marketplace.trading.actions import place_bid
-from marketplace.trading.meeting import Meeting
 from marketplace.trading.placing import ANSWERS, NO_PROBLEM, SEEN_TABLES
 from marketplace.trading.rules import BidState, LotState
 from marketplace.trading.schemas import PlaceBid

@@ -25,10 +25,9 @@ from marketplace.reports.rating_watch import falls
 from marketplace.schemas import load
 from marketplace.trading import actions, engine, placing, queries, rules, running
 from marketplace.trading.calls import calls_of
-from marketplace.trading.placing import Terms
 from marketplace.trading.placing_together import place_together
 from marketplace.trading.purses import purse_minor
-from marketplace.trading.queries import Lot
+from marketplace.trading.queries import Bid, Lot
 from marketplace.trading.schemas import PlaceBidSchema, WithdrawBid
 from marketplace.web import investor_lot_parts as parts
 from marketplace.web.format import money_text
@@ -70,17 +69,19 @@ def place_bid(lot_id: UUID) -> ResponseReturnValue:
     except (InvalidInput, RuleBroken, Conflict) as refusal:
         db.session.rollback()
         return _page(lot_id, refusal), status_of(refusal)
-    say(_said(found, money_text(command.cash_minor, found.currency), command.rate_bps, bool(placed.get("bought"))))
-    return redirect(url_for("investor.lot", lot_id=lot_id), 303)
+    if placed.get("bought"):  # the lot may be closed before its page is asked for
+        say(gettext("Your bid of %(cash)s at %(rate)s bp is in. It met the buy-now rate, so the lot closes now.",
+                    cash=money_text(command.cash_minor, found.currency), rate=command.rate_bps))  # fmt: skip
+        return redirect(url_for("investor.lot", lot_id=lot_id), 303)
+    return redirect(url_for("investor.lot", lot_id=lot_id, bid=placed["bid_id"]), 303)
 
 
-def _said(found: Terms, cash: str, rate_bps: int, bought: bool) -> str:
-    """Return what a bidder reads once his bid is in."""
-    known = {"cash": cash, "rate": rate_bps}
-    if bought:
-        words = gettext("Your bid of %(cash)s at %(rate)s bp is in. It met the buy-now rate, so the lot closes now.",
-                        **known)  # fmt: skip
-    elif found.bidding == "open":
+def _said(found: Lot, placed: Bid | None) -> str:
+    """Return what a bidder reads once his bid is in. His address names the bid: a message in the cookie costs more."""
+    if placed is None:
+        return ""
+    known = {"cash": money_text(placed.cash_minor, found.currency), "rate": placed.rate_bps}
+    if found.bidding == "open":
         words = gettext("Your bid of %(cash)s at %(rate)s bp is in. Others see only the rate the lot would clear at.",
                         **known)  # fmt: skip
     else:
@@ -142,7 +143,7 @@ def _may_read(found: Lot, line: report.LotLine) -> bool:
     return found.state in report.CLEARED and bool(line.my_filled_minor)
 
 
-def _typed(found: Terms) -> dict[str, Any]:
+def _typed(found: placing.Terms) -> dict[str, Any]:
     """Return the form as the schema reads it.
 
     Raises: InvalidInput with a problem beside each field that cannot be read.
@@ -203,6 +204,7 @@ def _page(lot_id: UUID, refusal: MarketplaceError | None = None) -> str:
         book=book,
         fall=next(iter(falls(session, policy().rating.fall_notches, [found.receivable_id])), None),
         verdict=_verdict(lot_id) if award and request.args.get("recompute") else None,
+        in_words=_said(found, next((bid for bid in standing if str(bid.id) == request.args.get("bid")), None)),
         refusal=refusal, problems=_beside_fields(refusal),
         once=str(new_id()), symbol=SYMBOLS.get(found.currency, found.currency), digits=exponent(found.currency),
         freed_minor=next((bid.cash_minor for bid in standing if str(bid.id) == entry.replaces), 0),

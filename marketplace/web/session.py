@@ -1,6 +1,6 @@
 """Who is at the door: sessions by Flask-Login, kept on the server; roles asked for before a view runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -14,11 +14,14 @@ from marketplace.db import db
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import NotPermitted
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.meeting import Meeting
 from marketplace.kernel.words import N_
 from marketplace.parties import sessions
 from marketplace.parties.sessions import Person
 
 manager = LoginManager()
+POSTS, POSTS_MAX = "post_meeting", 64
+
 View = Callable[..., ResponseReturnValue]
 
 
@@ -56,8 +59,7 @@ def _load(token: str) -> SignedIn | None:
         return None
     policy = current_app.extensions["duebill"].policy.session
     if g.pop("count_post", False):
-        found = sessions.opened_and_counted(db.engine, token, policy.idle_minutes, policy.posts_per_minute_max)
-        person, g.post_waits = found or (None, None)
+        person, g.post_waits = _posts().ask(token) or (None, None)
     else:
         person = sessions.opened_by(db.engine, token, policy.idle_minutes)
     if person is None:
@@ -65,6 +67,17 @@ def _load(token: str) -> SignedIn | None:
     if person.stale:
         sessions.touch(db.engine, person.session_id)
     return SignedIn(token, person)
+
+
+def _posts() -> Meeting[str, tuple[Person, int] | None]:
+    """Return where posts meet: those that come at one moment are looked up and counted by one statement."""
+    found: Meeting[str, tuple[Person, int] | None] | None = current_app.extensions.get(POSTS)
+    return found or current_app.extensions.setdefault(POSTS, Meeting(_opened_and_counted, POSTS_MAX))
+
+
+def _opened_and_counted(tokens: Sequence[str]) -> list[tuple[Person, int] | None]:
+    policy = current_app.extensions["duebill"].policy.session
+    return sessions.opened_and_counted(db.engine, tokens, policy.idle_minutes, policy.posts_per_minute_max)
 
 
 def signed_in_person() -> Person | None:

@@ -22,6 +22,8 @@ from tests.people import PASSWORD
 from tests.support import SYSTEM
 from tests.trading.world import World
 
+SAID = "Your sealed bid of £10,000.00 at 710 bp is in"
+
 
 @pytest.fixture
 def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
@@ -113,13 +115,26 @@ def test_a_bid_from_the_form_is_held_and_shown_only_to_its_investor(app: Flask, 
     world.fund("bob", 5_000_000)
     lot = world.lot()
     bob, carol = visitor(app, world, "bob"), visitor(app, world, "carol")
-    assert bid(bob, lot, "7.10%", "10,000", least="5,000") == 303
-    page = bob.get(f"/investor/lots/{lot}").text
-    assert "Your sealed bid of £10,000.00 at 710 bp is in" in page
+    answer = bob.post(f"/investor/lots/{lot}/bids", data={"rate": "7.10%", "cash": "10,000", "least": "5,000"})
+    assert answer.status_code == 303
+    page = bob.get(answer.location).text
+    assert SAID in page
     assert "Change your bid" in page
+    assert SAID not in bob.get(f"/investor/lots/{lot}").text, "once, to whoever comes from bidding"
+    assert SAID not in carol.get(answer.location).text
+    assert bob.get(f"/investor/lots/{lot}?bid=no-bid").status_code == 200
     assert "at 7.10%" in bob.get("/investor/market?show=mine").text
     assert "10,000.00 at" not in carol.get(f"/investor/lots/{lot}").text
     assert "£40,000.00" in bob.get("/investor/cash").text.replace('<span class="dec">', "").replace("</span>", "")
+
+
+def test_a_bid_that_was_taken_back_is_not_said_to_be_in(app: Flask, world: World) -> None:
+    world.fund("bob", 5_000_000)
+    bob, lot = visitor(app, world, "bob"), world.lot()
+    answer = bob.post(f"/investor/lots/{lot}/bids", data={"rate": "710", "cash": "10,000"})
+    assert SAID in bob.get(answer.location).text
+    assert bob.post(f"/investor/bids/{answer.location.partition('?bid=')[2]}/withdraw").status_code == 303
+    assert SAID not in bob.get(answer.location).text
 
 
 def test_a_form_sent_twice_bids_once(app: Flask, world: World) -> None:

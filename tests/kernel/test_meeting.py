@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from marketplace.trading import meeting
-from marketplace.trading.meeting import Meeting
+from marketplace.kernel import meeting
+from marketplace.kernel.meeting import Meeting
 
 
 class Work:
@@ -48,14 +48,14 @@ def wait_for(place: Meeting[int, int], number: int) -> None:
     assert len(place._waiting) == number
 
 
-def test_one_after_another_each_has_a_turnof_its_own() -> None:
+def test_one_after_another_each_has_a_turn_of_its_own() -> None:
     work = Work()
     place = Meeting(work, 8)
     assert [place.ask(one) for one in (1, 2, 3)] == [2, 4, 6]
     assert work.turns == [[1], [2], [3]]
 
 
-def test_those_that_come_meanwhile_are_one_turnup_to_the_most() -> None:
+def test_those_that_come_meanwhile_are_one_turn_up_to_the_most() -> None:
     work, told = Work(), {}  # type: tuple[Work, dict[int, object]]
     place = Meeting(work, 4)
     work.gate.clear()
@@ -70,7 +70,7 @@ def test_those_that_come_meanwhile_are_one_turnup_to_the_most() -> None:
     assert told == {one: 2 * one for one in range(7)}
 
 
-def test_a_turnthat_fails_fails_for_its_own_and_the_next_goes_on() -> None:
+def test_a_turn_that_fails_fails_for_its_own_and_the_next_goes_on() -> None:
     work, told = Work(), {}  # type: tuple[Work, dict[int, object]]
     place = Meeting(work, 2)
     work.gate.clear()
