@@ -4,8 +4,8 @@ Timed is the market's own verb from the first lock to the commit: holds turned i
 notice, the advance, dues, events, every deferred constraint. A small award is settled before, as in any process that
 has been at work: what is loaded and compiled once is not what is measured.
 
-COPY writes the very rows that the settlement wrote (`settle_by_copy`), as P9 has it, in its own format; what they take
-in the binary one is told as `binary`. It used to write five rows a fill of one made-up width, which left out balances,
+COPY writes the very rows that the settlement wrote (`settle_by_copy`), in its own format; what they take in the binary
+one is told as `binary`. It used to write five rows a fill of one made-up width, which left out balances,
 the notice and events; that figure is still told, as `narrow`.
 
 The ORM does the same job (`settle_by_orm`): the same rows into the market's own tables, under the same constraints and
@@ -63,8 +63,8 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
                 perform(settle_award, SettleAward(lot), SYSTEM)
                 ours.append(time.perf_counter() - began)
                 written = written_since(postgres, name, since)
+                as_bytes = written_since(postgres, name, since, "binary")  # now: a copy is written later too
                 copies.append(copied_as_written(postgres, name, written))
-                as_bytes = written_since(postgres, name, since, "binary")
                 binary.append(copied_as_written(postgres, name, as_bytes, "binary"))
                 narrow.append(copied(postgres, name, 5 * fills))
                 rows = min(fills, ORM_ROWS_MOST)
@@ -76,6 +76,7 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
             say(f"run {run + 1}: {fills:,} fills in {ours[-1]:.2f} s, COPY {copies[-1]:.2f} s, ORM {orms[-1]:.1f} s "
                 f"(of {few:,} fills in {seconds:.1f} s; as many rows into a bare table {bare[-1]:.1f} s)")  # fmt: skip
     parts = {"fills": fills, "rows": sum(rows for _, rows, _ in written),
+             "binary_rows": sum(rows for _, rows, _ in as_bytes),
              "bytes": {table: len(content) for table, _, content in written if len(content) > fills},
              "ours_s": middle(ours), "copy_s": middle(copies), "binary_s": middle(binary), "narrow_s": middle(narrow),
              "ours_to_binary": middle(_ratios(ours, binary)), "ours_to_narrow": middle(_ratios(ours, narrow)),

@@ -9,7 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import psycopg
-from flask import current_app
+from flask import current_app, has_request_context
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -173,6 +173,8 @@ def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | No
     """
     if actor.role not in verb.roles:
         raise NotPermitted("not_permitted", N_("Your role may not do this."))
+    if has_request_context():
+        db.session.rollback()  # a door that has read holds a connection: with many, none would be left for a verb's own
     for attempt in range(1, TRIES + 1):
         try:
             result = _attempt(verb, command, actor, idempotency_key)

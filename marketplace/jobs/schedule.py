@@ -74,7 +74,7 @@ from marketplace.trading.sessions import clear_and_close, due_sessions
 
 log = logging.getLogger(__name__)
 CALLS = 20  # of the outside world in one tick: a stop need not wait for more
-THREADS = 8  # at once; each holds one connection, and the pool has more
+THREADS = 8  # at once; most hold one connection, and the pool has more
 GRACE_SECONDS = 1.5
 DUE_AT_ONCE = 10_000  # lots that one run closes at the most
 A_NIGHT = 100_000  # parties that are rated anew in one night at the most

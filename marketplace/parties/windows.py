@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
 START = "date_bin(make_interval(secs => {seconds}), clock_timestamp(), TIMESTAMPTZ '2000-01-01 00:00+00')"
-# One count, also as a part of a statement that finds out whose it is; `rows` says how many are counted: one or none.
+# Counts, as a part of a statement that may find out whose they are. `rows` says which; several come in the order of
+# their keys, lest two statements wait for each other.
 COUNT = f"""
     INSERT INTO rate_window (key, window_start, hits)
     SELECT {{key}}, {START}, {{weight}} FROM {{rows}}, set_config('synchronous_commit', 'off', true)

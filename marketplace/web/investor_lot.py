@@ -1,6 +1,7 @@
 """One lot: its terms, rating and timeline, the bid and what it would bring; after the close the book and the award."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -48,6 +49,7 @@ from marketplace.web.session import require_actor, signed_in
 FIELDS = {"rate_bps": "rate", "cash_minor": "cash", "min_fill_minor": "least"}
 DOCUMENTS = {"invoice": N_("Invoice"), "supporting": N_("Supporting document"), "notice": N_("Notice of assignment"),
              "credit_note": N_("Credit note")}  # fmt: skip
+COUNTED = ("placed", "filled", "unfilled", "passed_over")  # neither taken back, replaced nor refused
 CLOSED = ("closed_failed", "awaiting_seller", "accepted", "held", "refused", "settled")
 
 
@@ -76,12 +78,15 @@ def place_bid(lot_id: UUID) -> ResponseReturnValue:
     return redirect(url_for("investor.lot", lot_id=lot_id, bid=placed["bid_id"]), 303)
 
 
-def _said(found: Lot, placed: Bid | None) -> str:
+def _said(found: Lot, mine: Sequence[Bid]) -> str:
     """Return what a bidder reads once his bid is in. His address names the bid: a message in the cookie costs more."""
-    if placed is None:
+    placed = next((bid for bid in mine if str(bid.id) == request.args.get("bid") and bid.state in COUNTED), None)
+    if placed is None or found.state == "cancelled":
         return ""
     known = {"cash": money_text(placed.cash_minor, found.currency), "rate": placed.rate_bps}
-    if found.bidding == "open":
+    if found.state != "open":
+        words = gettext("Your bid of %(cash)s at %(rate)s bp was in when the lot closed.", **known)
+    elif found.bidding == "open":
         words = gettext("Your bid of %(cash)s at %(rate)s bp is in. Others see only the rate the lot would clear at.",
                         **known)  # fmt: skip
     else:
@@ -204,7 +209,7 @@ def _page(lot_id: UUID, refusal: MarketplaceError | None = None) -> str:
         book=book,
         fall=next(iter(falls(session, policy().rating.fall_notches, [found.receivable_id])), None),
         verdict=_verdict(lot_id) if award and request.args.get("recompute") else None,
-        in_words=_said(found, next((bid for bid in standing if str(bid.id) == request.args.get("bid")), None)),
+        in_words=_said(found, mine),
         refusal=refusal, problems=_beside_fields(refusal),
         once=str(new_id()), symbol=SYMBOLS.get(found.currency, found.currency), digits=exponent(found.currency),
         freed_minor=next((bid.cash_minor for bid in standing if str(bid.id) == entry.replaces), 0),

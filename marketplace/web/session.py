@@ -9,6 +9,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from itsdangerous import URLSafeTimedSerializer
+from sqlalchemy.exc import DBAPIError
 
 from marketplace.db import db
 from marketplace.kernel.actors import Actor, Role
@@ -20,9 +21,9 @@ from marketplace.parties import sessions
 from marketplace.parties.sessions import Person
 
 manager = LoginManager()
-POSTS, POSTS_MAX = "post_meeting", 64
-
 View = Callable[..., ResponseReturnValue]
+Posted = tuple[Person, int] | None  # whose post it is, and the seconds it is to wait; None for nobody's
+POSTS, POSTS_MAX = "post_meeting", 64
 
 
 class SignedIn(UserMixin):  # type: ignore[misc]
@@ -59,7 +60,7 @@ def _load(token: str) -> SignedIn | None:
         return None
     policy = current_app.extensions["duebill"].policy.session
     if g.pop("count_post", False):
-        person, g.post_waits = _posts().ask(token) or (None, None)
+        person, g.post_waits = _looked_up(token) or (None, None)
     else:
         person = sessions.opened_by(db.engine, token, policy.idle_minutes)
     if person is None:
@@ -69,13 +70,17 @@ def _load(token: str) -> SignedIn | None:
     return SignedIn(token, person)
 
 
-def _posts() -> Meeting[str, tuple[Person, int] | None]:
-    """Return where posts meet: those that come at one moment are looked up and counted by one statement."""
-    found: Meeting[str, tuple[Person, int] | None] | None = current_app.extensions.get(POSTS)
-    return found or current_app.extensions.setdefault(POSTS, Meeting(_opened_and_counted, POSTS_MAX))
+def _looked_up(token: str) -> Posted:
+    """Look a post up and count it: together with those of the same moment, alone where that failed."""
+    known: Meeting[str, Posted] | None = current_app.extensions.get(POSTS)
+    posts = known or current_app.extensions.setdefault(POSTS, Meeting(_opened_and_counted, POSTS_MAX))
+    try:
+        return posts.ask(token)
+    except DBAPIError:
+        return _opened_and_counted([token])[0]
 
 
-def _opened_and_counted(tokens: Sequence[str]) -> list[tuple[Person, int] | None]:
+def _opened_and_counted(tokens: Sequence[str]) -> list[Posted]:
     policy = current_app.extensions["duebill"].policy.session
     return sessions.opened_and_counted(db.engine, tokens, policy.idle_minutes, policy.posts_per_minute_max)
 

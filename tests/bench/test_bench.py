@@ -59,6 +59,7 @@ def test_a_settlement_is_measured_beside_the_same_one_row_by_row() -> None:
     assert copy.parts["rows"] >= orm.parts["orm_rows"]
     assert {"hold_resolution", "posting", "holding", "due", "event"} <= copy.parts["bytes"].keys()
     assert copy.parts["binary_s"]
+    assert copy.parts["binary_rows"] == copy.parts["rows"], "a copy was copied"
     assert copy.parts["narrow_s"]
 
 

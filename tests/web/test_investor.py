@@ -120,7 +120,7 @@ def test_a_bid_from_the_form_is_held_and_shown_only_to_its_investor(app: Flask, 
     page = bob.get(answer.location).text
     assert SAID in page
     assert "Change your bid" in page
-    assert SAID not in bob.get(f"/investor/lots/{lot}").text, "once, to whoever comes from bidding"
+    assert SAID not in bob.get(f"/investor/lots/{lot}").text, "only to whoever comes from bidding"
     assert SAID not in carol.get(answer.location).text
     assert bob.get(f"/investor/lots/{lot}?bid=no-bid").status_code == 200
     assert "at 7.10%" in bob.get("/investor/market?show=mine").text
@@ -135,6 +135,17 @@ def test_a_bid_that_was_taken_back_is_not_said_to_be_in(app: Flask, world: World
     assert SAID in bob.get(answer.location).text
     assert bob.post(f"/investor/bids/{answer.location.partition('?bid=')[2]}/withdraw").status_code == 303
     assert SAID not in bob.get(answer.location).text
+
+
+def test_a_bid_that_came_just_before_the_close_is_said_to_have_been_in(app: Flask, world: World) -> None:
+    world.fund("bob", 5_000_000)
+    bob, lot = visitor(app, world, "bob"), world.lot()
+    answer = bob.post(f"/investor/lots/{lot}/bids", data={"rate": "710", "cash": "10,000"})
+    world.move_clock(timedelta(hours=1))
+    perform(close_lot, CloseLot(lot), SYSTEM)
+    page = bob.get(answer.location).text
+    assert "Your bid of £10,000.00 at 710 bp was in when the lot closed." in page
+    assert SAID not in page
 
 
 def test_a_form_sent_twice_bids_once(app: Flask, world: World) -> None:

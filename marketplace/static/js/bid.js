@@ -1,5 +1,11 @@
 // Echoes what is typed into a bid: the rate in per cent, the hold, and what stays free. Without it the server's
 // figures stand until the form is sent. Whole minor units throughout.
+const address = new URL(window.location.href);
+if (address.searchParams.has("bid")) {
+  address.searchParams.delete("bid"); // said once: the page may come again before the lot closes
+  window.history.replaceState(null, "", address);
+}
+
 function minorOf(text, digits) {
   const found = /^(\d{1,3}(?:[, ]?\d{3})*|\d+)(?:\.(\d*))?$/.exec(text.trim());
   if (!found || (found[2] || "").length > digits) return null;
