@@ -154,14 +154,14 @@ def test_the_local_header_must_bear_the_same_name() -> None:
 
 
 def test_bombs_are_refused_before_they_grow() -> None:
-    began = time.process_time()
+    began = time.monotonic()
     assert list(opened(one("zeros.xml", bytes(1_900_000))).values()) == ["entry_bomb"]
     lying = one("liar.xml", bytes(1_900_000), size=100)
     assert list(opened(lying).values()) == ["entry_broken"]
     noise = random.Random(1).randbytes(1_500_000)
     many = hand([(f"{index}.xml".encode(), noise, {}) for index in range(15)])
     assert refused(many) == "too_large_unpacked"
-    assert time.process_time() - began < 5
+    assert time.monotonic() - began < 5
 
 
 def test_entries_that_share_their_bytes_are_refused() -> None:
@@ -174,12 +174,12 @@ def test_entries_that_share_their_bytes_are_refused() -> None:
 
 
 def test_a_hundred_thousand_entries_are_refused_whatever_the_count_says() -> None:
-    began = time.process_time()
+    began = time.monotonic()
     entry = one("a")[one("a").index(b"PK\x01\x02") : one("a").index(b"PK\x05\x06")]
     for count in (65_000, 3):
         assert refused(ended(b"", entry * 100_000, count)) == "too_many_entries"
     assert refused(ended(b"", entry * 400_000, 3)) == "not_an_archive"
-    assert time.process_time() - began < 3
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize(
