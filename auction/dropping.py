@@ -168,9 +168,7 @@ class Stairs:
         self.first = 0  # the largest light bid still there
         self.short = [self._turn(i) for i, got in enumerate(self.units) if 0 < got < self.least[i]]
         heapify(self.short)
-        self.heavies.value(weight)
-        self.met = rest - self.heavies.sure - self.inside  # heavy claims in doubt that are met
-        self._rebalance()
+        self._weigh()
 
     def settle(self, weight: int) -> bool:
         """Bring the stairs up to date with the bids that left; False when they have grown too high."""
@@ -182,8 +180,13 @@ class Stairs:
             else:
                 self._leave(position)
         self.left = []
-        self.heavies.value(weight)
-        # where the search begins: heavies would otherwise be met and unmet one at a time, as many as have one amount
+        return self._weigh()
+
+    def _weigh(self) -> bool:
+        """Find at this weight which claims are met; False when the stairs have grown too high."""
+        self.heavies.value(self.weight)
+        # Heavy claims in doubt that are met, as if no light one moved: from the last ones the search would take as many
+        # steps as bids have one amount.
         self.met = min(max(self.rest - self.heavies.sure - self.inside, 0), len(self.heavies))
         return self._rebalance()
 

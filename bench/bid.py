@@ -38,7 +38,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from bench.bid_http import Served, rates_over_http
-from bench.figures import Figure, Say, middle
+from bench.figures import Figure, Say, middle, ratio
 from bench.lots import STEP, make
 from bench.server import FLUSHING, application, database, server
 from marketplace.db import db
@@ -212,5 +212,5 @@ def _of_posts(crowd: list[tuple[float, float]], few: list[tuple[float, float]], 
 
 
 def _ratio(told: dict[str, list[float]], one: str, other: str) -> float:
-    """Return the median of one kind ÷ another, run by run."""
-    return middle([above / below for above, below in zip(told[one], told[other], strict=True)])
+    """Return the median of one kind ÷ another."""
+    return ratio(told[one], told[other])

@@ -114,10 +114,7 @@ def _poster(cookie: str, lots: list[UUID], place: int) -> Ask:
 
     def post(connection: http.client.HTTPConnection, turn: int) -> int:
         lot = lots[(place + turn * 7) % len(lots)]
-        connection.request("POST", f"/investor/lots/{lot}/bids", body=f"{body}{new_id()}", headers=headers)
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
+        return _posted(connection, f"/investor/lots/{lot}/bids", f"{body}{new_id()}", headers)
 
     return post
 
@@ -126,12 +123,16 @@ def _bare_poster(investor: UUID, lots: list[UUID], place: int) -> Ask:
     def post(connection: http.client.HTTPConnection, turn: int) -> int:
         lot = lots[(place + turn * 7) % len(lots)]
         body = urlencode({"lot": lot, "investor": investor, "cash": "10000", "rate": "700"})
-        connection.request("POST", BARE_PATH, body=body, headers={"Content-Type": FORM})
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
+        return _posted(connection, BARE_PATH, body, {"Content-Type": FORM})
 
     return post
+
+
+def _posted(connection: http.client.HTTPConnection, address: str, body: str, headers: dict[str, str]) -> int:
+    connection.request("POST", address, body=body, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
 
 
 def _in_turn(served: Served, port: int, these: list[Ask], those: list[Ask]) -> tuple[float, float]:

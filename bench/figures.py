@@ -40,3 +40,8 @@ def machine() -> dict[str, Any]:
 def middle(values: list[float]) -> float:
     """Return the median, to four places."""
     return round(median(values), 4)
+
+
+def ratio(these: list[float], those: list[float]) -> float:
+    """Return the median of one measure ÷ another, run by run."""
+    return middle([one / other for one, other in zip(these, those, strict=True)])

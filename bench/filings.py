@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import yardstick
-from bench.figures import Figure, Say, middle
+from bench.figures import Figure, Say, middle, ratio
 from bench.made_filings import made, write_archive
 from config.settings import HOUSE, home_dir
 from marketplace.kernel.errors import InvalidInput
@@ -62,9 +62,9 @@ def _against(home: Path, runs: int, say: Say) -> Figure:
     if not theirs:
         return Figure("P15_filings", None, RATIO, None, runs,
                       parts | {"not_measured": "ixbrlparse could not be installed (bench/ixbrlparse.txt)"})  # fmt: skip
-    ratio = middle([other / own for own, other in zip(ours, theirs, strict=True)])
+    value = ratio(theirs, ours)
     parts["ixbrlparse_per_second"] = round(COMPARED / middle(theirs), 1)
-    return Figure("P15_filings", ratio, RATIO, ratio >= RATIO, runs, parts)
+    return Figure("P15_filings", value, RATIO, value >= RATIO, runs, parts)
 
 
 def _bulk(archive: Path, count: int, plain: int, say: Say) -> Iterator[Figure]:

@@ -5,8 +5,8 @@ notice, the advance, dues, events, every deferred constraint. A small award is s
 has been at work: what is loaded and compiled once is not what is measured.
 
 COPY writes the very rows that the settlement wrote (`settle_by_copy`), in its own format; what they take in the binary
-one is told as `binary`. It used to write five rows a fill of one made-up width, which left out balances,
-the notice and events; that figure is still told, as `narrow`.
+one is told beside it (`binary_s`). It used to write five rows a fill of one made-up width, which left out balances, the
+notice and events; that is still told too (`narrow_s`).
 
 The ORM does the same job (`settle_by_orm`): the same rows into the market's own tables, under the same constraints and
 triggers, object by object. It does it for ORM_FILLS_MOST fills, and its time is scaled up by the fills; ours is that of
@@ -25,7 +25,7 @@ import psycopg
 from sqlalchemy import BigInteger, create_engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from bench.figures import Figure, Say, middle
+from bench.figures import Figure, Say, middle, ratio
 from bench.lots import FOLLOW, STEP, make
 from bench.server import application, database, server
 from bench.settle_by_copy import copied_as_written, written_since
@@ -79,17 +79,13 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
              "binary_rows": sum(rows for _, rows, _ in as_bytes),
              "bytes": {table: len(content) for table, _, content in written if len(content) > fills},
              "ours_s": middle(ours), "copy_s": middle(copies), "binary_s": middle(binary), "narrow_s": middle(narrow),
-             "ours_to_binary": middle(_ratios(ours, binary)), "ours_to_narrow": middle(_ratios(ours, narrow)),
+             "ours_to_binary": ratio(ours, binary), "ours_to_narrow": ratio(ours, narrow),
              "orm_s": middle(orms), "orm_fills": few, "orm_rows": orm_rows, "orm_bare_s": middle(bare),
-             "orm_bare_to_ours": middle(_ratios(bare, ours))}  # fmt: skip
-    copy = middle(_ratios(ours, copies))
+             "orm_bare_to_ours": ratio(bare, ours)}  # fmt: skip
+    copy = ratio(ours, copies)
     yield Figure("P8 copy", copy, COPY_MOST, copy <= COPY_MOST, runs, parts)
-    orm = middle(_ratios(orms, ours))
+    orm = ratio(orms, ours)
     yield Figure("P8 orm", orm, ORM_LEAST, orm >= ORM_LEAST, runs, parts)
-
-
-def _ratios(these: list[float], those: list[float]) -> list[float]:
-    return [one / other for one, other in zip(these, those, strict=True)]
 
 
 def _by_orm(postgres: EmbeddedPostgres, name: str, fills: int) -> tuple[float, int]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from uuid import UUID
 
-from bench.figures import Figure, Say, middle
+from bench.figures import Figure, Say, middle, ratio
 from bench.lots import make
 from bench.server import application, database, server
 from bench.settle import copied, row_by_row
@@ -63,10 +63,10 @@ def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
             postgres.drop_database(name)
             say(f"run {run + 1}: {holdings:,} holdings in {ours[-1]:.2f} s, COPY {copies[-1]:.2f} s, "
                 f"row by row {singles[-1]:.1f} s")  # fmt: skip
-    each = middle([one / other for one, other in zip(singles, ours, strict=True)])
+    each = ratio(singles, ours)
     parts = {"holdings": holdings, "rows": rows, "ours_s": middle(ours), "copy_s": middle(copies),
              "row_by_row_s": middle(singles), "row_by_row_to_ours": each}  # fmt: skip
-    copy = middle([one / other for one, other in zip(ours, copies, strict=True)])
+    copy = ratio(ours, copies)
     yield Figure("P9", copy, COPY_MOST, copy <= COPY_MOST, runs, parts)
 
 

@@ -166,7 +166,8 @@ class Together:
 def perform(verb: Verb, command: Any, actor: Actor, *, idempotency_key: str | None = None) -> Result:
     """Check permission, run the verb in one transaction with its audit events, and commit.
 
-    With an idempotency key the first result is kept and given again to the same actor for the same command.
+    A request's own reading ends here, and gives its connection back. With an idempotency key the first result is kept
+    and given again to the same actor for the same command.
 
     Raises: NotPermitted; IntegrityBreach("read_only") while the signer halts the market; Conflict or InvalidInput for
     a key in use; whatever the verb raises. Nothing changes then.

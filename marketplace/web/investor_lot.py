@@ -49,7 +49,7 @@ from marketplace.web.session import require_actor, signed_in
 FIELDS = {"rate_bps": "rate", "cash_minor": "cash", "min_fill_minor": "least"}
 DOCUMENTS = {"invoice": N_("Invoice"), "supporting": N_("Supporting document"), "notice": N_("Notice of assignment"),
              "credit_note": N_("Credit note")}  # fmt: skip
-COUNTED = ("placed", "filled", "unfilled", "passed_over")  # neither taken back, replaced nor refused
+STOOD = ("placed", "filled", "unfilled", "passed_over")  # neither taken back, replaced nor refused
 CLOSED = ("closed_failed", "awaiting_seller", "accepted", "held", "refused", "settled")
 
 
@@ -78,9 +78,9 @@ def place_bid(lot_id: UUID) -> ResponseReturnValue:
     return redirect(url_for("investor.lot", lot_id=lot_id, bid=placed["bid_id"]), 303)
 
 
-def _said(found: Lot, mine: Sequence[Bid]) -> str:
+def _confirmation(found: Lot, mine: Sequence[Bid]) -> str:
     """Return what a bidder reads once his bid is in. His address names the bid: a message in the cookie costs more."""
-    placed = next((bid for bid in mine if str(bid.id) == request.args.get("bid") and bid.state in COUNTED), None)
+    placed = next((bid for bid in mine if str(bid.id) == request.args.get("bid") and bid.state in STOOD), None)
     if placed is None or found.state == "cancelled":
         return ""
     known = {"cash": money_text(placed.cash_minor, found.currency), "rate": placed.rate_bps}
@@ -209,7 +209,7 @@ def _page(lot_id: UUID, refusal: MarketplaceError | None = None) -> str:
         book=book,
         fall=next(iter(falls(session, policy().rating.fall_notches, [found.receivable_id])), None),
         verdict=_verdict(lot_id) if award and request.args.get("recompute") else None,
-        in_words=_said(found, mine),
+        confirmation=_confirmation(found, mine),
         refusal=refusal, problems=_beside_fields(refusal),
         once=str(new_id()), symbol=SYMBOLS.get(found.currency, found.currency), digits=exponent(found.currency),
         freed_minor=next((bid.cash_minor for bid in standing if str(bid.id) == entry.replaces), 0),

@@ -41,6 +41,16 @@ def start(place: Meeting[int, int], asks: Sequence[int], told: dict[int, object]
     return threads
 
 
+def held_up(most: int, told: dict[int, object]) -> tuple[Work, Meeting[int, int], list[threading.Thread]]:
+    """Return a meeting whose first turn, for 0, has begun and lasts until the gate is opened."""
+    work = Work()
+    work.gate.clear()
+    place = Meeting(work, most)
+    threads = start(place, [0], told)
+    assert work.begun.wait(10)
+    return work, place, threads
+
+
 def wait_for(place: Meeting[int, int], number: int) -> None:
     until = time.monotonic() + 60
     while len(place._waiting) < number and time.monotonic() < until:
@@ -56,11 +66,8 @@ def test_one_after_another_each_has_a_turn_of_its_own() -> None:
 
 
 def test_those_that_come_meanwhile_are_one_turn_up_to_the_most() -> None:
-    work, told = Work(), {}  # type: tuple[Work, dict[int, object]]
-    place = Meeting(work, 4)
-    work.gate.clear()
-    threads = start(place, [0], told)
-    assert work.begun.wait(10)
+    told: dict[int, object] = {}
+    work, place, threads = held_up(4, told)
     threads += start(place, range(1, 7), told)
     wait_for(place, 6)
     work.gate.set()
@@ -71,11 +78,8 @@ def test_those_that_come_meanwhile_are_one_turn_up_to_the_most() -> None:
 
 
 def test_a_turn_that_fails_fails_for_its_own_and_the_next_goes_on() -> None:
-    work, told = Work(), {}  # type: tuple[Work, dict[int, object]]
-    place = Meeting(work, 2)
-    work.gate.clear()
-    threads = start(place, [0], told)
-    assert work.begun.wait(10)
+    told: dict[int, object] = {}
+    work, place, threads = held_up(2, told)
     for number, one in enumerate((-1, 5, 6), 1):
         threads += start(place, [one], told)
         wait_for(place, number)

@@ -1,6 +1,5 @@
 """Sessions: what a token opens, and posts that are looked up and counted several at once."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -19,10 +18,8 @@ Found = list[tuple[sessions.Person, int] | None]
 
 
 @pytest.fixture
-def people(app: Flask) -> Iterator[dict[str, PersonOfTheTests]]:
-    known = register(app)
-    with app.app_context():
-        yield known
+def people(context: Flask) -> dict[str, PersonOfTheTests]:
+    return register(context)
 
 
 def signed_in(person: PersonOfTheTests) -> str:

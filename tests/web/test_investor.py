@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from auction.replay import replay
 from marketplace.embedded_postgres import EmbeddedPostgres
@@ -41,7 +42,13 @@ def visitor(app: Flask, world: World, who: str) -> FlaskClient:
 
 
 def bid(client: FlaskClient, lot: UUID, rate: str = "710", cash: str = "10,000", **more: str) -> int:
-    return client.post(f"/investor/lots/{lot}/bids", data={"rate": rate, "cash": cash, **more}).status_code
+    return answer_to_bid(client, lot, rate, cash, **more).status_code
+
+
+def answer_to_bid(
+    client: FlaskClient, lot: UUID, rate: str = "710", cash: str = "10,000", **more: str
+) -> TestResponse:  # fmt: skip
+    return client.post(f"/investor/lots/{lot}/bids", data={"rate": rate, "cash": cash, **more})
 
 
 def test_the_market_is_empty_until_a_lot_opens(app: Flask, world: World) -> None:
@@ -115,7 +122,7 @@ def test_a_bid_from_the_form_is_held_and_shown_only_to_its_investor(app: Flask, 
     world.fund("bob", 5_000_000)
     lot = world.lot()
     bob, carol = visitor(app, world, "bob"), visitor(app, world, "carol")
-    answer = bob.post(f"/investor/lots/{lot}/bids", data={"rate": "7.10%", "cash": "10,000", "least": "5,000"})
+    answer = answer_to_bid(bob, lot, "7.10%", least="5,000")
     assert answer.status_code == 303
     page = bob.get(answer.location).text
     assert SAID in page
@@ -131,7 +138,7 @@ def test_a_bid_from_the_form_is_held_and_shown_only_to_its_investor(app: Flask, 
 def test_a_bid_that_was_taken_back_is_not_said_to_be_in(app: Flask, world: World) -> None:
     world.fund("bob", 5_000_000)
     bob, lot = visitor(app, world, "bob"), world.lot()
-    answer = bob.post(f"/investor/lots/{lot}/bids", data={"rate": "710", "cash": "10,000"})
+    answer = answer_to_bid(bob, lot)
     assert SAID in bob.get(answer.location).text
     assert bob.post(f"/investor/bids/{answer.location.partition('?bid=')[2]}/withdraw").status_code == 303
     assert SAID not in bob.get(answer.location).text
@@ -140,7 +147,7 @@ def test_a_bid_that_was_taken_back_is_not_said_to_be_in(app: Flask, world: World
 def test_a_bid_that_came_just_before_the_close_is_said_to_have_been_in(app: Flask, world: World) -> None:
     world.fund("bob", 5_000_000)
     bob, lot = visitor(app, world, "bob"), world.lot()
-    answer = bob.post(f"/investor/lots/{lot}/bids", data={"rate": "710", "cash": "10,000"})
+    answer = answer_to_bid(bob, lot)
     world.move_clock(timedelta(hours=1))
     perform(close_lot, CloseLot(lot), SYSTEM)
     page = bob.get(answer.location).text
@@ -199,7 +206,7 @@ def test_a_late_bid_hears_that_the_lot_is_closed(app: Flask, world: World) -> No
     lot = world.lot()
     bob = visitor(app, world, "bob")
     world.move_clock(timedelta(hours=1))
-    answer = bob.post(f"/investor/lots/{lot}/bids", data={"rate": "710", "cash": "10,000"})
+    answer = answer_to_bid(bob, lot)
     assert answer.status_code == 422
     assert "bids are no longer taken" in answer.text
 

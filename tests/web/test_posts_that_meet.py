@@ -15,7 +15,7 @@ from marketplace.db import ENGINE, db
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.parties import sessions
 from tests.trading.world import World
-from tests.web.test_investor import visitor
+from tests.web.test_investor import answer_to_bid, bid, visitor
 
 COOKIE = "duebill"
 POSTS = 8
@@ -53,7 +53,7 @@ def test_each_bid_is_its_investors_and_nobody_elses(app: Flask, world: World, mo
     def post(cookie: str) -> list[str]:
         client = app.test_client()  # one for each thread
         client.set_cookie(COOKIE, cookie)
-        answers = [client.post(f"/investor/lots/{lot}/bids", data={"rate": "710", "cash": "100"}) for _ in range(POSTS)]
+        answers = [answer_to_bid(client, lot, cash="100") for _ in range(POSTS)]
         return [f"{answer.status_code} {answer.location}".split("?")[0] for answer in answers]
 
     with ThreadPoolExecutor(8) as threads:
@@ -80,7 +80,7 @@ def test_a_look_up_that_fails_for_all_is_made_again_for_each(
         return look_up(engine, tokens, *limits)
 
     monkeypatch.setattr(sessions, "opened_and_counted", fails_at_first)
-    assert bob.post(f"/investor/lots/{lot}/bids", data={"rate": "710", "cash": "100"}).status_code == 303
+    assert bid(bob, lot, cash="100") == 303
     assert asked == [1, 1]
 
 
@@ -96,6 +96,6 @@ def test_a_door_that_has_read_lets_go_before_its_verb_takes_a_connection(
         lot, bob = world.lot(), visitor(app, world, "bob")
         world.fund("bob", 500_000)
         db.session.remove()
-    placed = bob.post(f"/investor/lots/{lot}/bids", data={"rate": "710", "cash": "100"})
+    placed = answer_to_bid(bob, lot, cash="100")
     bid_id = placed.location.partition("?bid=")[2]
     assert bob.post(f"/investor/bids/{bid_id}/withdraw").status_code == 303
