@@ -26,8 +26,9 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from marketplace.kernel.files import sync_directory, write_whole
 from marketplace.stack import guardian
-from marketplace.stack.files import locked, make_directory, opened, sync_directory, try_lock, write_private
+from marketplace.stack.files import locked, make_directory, opened, try_lock
 from marketplace.stack.postgres_binaries import (
     PostgresFailed,
     RunAs,
@@ -225,7 +226,7 @@ class EmbeddedPostgres:
         if not user.switches or can_enter(user, self.directory):
             return self.directory
         place = make_directory(SYSTEM_HOME / f"postgres-{secrets.token_hex(8)}")
-        write_private(pointer, str(place))
+        write_whole(pointer, f"{place}\n")
         return place
 
     def _socket_directory(self) -> Path:
@@ -265,11 +266,11 @@ class EmbeddedPostgres:
         if self._data.exists():
             return
         if not (self.root / "password").exists():
-            write_private(self.root / "password", secrets.token_urlsafe(32))
+            write_whole(self.root / "password", secrets.token_urlsafe(32) + "\n")
         fresh = self.root / f"data.new-{secrets.token_hex(6)}"
         fresh.mkdir(mode=0o700)
         pwfile = fresh.with_name(fresh.name.replace("data", "data.new-pw"))
-        write_private(pwfile, self._secret())
+        write_whole(pwfile, self._secret() + "\n")
         if user.switches:
             for path in (fresh, pwfile):
                 os.chown(path, user.uid, user.gid)

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import logging
-import os
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from marketplace.audit.keys import (
 from marketplace.audit.merkle import EMPTY_ROOT, Frontier, consistency_proof, leaf_hash, verify_consistency
 from marketplace.audit.sequencer import node_reader, stored_frontier, stored_size
 from marketplace.kernel.errors import IntegrityBreach, MarketplaceError
+from marketplace.kernel.files import write_whole
 
 log = logging.getLogger(__name__)
 CHUNK = 5_000
@@ -75,11 +75,12 @@ def ensure_key(place: SignerPlace, name: str) -> SignerKey:
 
     Raises: IntegrityBreach when it has signed before and its key is gone.
     """
-    if place.key_file.exists():
-        return read_key(place.key_file)
-    if place.state_file.exists():
-        raise IntegrityBreach("key_lost", "This signer has signed before, but its key is gone.")
-    return generate_key(place.key_file, name)
+    with _alone(place):
+        if place.key_file.exists():
+            return read_key(place.key_file)
+        if place.state_file.exists():
+            raise IntegrityBreach("key_lost", "This signer has signed before, but its key is gone.")
+        return generate_key(place.key_file, name)
 
 
 def sign_once(place: SignerPlace, engine: Engine) -> Signed | None:
@@ -161,7 +162,7 @@ def rotate_key(place: SignerPlace, engine: Engine, new: SignerKey) -> str:
         note = rotation_note(old, new, last.size)
         _know_key(engine, old.verifier.text(), None)
         _know_key(engine, new.verifier.text(), note)
-        _replace(place.key_file, new.text() + "\n")
+        write_whole(place.key_file, new.text() + "\n")
         return note
 
 
@@ -232,7 +233,7 @@ def _publish(place: SignerPlace, engine: Engine, signed: Signed, key: SignerKey)
             if path.read_text(encoding="utf-8").split("\n\n")[0] != signed.note.split("\n\n")[0]:
                 raise IntegrityBreach("two_roots", "The witness %(path)s holds another root.", {"path": str(path)})
         else:
-            _replace(path, signed.note, mode=0o644)
+            write_whole(path, signed.note, mode=0o644)
 
 
 def _know_key(engine: Engine, verifier_key: str, rotation: str | None) -> None:
@@ -247,22 +248,7 @@ def _know_key(engine: Engine, verifier_key: str, rotation: str | None) -> None:
 
 def _write_state(place: SignerPlace, signed: Signed) -> None:
     kept = {"size": signed.size, "root": signed.root.hex(), "note": signed.note}
-    _replace(place.state_file, json.dumps(kept, ensure_ascii=False) + "\n")
-
-
-def _replace(path: Path, words: str, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, and have it on disk before going on."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(words)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(place.state_file, json.dumps(kept, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from marketplace.kernel.errors import Conflict, IntegrityBreach, InvalidInput
+from marketplace.kernel.files import write_new
 from marketplace.kernel.words import N_
 
 ED25519 = b"\x01"
@@ -123,13 +124,9 @@ def generate_key(path: Path, name: str) -> SignerKey:
     key = SignerKey(name, os.urandom(32))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_new(path, key.text() + "\n")
     except FileExistsError as error:
         raise Conflict("key_exists", N_("There is a key in %(path)s already."), {"path": str(path)}) from error
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(key.text() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
     return key
 
 
