@@ -4,7 +4,7 @@ Eight clients are threads of as many processes as the web server has workers, ea
 it needs one, as eight people are who bid over the web. They place bids in lots spread and then all in one lot, by the
 function that the web's door calls, which places together what meets in one process; then they insert rows of five
 columns that nothing watches, a transaction each, over the same pool and driver in the same threads. All kinds take
-turns in every run; P1 is bids ÷ rows, the run's own.
+short turns in every run, so that what else the machine does hits all alike; P1 is bids ÷ rows, the run's own.
 
 Told beside it: the same with a process for each client, where no two bids can meet (`apart_…`, the form of before), and
 against rows in one message on a bare connection of each thread (`bare_per_second`, `ratio_to_bare`).
@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from queue import Queue
@@ -47,7 +48,7 @@ from marketplace.kernel.ids import new_id
 
 CLIENTS, CROWD, WORKERS, LOTS, SECONDS = 8, 32, 2, 64, 4.0  # as many workers as gunicorn has by its settings
 PLACE_LEAST, HOT_LEAST, WALLET_LEAST, HTTP_LEAST = 0.75, 0.9, 8.0, 0.60
-PATIENCE, WARMING = 300, 0.2
+PATIENCE, WARMING, TURNS = 300, 0.2, 4
 KINDS = ("spread", "hot", "raw", "bare")
 WALLETS = ("wallet", "wallet_alone", "spread", "alone")
 RAW = "CREATE TABLE raw (id uuid PRIMARY KEY, lot_id uuid, investor_id uuid, cash_minor bigint, rate_bps integer)"
@@ -106,10 +107,13 @@ def _race(given: Given, parted: list[list[UUID]], say: Say) -> dict[str, list[fl
         one.start()
     try:
         for _ in range(given.runs):
-            for kind in given.kinds:
+            rates = dict.fromkeys(given.kinds, 0.0)
+            for _, kind in product(range(TURNS), given.kinds):
                 gate.wait(PATIENCE)
-                told[kind].append(sum(answers.get(timeout=PATIENCE) for _ in workers))
-                say(f"{kind}, {len(parted)} processes: {told[kind][-1]:.0f} a second")
+                rates[kind] += sum(answers.get(timeout=PATIENCE) for _ in workers) / TURNS
+            for kind, rate in rates.items():
+                told[kind].append(rate)
+                say(f"{kind}, {len(parted)} processes: {rate:.0f} a second")
     finally:
         for one in workers:
             one.join(5)
@@ -121,12 +125,11 @@ def worker(place: int, investors: list[UUID], given: Given, gate: Barrier, answe
     """Body of one process: its threads work when the gate opens, it tells their rate, and waits for the next kind."""
     app = application(given.url, given.home)
     clients = [Client(app, given, place + at * 2, one) for at, one in enumerate(investors)]
-    for _ in range(given.runs):
-        for kind in given.kinds:
-            with ThreadPoolExecutor(len(clients)) as threads:
-                list(threads.map(lambda client, kind=kind: client.rate(kind, WARMING), clients))
-                gate.wait(PATIENCE)
-                answers.put(sum(threads.map(lambda client, kind=kind: client.rate(kind, given.seconds), clients)))
+    for _, kind in product(range(given.runs * TURNS), given.kinds):
+        with ThreadPoolExecutor(len(clients)) as threads:
+            list(threads.map(lambda client, kind=kind: client.rate(kind, WARMING), clients))
+            gate.wait(PATIENCE)
+            answers.put(sum(threads.map(lambda client, kind=kind: client.rate(kind, given.seconds / TURNS), clients)))
 
 
 class Client:

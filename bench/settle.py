@@ -4,7 +4,7 @@ Timed is the market's own verb from the first lock to the commit: holds turned i
 notice, the advance, dues, events, every deferred constraint. A small award is settled before, as in any process that
 has been at work: what is loaded and compiled once is not what is measured.
 
-COPY writes the very rows that the settlement wrote (`settle_by_copy`), in its own format; what they take in the binary
+COPY writes the very rows that the settlement wrote (`by_copy`), in its own format; what they take in the binary
 one is told beside it (`binary_s`). It used to write five rows a fill of one made-up width, which left out balances, the
 notice and events; that is still told too (`narrow_s`).
 
@@ -25,10 +25,10 @@ import psycopg
 from sqlalchemy import BigInteger, create_engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from bench.by_copy import copied_as_written, written_since
 from bench.figures import Figure, Say, middle, ratio
 from bench.lots import FOLLOW, STEP, make
 from bench.server import application, database, server
-from bench.settle_by_copy import copied_as_written, written_since
 from bench.settle_by_orm import last_transaction, settled_by_orm
 from marketplace.db import let_go
 from marketplace.embedded_postgres import EmbeddedPostgres

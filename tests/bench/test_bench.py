@@ -67,4 +67,9 @@ def test_closing_is_measured_to_the_last_lot() -> None:
     figures = list(importlib.import_module("bench.close").measure(12, 1, lambda _: None))
     assert [one.name for one in figures] == ["P11 seconds", "P11 ratio"]
     assert all(set(one.record()) == FIELDS and one.value for one in figures)
-    assert figures[0].parts["bids"] == 12 * 30
+    parts = figures[0].parts
+    assert parts["bids"] == 12 * 30
+    # COPY wrote at the least every bid's end, each lot with its award, and an event of what became of it
+    assert parts["rows"] > 12 * 30 + 3 * 12
+    assert parts["copy_s"]
+    assert parts["binary_s"]

@@ -1,4 +1,4 @@
-"""The rows that a settlement wrote, by a bare COPY: the same columns, stored alike, in tables that nothing watches.
+"""What a settlement or many closes wrote, by a bare COPY: the same columns, stored alike, in tables nothing watches.
 
 No index, key, trigger or check; nothing is looked up, judged or worked out; the bytes are made beforehand and sent in
 blocks, in one transaction. A row that was changed counts as one, as it was left. The format is COPY's own, text, unless
