@@ -60,6 +60,7 @@ class Settings:
     secret_key: str = field(repr=False)
     pepper: bytes = field(repr=False)
     policy_table: Mapping[str, Any] = field(repr=False)
+    reader_database_url: str = field(default="", repr=False)  # of a role that may only read; else the one above
     base_url: str = "http://127.0.0.1:8000"
     stripe_api_key: str = field(default="sk_test_sandbox", repr=False)
     stripe_webhook_secret: str = field(default="", repr=False)
@@ -108,9 +109,11 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     url = env.get("DATABASE_URL", "")
     if not url:
         raise SettingsError("DATABASE_URL is not set: start with bin/run, or name a PostgreSQL of your own")
+    reader = env.get("DUEBILL_READER_DATABASE_URL", "")
     return Settings(
         home=home,
         database_url=sqlalchemy_url(url),
+        reader_database_url=sqlalchemy_url(reader) if reader else "",
         secret_key=env.get("DUEBILL_SECRET_KEY") or kept_secret(home, "web-session"),
         pepper=(env.get("DUEBILL_PEPPER") or kept_secret(home, "title-pepper")).encode(),
         policy_table=read_policy(Path(env["DUEBILL_POLICY"]) if env.get("DUEBILL_POLICY") else None),

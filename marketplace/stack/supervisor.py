@@ -66,7 +66,8 @@ def programs(place: Installation, postgres: EmbeddedPostgres | None, door: int) 
 
     running = [
         Program("web", web_command(f"fd://{door}"), place.environment(url("duebill_web")), (door,)),
-        Program("scheduler", [*ours, "scheduler"], place.environment(url("duebill_worker"))),
+        Program("scheduler", [*ours, "scheduler"],
+                place.environment(url("duebill_worker"), DUEBILL_READER_DATABASE_URL=url("duebill_reader"))),
         Program("signer", [*ours, "signer"],
                 place.environment(url("duebill_signer"), DUEBILL_SIGNER_FOLDER=str(place.signer_folder))),
     ]  # fmt: skip

@@ -1,12 +1,17 @@
 """Each invariant is broken on purpose, behind the constraints' back, and is then named."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.exc import InternalError
 
 from marketplace.audit.sequencer import sequence_events
 from marketplace.db import db
-from marketplace.jobs.invariants import invariants, verify_invariants
+from marketplace.embedded_postgres import EmbeddedPostgres
+from marketplace.jobs.invariants import as_reader, invariants, verify_invariants
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
 from marketplace.kernel.errors import IntegrityBreach
@@ -105,6 +110,25 @@ def test_each_is_named_when_it_is_broken(world: World, receivable_id: UUID, name
     with pytest.raises(IntegrityBreach) as caught:
         verify_invariants()
     assert name in caught.value.said()
+
+
+def test_the_job_reads_with_a_role_that_can_do_nothing_else(
+    make_app: Callable[..., Flask], postgres: EmbeddedPostgres, database: str
+) -> None:
+    reader = postgres.url(database, "duebill_reader")
+    with make_app(role="duebill_worker", reader_database_url=reader).app_context(), as_reader() as session:
+        assert session.scalar(text("SELECT current_user")) == "duebill_reader"
+        rights = session.scalar(text("SELECT count(*) FROM information_schema.table_privileges "
+                                     "WHERE grantee = current_user AND privilege_type <> 'SELECT'"))  # fmt: skip
+        assert rights == 0
+
+
+def test_where_there_is_no_such_role_the_job_can_only_read_all_the_same(make_app: Callable[..., Flask]) -> None:
+    with (
+        make_app(role="duebill_worker").app_context(), as_reader() as session,
+        pytest.raises(InternalError, match="read-only transaction"),
+    ):  # fmt: skip
+        session.execute(text("DELETE FROM job_state"))
 
 
 def test_the_job_tells_the_operators(world: World, receivable_id: UUID) -> None:
