@@ -178,9 +178,7 @@ def _entry(entry: etree._Element, iban: str, account_currency: str | None) -> It
         raise refusal("bad_value", N_("%(name)s cannot be “%(value)s”."), name="Ntry/Amt", value="0")
     if account_currency is not None and currency != account_currency:
         raise refusal("bad_value", N_("%(name)s cannot be “%(value)s”."), name="Ntry/Amt/@Ccy", value=currency)
-    key = _maybe(entry, "AcctSvcrRef") or _maybe(entry, "NtryRef")
-    if not key:
-        raise refusal("no_reference", N_("An entry has neither AcctSvcrRef nor NtryRef: it could be booked twice."))
+    key = _reference(entry)
     incoming, reversal = _direction(entry), _flag(entry, "RvslInd")
     booked_on = _day(entry)
     details = _all(entry, "NtryDtls/TxDtls")
@@ -204,6 +202,20 @@ def _entry(entry: etree._Element, iban: str, account_currency: str | None) -> It
         yield _movement(part, entry, iban, (f"{key}/{name}", key), currency, part_minor, incoming, reversal, booked_on)
     if total != minor:
         raise refusal("does_not_add_up", N_("The parts of entry %(name)s do not add up to it."), name=key)
+
+
+def _reference(entry: etree._Element) -> str:
+    """Return the bank's own name for an entry: its reference, or else its number with the day of booking.
+
+    Banks that give no AcctSvcrRef may count their entries anew each day.
+    """
+    if name := _maybe(entry, "AcctSvcrRef"):
+        return name
+    number = _maybe(entry, "NtryRef")
+    if not number:
+        raise refusal("no_reference", N_("An entry has neither AcctSvcrRef nor NtryRef: it could be booked twice."))
+    _one(entry, "BookgDt")  # statement and notification agree on this day, and perhaps not on the day of value
+    return f"{_date(entry, 'BookgDt')}:{number}"
 
 
 def _movement(

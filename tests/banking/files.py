@@ -10,9 +10,12 @@ SPACE = "urn:iso:std:iso:20022:tech:xsd:{kind}.001.{version}"
 def entry(
     key: str, amount: str, *, currency: str = "GBP", into: bool = True, reversal: bool = False, rf: str = "",
     text: str = "", state: str = "BOOK", names: Sequence[tuple[str, str]] = (), parts: str = "", on: str = "2026-11-20",
-    sender: tuple[str, str] | None = None, returned: str = "", batch: str = "",
+    sender: tuple[str, str] | None = None, returned: str = "", batch: str = "", number: str = "",
 ) -> str:  # fmt: skip
-    """One entry. `parts` replaces its only transaction; `returned` is the reason of one that came back."""
+    """One entry, by the bank's reference (`key`) or by its number only.
+
+    `parts` replaces its only transaction; `returned` is the reason of one that came back.
+    """
     refs = "".join(f"<{tag}>{name}</{tag}>" for tag, name in names)
     strd = f"<Strd><CdtrRefInf><Ref>{rf}</Ref></CdtrRefInf></Strd>" if rf else ""
     ustrd = f"<Ustrd>{text}</Ustrd>" if text else ""
@@ -23,8 +26,9 @@ def entry(
     if batch:
         one = f"<Btch><PmtInfId>{batch}</PmtInfId></Btch>"
     said = f"<AcctSvcrRef>{key}</AcctSvcrRef>" if key else ""
+    counted = f"<NtryRef>{number}</NtryRef>" if number else ""
     return (
-        f'<Ntry><Amt Ccy="{currency}">{amount}</Amt><CdtDbtInd>{"CRDT" if into else "DBIT"}</CdtDbtInd>'
+        f'<Ntry>{counted}<Amt Ccy="{currency}">{amount}</Amt><CdtDbtInd>{"CRDT" if into else "DBIT"}</CdtDbtInd>'
         f"{'<RvslInd>true</RvslInd>' if reversal else ''}<Sts><Cd>{state}</Cd></Sts><BookgDt><Dt>{on}</Dt></BookgDt>"
         f"{said}<NtryDtls>{parts or one}</NtryDtls></Ntry>"
     )

@@ -76,6 +76,21 @@ def test_statement_and_notification_of_one_entry_book_it_once_in_any_order(bank:
     assert held("bank_borrower") == 1_300
 
 
+def test_a_bank_that_counts_its_entries_anew_each_day_is_not_taken_to_repeat_itself(bank: World) -> None:
+    reference = rf(lives.funded(bank))
+    friday, monday = (entry("", "10.00", rf=reference, number="1", on=on) for on in ("2026-11-20", "2026-11-23"))
+    assert take(camt(friday, message="S-1"))["outcomes"] == {"payment": 1}
+    assert take(camt(monday, kind="camt.054", message="N-2"))["outcomes"] == {"payment": 1}
+    assert take(camt(monday, message="S-2"))["known"] == 1
+    assert held("bank_borrower") == 2_000
+    with pytest.raises(InvalidInput, match="entry_changed"):
+        take(camt(entry("", "11.00", number="1", on="2026-11-23"), kind="camt.054", message="N-3"))
+    with pytest.raises(InvalidInput, match="BookgDt"):
+        take(camt(friday.replace("BookgDt", "ValDt"), message="S-3"))
+    assert held("bank_borrower") == 2_000
+    assert sound()
+
+
 def test_one_id_with_other_bytes_and_one_entry_with_another_amount_are_refused(bank: World) -> None:
     take(camt(entry("A1", "10.00")))
     for raw, code in (
