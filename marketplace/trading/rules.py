@@ -117,20 +117,19 @@ def terms_of(
 ) -> Terms:
     """Return the terms of a lot.
 
-    An advance seeks ⌊face × advance⌋. Outright seeks what the face is worth at the reserve rate, less the fee, so
-    that cash, discount and fee never exceed the face. The reserve is the seller's, else a margin over the indicative
-    rate, never above the market's highest. Days run from the close to the expected date.
+    Outright seeks what the face is worth at the reserve rate, less the fee, so that cash, discount and fee never
+    exceed the face. An advance seeks ⌊face × advance⌋, but no more than that. The reserve is the seller's, else a
+    margin over the indicative rate, never above the market's highest. Days run from the close to the expected date.
     """
     auction = policy.auction
     reserve = own_reserve_bps or indicative_bps + auction.reserve_over_indicative_bps or auction.reserve_bps
     reserve = min(reserve, auction.reserve_bps_max)
     days = (expected_on - closes_on).days
-    if deal_type == "outright":
-        fee = bps_of(face_minor, policy.fees.platform_bps)
-        target = (face_minor - fee) * YEAR // (YEAR + reserve * max(days, 0))
+    fee = bps_of(face_minor, policy.fees.platform_bps)
+    worth = (face_minor - fee) * YEAR // (YEAR + reserve * max(days, 0))
+    target = worth if deal_type == "outright" else min(bps_of(face_minor, advance_bps), worth)
+    if target == worth:
         advance_bps = max(target * 10_000 // face_minor, 1)
-    else:
-        target = bps_of(face_minor, advance_bps)
     size = min(auction.lot_size_minor, max(target, 1))
     return Terms(
         face_minor=face_minor,

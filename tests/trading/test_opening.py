@@ -76,7 +76,7 @@ def test_an_investor_opens_no_lot(world: World) -> None:
     own=st.none() | st.integers(1, 5_000),
     days=st.integers(1, 180),
 )
-def test_cash_discount_at_the_reserve_and_fee_never_exceed_an_outright_face(
+def test_cash_discount_at_the_reserve_and_fee_never_exceed_the_face(
     face: int, deal: str, advance: int, indicative: int, own: int | None, days: int
 ) -> None:
     closes = date(2026, 1, 1)
@@ -86,9 +86,10 @@ def test_cash_discount_at_the_reserve_and_fee_never_exceed_an_outright_face(
     assert terms.reserve_bps <= POLICY.auction.reserve_bps_max
     assert terms.tenor_days == days
     assert 0 < terms.lot_size_minor <= max(terms.target_minor, 1)
-    if deal == "outright":
-        discount = rules.discount_minor(terms.target_minor, terms.reserve_bps, days)
-        assert terms.target_minor + discount + face * POLICY.fees.platform_bps // 10_000 <= face
+    discount = rules.discount_minor(terms.target_minor, terms.reserve_bps, days)
+    assert terms.target_minor + discount + face * POLICY.fees.platform_bps // 10_000 <= face
+    if deal == "advance":
+        assert terms.target_minor <= face * advance // 10_000
 
 
 @given(st.integers(1, 10**12), st.integers(0, 10**9), st.integers(1, 180))
