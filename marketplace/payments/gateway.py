@@ -151,8 +151,8 @@ class Gateway(Protocol):
     def fetch_payout(self, payout_id: str, account: str) -> BankPayout:
         """Return a payout of a connected account. Raises: CallFailed."""
 
-    def fetch_chargeback(self, dispute_id: str) -> Chargeback:
-        """Return a chargeback. Raises: CallFailed."""
+    def fetch_chargeback(self, dispute_id: str) -> Chargeback | None:
+        """Return a chargeback; None of an inquiry, which takes nothing unless it becomes one. Raises: CallFailed."""
 
     def balance_lines(self, account: str | None = None, since: datetime | None = None) -> Iterator[BalanceLine]:
         """Yield the lines of a balance made `since` then, all by default, newest first. Raises: CallFailed."""

@@ -36,6 +36,10 @@ CHECKOUT_STATES = {"processing": "processing", "requires_action": "processing", 
                    "succeeded": "succeeded", "requires_payment_method": "failed", "canceled": "failed"}  # fmt: skip
 PAYOUT_STATES = {"pending": "in_transit", "in_transit": "in_transit", "paid": "paid", "failed": "failed",
                  "canceled": "failed"}  # fmt: skip
+# An inquiry, and a dispute that was prevented, took nothing. An appeal is made when the money is gone already.
+DISPUTE_STATES = {"needs_response": "open", "under_review": "open", "appeal_needs_response": "open",
+                  "appeal_under_review": "open", "won": "won", "lost": "lost", "warning_needs_response": None,
+                  "warning_under_review": None, "warning_closed": None, "prevented": None}  # fmt: skip
 
 
 def current_gateway() -> Gateway:
@@ -194,10 +198,12 @@ class StripeGateway:
         )
 
     @_classified
-    def fetch_chargeback(self, dispute_id: str) -> Chargeback:
+    def fetch_chargeback(self, dispute_id: str) -> Chargeback | None:
         """Return a chargeback, see Gateway."""
         found = self._v1.disputes.retrieve(dispute_id).to_dict()
-        state = found["status"] if found["status"] in {"won", "lost"} else "open"
+        state = DISPUTE_STATES[found["status"]]
+        if state is None:
+            return None
         return Chargeback(found["id"], state, found["amount"], found["currency"].upper(), found.get("payment_intent"))
 
     @_classified

@@ -1,9 +1,11 @@
 """Money in and out, and what the books say about it."""
 
+from typing import get_args
 from urllib.request import urlopen
 from uuid import UUID
 
 import pytest
+import stripe
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -14,6 +16,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.payments import outbox, queries, reconcile
 from marketplace.payments.actions import fund_account, mark_applied, request_payout, withdraw_cash
 from marketplace.payments.schemas import FundAccount, WithdrawCash
+from marketplace.payments.stripe_gateway import DISPUTE_STATES
 from marketplace.perform import perform
 from tests.payments.playing import Market, pay
 from tests.support import do
@@ -192,6 +195,41 @@ def test_a_payout_waits_until_there_is_a_bank_account(market: Market) -> None:
     market.sandbox.knob("advance")
     market.work()
     assert states("payout") == ["paid"]
+
+
+def chargebacks() -> list[str]:
+    with db.engine.connect() as connection:
+        return list(connection.execute(text("SELECT state FROM chargeback")).scalars())
+
+
+def test_a_bank_that_only_asks_takes_nothing_until_it_charges_back(market: Market) -> None:
+    bob = market.organisation("investor", "Bob Capital")
+    market.fund(bob)
+    market.work()
+    asked, paid = market.sandbox.knob("dispute", intent=_intent(), inquiry=True)["id"], market.sandbox.balance()
+    market.work()
+    assert (chargebacks(), market.alerts()) == ([], [])
+    assert reconcile.run_reconciliation()["GBP"] == 0
+    market.sandbox.knob("escalate_dispute", dispute=asked)
+    market.work()
+    assert (chargebacks(), market.alerts()) == (["open"], ["chargeback_open"])
+    assert market.sandbox.balance() < paid
+    assert reconcile.run_reconciliation()["GBP"] == 0
+
+
+def test_an_inquiry_that_was_answered_leaves_nothing_behind(market: Market) -> None:
+    market.fund(market.organisation("investor", "Bob Capital"))
+    market.work()
+    asked = market.sandbox.knob("dispute", intent=_intent(), inquiry=True)["id"]
+    market.sandbox.knob("close_dispute", dispute=asked, won=True)
+    market.work()
+    assert (chargebacks(), market.alerts()) == ([], [])
+    assert reconcile.run_reconciliation()["GBP"] == 0
+
+
+def test_every_state_of_a_dispute_that_the_library_knows_is_understood() -> None:
+    known = get_args(get_args(stripe.Dispute.__annotations__["status"])[0])
+    assert set(known) == set(DISPUTE_STATES)
 
 
 def test_money_that_has_not_cleared_yet_is_asked_for_again_later(market: Market) -> None:

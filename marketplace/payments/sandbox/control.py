@@ -31,8 +31,9 @@ class Control:
         self._do: dict[str, Callable[[Params], Any]] = {
             "settings": self.settings, "faults": self.faults, "advance": self.advance, "deliver": self.deliver,
             "release": self.release, "forge": self.forge, "pay": self.pay, "settle": self.settle, "payout": self.payout,
-            "dispute": self.dispute, "close_dispute": self.close_dispute, "forget_keys": self.forget_keys,
-            "event": self.event, "summary": self.summary, "waiting": self.waiting, "requests": self.requests,
+            "dispute": self.dispute, "escalate_dispute": self.escalate_dispute, "close_dispute": self.close_dispute,
+            "forget_keys": self.forget_keys, "event": self.event, "summary": self.summary,
+            "waiting": self.waiting, "requests": self.requests,
         }  # fmt: skip
 
     def answer(self, name: str, params: Params) -> Any:
@@ -127,10 +128,15 @@ class Control:
             return money_out.settle_payout(self._desk().of(account or PLATFORM), params["payout"], params["outcome"])
 
     def dispute(self, params: Params) -> Params:
-        """Charge a payment back: intent, minor, reason."""
+        """Charge a payment back: intent, minor, reason; with `inquiry` the bank only asks."""
         with self.store.transaction():
             return money_in.open_dispute(self._desk(), params["intent"], params.get("minor"),
-                                         params.get("reason", "general"))  # fmt: skip
+                                         params.get("reason", "general"), bool(params.get("inquiry")))  # fmt: skip
+
+    def escalate_dispute(self, params: Params) -> Params:
+        """Let an inquiry become a chargeback: dispute."""
+        with self.store.transaction():
+            return money_in.escalate_dispute(self._desk(), params["dispute"])
 
     def close_dispute(self, params: Params) -> Params:
         """Decide a dispute: dispute, won."""

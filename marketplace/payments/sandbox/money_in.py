@@ -218,8 +218,10 @@ EVIDENCE = tuple(
 )
 
 
-def open_dispute(desk: Desk, intent_id: str, minor: int | None = None, reason: str = "general") -> Params:
-    """Let the payer's bank take the money back, in whole or in part."""
+def open_dispute(
+    desk: Desk, intent_id: str, minor: int | None = None, reason: str = "general", inquiry: bool = False
+) -> Params:  # fmt: skip
+    """Let the payer's bank take the money back, in whole or in part; an inquiry only asks, and takes nothing yet."""
     intent = desk.load("payment_intent", intent_id)
     if not intent["latest_charge"]:
         raise Refused(400, "Nothing was paid.", code="charge_missing")
@@ -228,28 +230,54 @@ def open_dispute(desk: Desk, intent_id: str, minor: int | None = None, reason: s
         raise Refused(400, "This payment is disputed already.", code="charge_already_disputed")
     dispute_id = desk.new_id("du")
     taken = minor or charge["amount"]
-    line = desk.book("adjustment", dispute_id, -taken, charge["currency"], words=f"Chargeback for {charge['id']}")
     charge["disputed"] = True
     desk.save(charge)
     dispute = {
         "id": dispute_id, "object": "dispute", "amount": taken,
-        "balance_transactions": [desk.load("balance_transaction", line)], "charge": charge["id"],
+        "balance_transactions": [], "charge": charge["id"],
         "created": desk.at, "currency": charge["currency"], "enhanced_eligibility_types": [],
         "evidence": dict.fromkeys(EVIDENCE) | {"enhanced_evidence": {}},
         "evidence_details": {"due_by": desk.at + 7 * DAY, "enhanced_eligibility": {}, "has_evidence": False,
                              "past_due": False, "submission_count": 0, "submission_method": "not_submitted"},
         "is_charge_refundable": False, "livemode": False, "metadata": {}, "network_reason_code": None,
-        "payment_intent": intent_id, "reason": reason, "status": "needs_response",
+        "payment_intent": intent_id, "reason": reason, "status": "warning_needs_response",
     }  # fmt: skip
+    if not inquiry:
+        _withdraw(desk, dispute)
     desk.save(dispute)
     desk.tell("charge.dispute.created", dispute)
+    if not inquiry:
+        desk.tell("charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
+def escalate_dispute(desk: Desk, dispute_id: str) -> Params:
+    """Let an inquiry become a chargeback: now the money is taken."""
+    dispute = desk.load("dispute", dispute_id)
+    if dispute["status"] != "warning_needs_response":
+        raise Refused(400, "Only an inquiry becomes a chargeback.", code="dispute_not_an_inquiry")
+    _withdraw(desk, dispute)
+    desk.save(dispute)
+    desk.tell("charge.dispute.updated", dispute)
     desk.tell("charge.dispute.funds_withdrawn", dispute)
     return dispute
 
 
+def _withdraw(desk: Desk, dispute: Params) -> None:
+    words = f"Chargeback for {dispute['charge']}"
+    line = desk.book("adjustment", dispute["id"], -dispute["amount"], dispute["currency"], words=words)
+    dispute["balance_transactions"].append(desk.load("balance_transaction", line))
+    dispute["status"] = "needs_response"
+
+
 def close_dispute(desk: Desk, dispute_id: str, won: bool) -> Params:
-    """Decide a dispute; when won the money comes back."""
+    """Decide a dispute; when won the money comes back. An inquiry took none, and only ends."""
     dispute = desk.load("dispute", dispute_id)
+    if dispute["status"] == "warning_needs_response":
+        dispute["status"] = "warning_closed"
+        desk.save(dispute)
+        desk.tell("charge.dispute.closed", dispute)
+        return dispute
     dispute["status"] = "won" if won else "lost"
     if won:
         line = desk.book("adjustment", dispute_id, dispute["amount"], dispute["currency"], words="Chargeback reversed")
