@@ -1,5 +1,6 @@
 """Money in and out, and what the books say about it."""
 
+from dataclasses import replace
 from typing import get_args
 from urllib.request import urlopen
 from uuid import UUID
@@ -10,13 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from marketplace.db import db
-from marketplace.kernel.actors import Role
+from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import Conflict, NotFound, NotPermitted, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.payments import outbox, queries, reconcile
 from marketplace.payments.actions import fund_account, mark_applied, request_payout, withdraw_cash
 from marketplace.payments.schemas import FundAccount, WithdrawCash
-from marketplace.payments.stripe_gateway import DISPUTE_STATES
+from marketplace.payments.settle import SettleEvent, settle_event
+from marketplace.payments.stripe_gateway import DISPUTE_STATES, current_gateway
 from marketplace.perform import perform
 from tests.payments.playing import Market, pay
 from tests.support import do
@@ -195,6 +197,23 @@ def test_a_payout_waits_until_there_is_a_bank_account(market: Market) -> None:
     market.sandbox.knob("advance")
     market.work()
     assert states("payout") == ["paid"]
+
+
+@pytest.mark.parametrize("wrong", [{"minor": 19_999}, {"currency": "EUR"}])
+def test_a_payout_of_another_amount_than_asked_is_named_and_moves_nothing(
+    market: Market, wrong: dict[str, object]
+) -> None:  # fmt: skip
+    bob = market.organisation("investor", "Bob Capital")
+    market.fund(bob)
+    market.work()
+    perform(withdraw_cash, WithdrawCash(20_000, "GBP"), market.actor(Role.INVESTOR, bob))
+    market.work()
+    with db.engine.connect() as connection:
+        payout, account = connection.execute(text("SELECT payout_id, account_id FROM payout")).one()
+    seen = replace(current_gateway().fetch_payout(payout, account), state="paid", **wrong)
+    perform(settle_event, SettleEvent(None, seen), Actor.system("run_inbox"))
+    assert market.balance("withdrawal_in_transit", bob) == 20_000
+    assert (states("payout"), market.alerts()) == (["in_transit"], ["payout_not_as_asked"])
 
 
 def chargebacks() -> list[str]:
