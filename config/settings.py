@@ -89,6 +89,11 @@ class Settings:
         return CONFIG / "chart_of_accounts.toml"
 
 
+def policy_in_force(env: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the policy that an environment names, by default the one beside this file, as a table."""
+    return read_policy(Path(env["DUEBILL_POLICY"]) if env.get("DUEBILL_POLICY") else None)
+
+
 def read_policy(path: Path | None = None) -> Mapping[str, Any]:
     """Return the policy file as a table."""
     return tomllib.loads((path or CONFIG / "policy.toml").read_text(encoding="utf-8"))
@@ -116,7 +121,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         reader_database_url=sqlalchemy_url(reader) if reader else "",
         secret_key=env.get("DUEBILL_SECRET_KEY") or kept_secret(home, "web-session"),
         pepper=(env.get("DUEBILL_PEPPER") or kept_secret(home, "title-pepper")).encode(),
-        policy_table=read_policy(Path(env["DUEBILL_POLICY"]) if env.get("DUEBILL_POLICY") else None),
+        policy_table=policy_in_force(env),
         base_url=_web_address(env, "DUEBILL_BASE_URL", "http://127.0.0.1:8000"),
         stripe_api_key=env.get("STRIPE_API_KEY", "sk_test_sandbox"),
         stripe_webhook_secret=env.get("STRIPE_WEBHOOK_SECRET") or kept_secret(home, "stripe-webhook"),

@@ -134,6 +134,14 @@ def let_go() -> None:
         engine.dispose()
 
 
+def on_market_clock(session: Session, instant: datetime) -> datetime:
+    """Return an instant of the world outside on the market's clock, which only a demonstration shifts."""
+    told: datetime = session.execute(
+        text("SELECT market_now() - (clock_timestamp() - CAST(:instant AS timestamptz))"), {"instant": instant}
+    ).scalar_one()
+    return told
+
+
 def market_now(session: Session) -> datetime:
     """Return the database's market clock, aware, UTC. Moves within a transaction."""
     instant: datetime = session.execute(text("SELECT market_now()")).scalar_one()

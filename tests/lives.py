@@ -105,7 +105,7 @@ def received(
 ) -> UUID:  # fmt: skip
     """Let a debtor's payment arrive, booked by the payments room; return its id. It is not yet shared out.
 
-    `on`: the day from which the bank had it, where that is not today.
+    `on`: the day on which it was there, where that is not today.
     """
 
     def arrive(tx: Tx) -> str:
@@ -113,7 +113,7 @@ def received(
             id=new_id(), organisation_id=world.id("kestrel"), receivable_id=receivable_id, currency=currency,
             amount_minor=minor, words="Invoice INV-1",
             return_url="https://duebill.example/paid", state=PaymentState.SUCCEEDED,
-            received_minor=minor, received_currency=currency, received_on=on,
+            received_minor=minor, received_currency=currency, received_on=on or tx.today,
         )  # fmt: skip
         tx.session.add(row)
         tx.session.flush()

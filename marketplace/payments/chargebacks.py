@@ -104,14 +104,14 @@ def arrives(
     minor: int,
     words: str,
     *,
+    received_on: date,
     book: bool = True,
     rail: str = Rail.PROVIDER,
-    received_on: date | None = None,
 ) -> tuple[UUID, UUID | None]:
     """Write a debtor's money down as arrived, to be shared out by the usual job: the payment, and its entry.
 
     `book=False`: the caller has already put it into debtor_receipts. `rail`: where the money lies.
-    `received_on`: since when, where that is not today; by the bank always.
+    `received_on`: the day from which it counts as paid.
     """
     row = DebtorPaymentRow(
         id=new_id(), organisation_id=organisation_id, receivable_id=receivable_id, currency=currency,

@@ -66,7 +66,10 @@ class Sent:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A hosted payment as the provider sees it now. `state`: open, processing, succeeded, failed, expired."""
+    """A hosted payment as the provider sees it now. `state`: open, processing, succeeded, failed, expired.
+
+    `arrived_at`: when its money arrived, the provider's instant; None where the provider tells that in an event only.
+    """
 
     session_id: str
     state: str
@@ -75,6 +78,7 @@ class Checkout:
     intent_id: str | None
     subject_id: str | None
     pay_url: str | None = None
+    arrived_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -119,13 +123,14 @@ class BalanceLine:
 
 @dataclass(frozen=True)
 class Notice:
-    """A webhook whose signature held."""
+    """A webhook whose signature held. `happened_at` is the provider's instant, however late it is delivered."""
 
     event_id: str
     kind: str
     object_kind: str
     object_id: str
     account: str | None
+    happened_at: datetime | None = None
 
 
 class Gateway(Protocol):

@@ -34,7 +34,7 @@ def keep(raw: bytes, signature: str) -> bool:
     gateway = current_gateway()
     notice = gateway.read_event(raw, signature)
     command = ReceiveEvent(gateway.name, notice.event_id, notice.kind, notice.object_kind, notice.object_id,
-                           notice.account, raw, signature)  # fmt: skip
+                           notice.account, notice.happened_at, raw, signature)  # fmt: skip
     try:
         perform(receive_event, command, Actor.system("webhook"))
     except Conflict:

@@ -26,6 +26,7 @@ from marketplace.payments.tables import (
     ProviderAccountRow,
     ReconciliationRow,
 )
+from marketplace.payments.wire import ARRIVED_LATER
 
 T = TypeVar("T")
 WAITING = (CallState.PENDING, CallState.SENT, CallState.UNKNOWN)
@@ -252,6 +253,14 @@ def resting_calls(session: Session) -> list[RestingCall]:
                     row.proposed_decision)
         for row in rows
     ]  # fmt: skip
+
+
+def arrived_later(session: Session, session_id: str) -> datetime | None:
+    """Return when the money of a hosted payment arrived, as an event told it that may be worked on or still wait."""
+    return session.scalar(
+        select(func.min(IncomingEventRow.happened_at))
+        .where(IncomingEventRow.object_id == session_id, IncomingEventRow.kind == ARRIVED_LATER)
+    )  # fmt: skip
 
 
 def due_events(session: Session, limit: int) -> list[IncomingEventRow]:

@@ -1,6 +1,7 @@
 """What comes in about payments: commands, and the forms two of them are made from."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +64,7 @@ class ReceiveEvent:
     object_kind: str
     object_id: str
     account: str | None
+    happened_at: datetime | None
     raw: bytes = field(repr=False)
     signature: str = field(repr=False)
 

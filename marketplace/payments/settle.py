@@ -1,16 +1,18 @@
 """What the provider shows, folded into our books: forward only, and money at most once."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from marketplace.db import on_market_clock
+from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import Conflict, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import verb
-from marketplace.payments import money
+from marketplace.payments import money, queries
 from marketplace.payments.alerts import close_about, raise_alert
 from marketplace.payments.calls import lock_payout, move_payment, move_payout, return_money, sent_to_bank
 from marketplace.payments.gateway import BankPayout, Chargeback, Checkout
@@ -131,6 +133,8 @@ def _fold_checkout(tx: Tx, seen: Checkout) -> bool:
 def _received(tx: Tx, row: Paying, seen: Checkout) -> None:
     """Book what arrived; what is not what was asked for is parked, and a person is told."""
     row.received_minor, row.received_currency = seen.minor, seen.currency
+    if isinstance(row, DebtorPaymentRow):
+        row.received_on = _arrived_on(tx, row, seen)
     if as_expected(row.amount_minor, row.currency, seen.minor, seen.currency):
         entry_id = money.book_received(tx, row)
         money.keep_transition(tx, seen.session_id, "succeeded", entry_id)
@@ -146,6 +150,18 @@ def _received(tx: Tx, row: Paying, seen: Checkout) -> None:
         received_minor=seen.minor, received_currency=seen.currency,
         suspended=suspense_id is not None,
     )  # fmt: skip
+
+
+def _arrived_on(tx: Tx, row: DebtorPaymentRow, seen: Checkout) -> date:
+    """Return the day on which the provider had the money: nobody is late because we were told so late, or were down.
+
+    Where the provider does not show it, nor sent the event that tells it, the money counts from today.
+    """
+    told = seen.arrived_at or queries.arrived_later(tx.session, seen.session_id)
+    if told is None:
+        return tx.today
+    instant = max(on_market_clock(tx.session, told), row.created_at)  # no clock of another's dates it before its asking
+    return min(business_date(instant, tx.policy.zone), tx.today)
 
 
 def _lock_paying(tx: Tx, seen: Checkout) -> Paying | None:

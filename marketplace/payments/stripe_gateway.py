@@ -25,7 +25,7 @@ from marketplace.payments.gateway import (
     Sent,
     bad_signature,
 )
-from marketplace.payments.wire import KEY, SUBJECT
+from marketplace.payments.wire import CHARGED_ON_ARRIVAL, KEY, SUBJECT
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -168,7 +168,8 @@ class StripeGateway:
     @_classified
     def fetch_checkout(self, session_id: str) -> Checkout:
         """Return a hosted payment, see Gateway."""
-        session = self._v1.checkout.sessions.retrieve(session_id, {"expand": ["payment_intent"]}).to_dict()
+        whole: Any = {"expand": ["payment_intent.latest_charge"]}
+        session = self._v1.checkout.sessions.retrieve(session_id, whole).to_dict()
         intent = session.get("payment_intent") or {}
         state = str(session["status"])
         if state == "complete":
@@ -182,6 +183,7 @@ class StripeGateway:
             intent_id=intent.get("id"),
             subject_id=(session.get("metadata") or {}).get(SUBJECT),
             pay_url=session.get("url"),
+            arrived_at=_arrived_at(intent) if arrived else None,
         )
 
     @_classified
@@ -232,9 +234,10 @@ class StripeGateway:
         try:
             event = json.loads(raw)
             inner = event["data"]["object"]
+            told = event.get("created")
             return Notice(str(event["id"]), str(event["type"]), str(inner["object"]), str(inner.get("id", "")),
-                          event.get("account"))  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+                          event.get("account"), told and datetime.fromtimestamp(told, UTC))  # fmt: skip
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
             raise InvalidInput("bad_event", N_("This is not an event.")) from error
 
     @staticmethod
@@ -244,6 +247,12 @@ class StripeGateway:
         except (stripe.SignatureVerificationError, ValueError):
             return False
         return True
+
+
+def _arrived_at(intent: Mapping[str, Any]) -> datetime | None:
+    charge = intent.get("latest_charge") or {}
+    method = (charge.get("payment_method_details") or {}).get("type")
+    return datetime.fromtimestamp(charge["created"], UTC) if method in CHARGED_ON_ARRIVAL else None
 
 
 def _line(line: dict[str, Any]) -> BalanceLine:

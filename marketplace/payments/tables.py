@@ -80,7 +80,7 @@ class FundingRow(Paying):
 
 
 class DebtorPaymentRow(Paying):
-    """Money a debtor pays for one receivable. `received_on` is the day the bank had it, else the day of its state."""
+    """Money a debtor pays for one receivable. `received_on`: the day it arrived, at the bank or with the provider."""
 
     __tablename__ = "debtor_payment"
     __table_args__ = (
@@ -171,13 +171,15 @@ class OutgoingCallRow(Base):
 
 
 class IncomingEventRow(Base):
-    """A webhook as it came, signature and all."""
+    """A webhook as it came, signature and all. `happened_at` is the provider's instant."""
 
     __tablename__ = "incoming_event"
     __table_args__ = (
         UniqueConstraint("provider", "event_id"),
         Index("ix_incoming_event_due", "next_at", postgresql_where=text("state = 'received'")),
-    )
+        Index("ix_incoming_event_arrived", "object_id",
+              postgresql_where=text("kind = 'checkout.session.async_payment_succeeded'")),
+    )  # fmt: skip
 
     id: Mapped[Id]
     provider: Mapped[Words]
@@ -186,6 +188,7 @@ class IncomingEventRow(Base):
     object_kind: Mapped[Words]
     object_id: Mapped[Words]
     account: Mapped[MaybeWords]
+    happened_at: Mapped[Instant | None]
     raw: Mapped[Raw]
     signature: Mapped[Words]
     state: Mapped[Words]

@@ -12,6 +12,10 @@ METHODS = {
     "USD": ["us_bank_account", "customer_balance"],
 }
 METHODS_ELSEWHERE = ["card"]
+# Of these a charge is made when the money is there. Of a debit it is made when the debit is sent to the payer's bank;
+# that it was paid, days later, is told by this event and by nothing that can be asked for afterwards.
+CHARGED_ON_ARRIVAL = ("card", "customer_balance")
+ARRIVED_LATER = "checkout.session.async_payment_succeeded"
 KEY = "duebill_call"
 SUBJECT = "duebill_subject"
 

@@ -5,6 +5,6 @@ What comes by the bank may be told days later; nobody is late for that.
 
 # To be joined LATERAL to a `collection`; `day` is NULL while nothing of it was shared out.
 PAID_DAY = """
-    (SELECT max(coalesce(payment.received_on, distribution.distributed_at::date)) AS day
+    (SELECT max(payment.received_on) AS day
      FROM distribution JOIN debtor_payment payment ON payment.id = distribution.payment_id
      WHERE distribution.receivable_id = collection.receivable_id)"""

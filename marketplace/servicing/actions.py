@@ -1,13 +1,13 @@
 """Collection: debtors' money is shared out, lateness is noted step by step, defaults and write-offs are declared."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, insert, text
 
 from marketplace.db import array
-from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import Conflict, IntegrityBreach, NotFound, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -61,7 +61,7 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     """
     payment = payments_queries.lock_debtor_payment(tx.session, command.payment_id)
     row = _owing(tx, payment)
-    received_on = payment.received_on or business_date(payment.state_since, tx.policy.zone)
+    received_on = cast(date, payment.received_on)  # all money that arrived has its day
     dues = dues_on(tx, row, received_on) if row.closed_at is None else known_dues(tx, row)
     demanded = queries.demanded(tx.session, [row.receivable_id]).get(row.receivable_id, 0)
     given = share_receipt(payment.amount_minor, dues, demanded)

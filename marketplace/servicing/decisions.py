@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from marketplace.kernel.canonical import canonical_bytes, jsonable
-from marketplace.kernel.clock import business_date
 from marketplace.kernel.errors import Conflict, InvalidInput, NotFound, NotPermitted, RuleBroken
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.words import N_
@@ -115,7 +114,7 @@ def _named(tx: Tx, item: suspense.SuspenseItem, target: UUID | None) -> dict[str
     told: dict[str, Any] = {
         "debtor": parties.organisation(tx.session, item.debtor_id).legal_name,
         "paid_for": receivables.receivable(tx.session, item.receivable_id).ref,
-        "paid_on": item.received_on or business_date(item.since, tx.policy.zone),
+        "paid_on": item.received_on,
     }
     if target is not None:
         return told | {"receivable": receivables.receivable(tx.session, target).ref}
@@ -257,10 +256,9 @@ def _apply_suspense(tx: Tx, row: MoneyDecisionRow) -> UUID:
     item, minor = _taken(tx, row)
     target = cast(UUID, _id(row, "receivable_id"))
     _check_target(tx, target, item)
-    since = item.received_on or business_date(item.since, tx.policy.zone)
     payment_id, _ = chargebacks.arrives(tx, item.debtor_id, target, item.currency, minor,
                                         "Applied from suspense", book=False, rail=item.rail,
-                                        received_on=since)  # fmt: skip
+                                        received_on=item.received_on)  # fmt: skip
     legs = [
         debit(ledger.account(tx, "suspense", None, item.currency), minor),
         credit(ledger.account(tx, "debtor_receipts", item.debtor_id, item.currency), minor),

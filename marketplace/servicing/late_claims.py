@@ -10,8 +10,6 @@ from uuid import UUID
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
-from marketplace.kernel.clock import business_date
-from marketplace.kernel.policy import Policy
 from marketplace.parties import queries as parties
 from marketplace.payments.alerts import close_about, raise_alert
 from marketplace.perform import Tx
@@ -30,7 +28,7 @@ DEBT = (
 # What each receipt paid of the debt, and of the principal alone. What a chargeback took back was never paid: of the
 # debt and of the interest in proportion. The interest stays in the dues, and is owed there again.
 PAID = """
-SELECT p.received_on, p.state_since AS at,
+SELECT p.received_on,
     (shared - late) - (taken - CASE WHEN shared > 0 THEN div(late * taken, shared) ELSE 0 END) AS debt,
     (SELECT coalesce(sum(s.minor), 0) FROM share s JOIN due ON due.id = s.due_id AND due.step = 'principal'
      WHERE s.distribution_id = d.id)
@@ -41,7 +39,7 @@ FROM distribution d JOIN debtor_payment p ON p.id = d.payment_id, LATERAL (
         coalesce((SELECT l.minor FROM late_receipt l WHERE l.distribution_id = d.id), 0)::numeric AS late,
         coalesce((SELECT sum(v.taken_minor - v.excess_minor) FROM receipt_reversal v
                   WHERE v.distribution_id = d.id), 0)::numeric AS taken) AS part
-WHERE d.receivable_id = :id ORDER BY p.state_since, d.id
+WHERE d.receivable_id = :id ORDER BY p.received_on, d.id
 """
 
 
@@ -79,7 +77,7 @@ def open_claim(tx: Tx, row: CollectionRow) -> None:
     law = late_interest.law_of(parties.organisation(tx.session, row.debtor_id).country, policy)
     if law is None or tx.session.get(LateClaimRow, row.receivable_id) is not None:
         return
-    known = facts(tx.session, row.receivable_id, tx.policy)
+    known = facts(tx.session, row.receivable_id)
     unpaid = late_interest.unpaid_on(known.debt_minor, known.paid, row.due_on)
     if not unpaid:
         return
@@ -96,19 +94,18 @@ def open_claim(tx: Tx, row: CollectionRow) -> None:
     tx.record("late_claim", row.receivable_id, verb="open_late_claim", after=values)
 
 
-def facts(session: Session, receivable_id: UUID, policy: Policy) -> Facts:
+def facts(session: Session, receivable_id: UUID) -> Facts:
     """Return what a claim is reckoned from."""
     rows = session.execute(text(PAID), {"id": receivable_id}).all()
-    days = [row.received_on or business_date(row.at, policy.zone) for row in rows]
     return Facts(
         int(session.execute(text(DEBT), {"id": receivable_id}).scalar_one()),
-        tuple((day, int(row.debt)) for day, row in zip(days, rows, strict=True)),
-        tuple((day, int(row.principal)) for day, row in zip(days, rows, strict=True)),
+        tuple((row.received_on, int(row.debt)) for row in rows),
+        tuple((row.received_on, int(row.principal)) for row in rows),
         sum(int(row.late) for row in rows),
     )
 
 
-def standing(session: Session, collection: Any, day: date, policy: Policy) -> Standing | None:
+def standing(session: Session, collection: Any, day: date) -> Standing | None:
     """Return a claim as it stands through a day; None where there is none, or it is the seller's again.
 
     `collection`: a row or a read model of one.
@@ -117,7 +114,7 @@ def standing(session: Session, collection: Any, day: date, policy: Policy) -> St
     if row is None or collection.state not in CLAIMABLE:
         return None
     found = Terms(row.law, row.reference_bps, row.rate_bps, row.since_on, row.compensation_minor)
-    known = facts(session, row.receivable_id, policy)
+    known = facts(session, row.receivable_id)
     return Standing(found, late_interest.claimed(found, known.debt_minor, known.paid, day), known.received_minor)
 
 
@@ -125,7 +122,7 @@ def take(
     tx: Tx, row: CollectionRow, dues: Sequence[Due], given: Distribution, day: date
 ) -> tuple[list[Due], Distribution, int]:  # fmt: skip
     """Let what a receipt has beyond the debt pay the claim: return the dues grown by it, all shares, and how much."""
-    now = standing(tx.session, row, day, tx.policy) if given.excess_minor else None
+    now = standing(tx.session, row, day) if given.excess_minor else None
     minor = min(given.excess_minor, now.left_minor) if now else 0
     if not minor:
         return list(dues), given, 0
@@ -150,5 +147,5 @@ def _short(tx: Tx, row: CollectionRow, dues: Sequence[Due], day: date) -> int:
     charged = sum(due.due_minor for due in dues if due.step == Step.LATE_CHARGE)
     rate = row.rate_bps + tx.policy.fees.late_bps_over_award
     award = Terms("", 0, rate, row.expected_on, 0)
-    paid = facts(tx.session, row.receivable_id, tx.policy).principal_paid
+    paid = facts(tx.session, row.receivable_id).principal_paid
     return max(0, late_interest.claimed(award, principal, paid, day).interest_minor - charged)

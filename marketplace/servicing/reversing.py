@@ -139,7 +139,7 @@ def _reinstate(tx: Tx, taken: TakenBack, booked: UUID) -> Result:
         entries = [_regained(tx, taken, own)] if own else []
         if taken.minor > own:
             _, made = chargebacks.arrives(tx, taken.organisation_id, taken.receivable_id, taken.currency,
-                                          taken.minor - own, chargebacks.WORDS)  # fmt: skip
+                                          taken.minor - own, chargebacks.WORDS, received_on=tx.today)  # fmt: skip
             assert made is not None
             entries.append(made)
         entry_id = entries[-1]

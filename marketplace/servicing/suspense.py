@@ -33,7 +33,7 @@ class SuspenseItem:
     since: datetime
     days: int
     rail: str
-    received_on: date | None
+    received_on: date
 
 
 ITEMS = """

@@ -87,8 +87,7 @@ def _late(found: reports.Slip) -> Standing | None:
     """Return what the law lets us claim for paying late, as it stands today."""
     if found.collection is None:
         return None
-    policy = current_app.extensions["duebill"].policy
-    return late_claims.standing(db.session(), found.collection, today(), policy)
+    return late_claims.standing(db.session(), found.collection, today())
 
 
 def _home(token: str, found: reports.Slip) -> str:

@@ -261,7 +261,7 @@ def receivable(receivable_id: UUID, error: MarketplaceError | None = None, form:
     page = render_template(
         "operator/receivable.html", receivable=found, collection=collection, chain=chain, today=business_day(),
         names={key: house.legal_name for key, house in parties.organisations(session, ids).items()},
-        late=late_claims.standing(session, collection, business_day(), policy()) if collection else None,
+        late=late_claims.standing(session, collection, business_day()) if collection else None,
         receipts=servicing.receipts(session, receivable_id), steps=servicing.steps_taken(session, receivable_id),
         dues=sorted(collection.dues, key=lambda due: list(Step).index(due.step)) if collection else [],
         lot=trading.lot_of(session, receivable_id), rating=ratings.receivable_rating(session, receivable_id),

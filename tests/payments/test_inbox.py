@@ -182,9 +182,11 @@ def test_odd_signatures_are_refused(market: Market, signature: str | None) -> No
     assert kept() == 0
 
 
-@pytest.mark.parametrize(
-    "raw", [b"", b"{}", b"[]", b"null", b'{"id": 1}', b'{"data": {"object": []}}', b"\xff\xfe", b"{" * 5000]
-)
+NO_SUCH_DAY = b'{"id": "e", "created": 1e99, "type": "t", "data": {"object": {"object": "o"}}}'
+ODD = [b"", b"{}", b"[]", b"null", b'{"id": 1}', b'{"data": {"object": []}}', NO_SUCH_DAY, b"\xff\xfe", b"{" * 5000]
+
+
+@pytest.mark.parametrize("raw", ODD)
 def test_odd_bodies_with_a_good_signature_are_refused(market: Market, raw: bytes) -> None:
     assert post(market, raw, sign(SECRET, raw, int(time.time()))) == 400
     assert kept() == 0

@@ -144,11 +144,10 @@ def late(world: World, days: int) -> tuple[UUID, late_claims.Standing]:
 
 
 def standing(world: World, receivable_id: UUID) -> late_claims.Standing:
-    from flask import current_app
 
     found = lives.collection(receivable_id)
     today = db.session.execute(text("SELECT market_now()::date")).scalar_one()
-    told = late_claims.standing(db.session(), found, today, current_app.extensions["duebill"].policy)
+    told = late_claims.standing(db.session(), found, today)
     assert told is not None
     return told
 
@@ -236,7 +235,7 @@ def test_a_receipt_with_interest_that_is_taken_back_was_never_paid_and_bears_no_
     assert standing(world, receivable_id).left_minor == 0
     lives.taken_back(payment_id, whole)
     lives.on_day(world, receivable_id, 140)
-    facts = late_claims.facts(db.session(), receivable_id, current_app.extensions["duebill"].policy)
+    facts = late_claims.facts(db.session(), receivable_id)
     assert [sum(minor for _, minor in paid) for paid in (facts.paid, facts.principal_paid)] == [0, 0]
     again = late_interest.claimed(told.terms, FACE, facts.paid, told.terms.since_on + timedelta(days=140))
     assert again.interest_minor == FACE * 1_200 * 140 // (10_000 * 365) == 223_693

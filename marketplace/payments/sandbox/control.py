@@ -16,7 +16,7 @@ Params = dict[str, Any]
 KNOBS = {
     "webhook_url": str, "webhook_secret": str, "delivery_mode": str, "delivery_copies": int,
     "delivery_delay_seconds": (int, float), "delivery_shuffle": bool, "debit_seconds": (int, float),
-    "payout_seconds": (int, float), "payout_outcome": str, "fee_bps": int,
+    "payout_seconds": (int, float), "payout_outcome": str, "fee_bps": int, "clock_seconds": (int, float),
 }  # fmt: skip
 CHOICES = {"delivery_mode": {"normal", "hold", "drop"}, "payout_outcome": {"paid", "failed", "paid_then_failed"}}
 

@@ -21,7 +21,7 @@ class Desk:
         self.account = account
         self.base_url = base_url
         self.key = key
-        self.at = int(now())
+        self.at = int(now() + float(store.setting("clock_seconds", 0)))
 
     def of(self, account: str) -> "Desk":
         """Return the desk of another account, in the same request."""

@@ -141,7 +141,7 @@ def create_intent(desk: Desk, params: Params) -> Params:
 
 def _process(desk: Desk, intent: Params, method: str) -> None:
     intent["status"] = "processing"
-    desk.save(intent, {**desk.store.hidden(intent["id"]), "method": method})
+    desk.save(intent, {**desk.store.hidden(intent["id"]), "method": method, "sent_at": desk.at})
     desk.tell("payment_intent.processing", intent)
     desk.later(float(desk.store.setting("debit_seconds", 5)), "settle_intent", intent["id"])
 
@@ -156,7 +156,8 @@ def settle_intent(desk: Desk, intent_id: str, outcome: str = "", *, method: str 
     if (outcome or ("failed" if hidden.get("fails") else "succeeded")) == "failed":
         return fail_intent(desk, intent_id, "payment_method_provider_decline", "The bank refused the payment.")
     method = method or hidden.get("method") or "customer_balance"
-    charge = _new_charge(desk, intent, method)
+    at = desk.at if method == "customer_balance" else int(hidden.get("sent_at", desk.at))
+    charge = _new_charge(desk, intent, method, at)
     intent |= {"status": "succeeded", "amount_received": intent["amount"], "latest_charge": charge["id"]}
     desk.save(intent)
     desk.tell("charge.succeeded", charge)
@@ -190,16 +191,18 @@ def _tell_session(desk: Desk, hidden: Params, was_slow: bool, *, paid: bool) -> 
         desk.tell("checkout.session.completed", session)
 
 
-def _new_charge(desk: Desk, intent: Params, method: str) -> Params:
+def _new_charge(desk: Desk, intent: Params, method: str, at: int) -> Params:
+    """Write what was paid. Of a debit it dates from the debit's sending, of anything else from the money's arrival."""
     charge_id = desk.new_id("ch" if method == "card" else "py")
     fee = intent["amount"] * int(desk.store.setting("fee_bps", 0)) // 10_000
     charge = {
         "id": charge_id, "object": "charge", "amount": intent["amount"], "amount_captured": intent["amount"],
         "amount_refunded": 0, "balance_transaction": None,
         "billing_details": {"address": None, "email": None, "name": None, "phone": None, "tax_id": None},
-        "captured": True, "created": desk.at, "currency": intent["currency"], "customer": intent["customer"],
+        "captured": True, "created": at, "currency": intent["currency"], "customer": intent["customer"],
         "description": intent["description"], "disputed": False, "livemode": False, "metadata": intent["metadata"],
-        "paid": True, "payment_intent": intent["id"], "payment_method": None, "refunded": False,
+        "paid": True, "payment_intent": intent["id"], "payment_method": None,
+        "payment_method_details": {"type": method}, "refunded": False,
         "status": "succeeded", "transfer_group": intent["transfer_group"],
     }  # fmt: skip
     kind = "charge" if method == "card" else "payment"

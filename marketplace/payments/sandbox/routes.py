@@ -37,11 +37,14 @@ def _retrieve(kind: str) -> Do:
 
 
 def _expand(desk: Desk, found: Params, name: str) -> None:
+    name, _, further = name.partition(".")
     inner = found.get(name)
     if isinstance(inner, str):
         row = desk.store.rows("SELECT body FROM object WHERE id = ? AND account = ?", inner, desk.account)
         if row:
             found[name] = json.loads(row[0]["body"])
+    if further and isinstance(found.get(name), dict):
+        _expand(desk, found[name], further)
 
 
 def _list(kind: str, *filters: str) -> Do:
