@@ -33,10 +33,11 @@ RECEIVABLES = """
 LOTS = """
     INSERT INTO lot (id, receivable_id, number, seller_id, debtor_id, deal_type, recourse, currency, face_minor,
         advance_bps, target_minor, lot_size_minor, minimum_minor, reserve_bps, indicative_bps, min_share_bps,
-        group_cap_bps, price_rule, seller_default, expected_on, tenor_days, related_groups, debtor_grade,
-        expected_loss_ppm, expected_loss_recourse_ppm, model_version, policy_version, state, opened_at, closes_at)
+        group_cap_bps, fee_bps, late_bps, price_rule, seller_default, expected_on, tenor_days, related_groups,
+        debtor_grade, expected_loss_ppm, expected_loss_recourse_ppm, model_version, policy_version, state, opened_at,
+        closes_at)
     SELECT id, id, 1, %(seller)s, %(debtor)s, 'advance', 'full', 'GBP', 4860000, 8500, %(target)s, %(step)s, %(step)s,
-        %(reserve)s, 735, 8000, 3500, 'uniform', 'refuse', market_now()::date + 50, 50,
+        %(reserve)s, 735, 8000, 3500, 20, 0, 'uniform', 'refuse', market_now()::date + 50, 50,
         ARRAY[%(seller)s, %(debtor)s]::uuid[], 'A-', 610, 350, 'bench', 'bench', 'open',
         market_now() - interval '1 hour', market_now() + interval '1 day'
     FROM unnest(%(ids)s::uuid[]) AS made (id)"""

@@ -27,10 +27,10 @@ SINGLE_ROWS_MOST = 2_000
 PRINCIPAL, DISCOUNT = 40_013, 331
 SYSTEM = Actor.system("bench")
 FUNDED = """
-    INSERT INTO collection (receivable_id, lot_id, seller_id, debtor_id, currency, face_minor, rate_bps, due_on,
-        expected_on, late_charged_to, policy_version)
-    SELECT receivable_id, id, seller_id, debtor_id, 'GBP', %(face)s, 700, expected_on, expected_on, expected_on, 'bench'
-    FROM lot;
+    INSERT INTO collection (receivable_id, lot_id, seller_id, debtor_id, currency, face_minor, rate_bps, late_rate_bps,
+        due_on, expected_on, late_charged_to, policy_version)
+    SELECT receivable_id, id, seller_id, debtor_id, 'GBP', %(face)s, 700, 700, expected_on, expected_on, expected_on,
+        'bench' FROM lot;
     UPDATE receivable SET state = 'funded', face_minor = %(face)s, total_minor = %(face)s;
     INSERT INTO title (receivable_id, key, face_minor, currency)
         SELECT receivable_id, sha256('bench'), %(face)s, 'GBP' FROM lot;

@@ -201,7 +201,7 @@ def invoice(session: Session, receivable_id: UUID, today: date, policy: Policy) 
         cover_minor=trading.cover_minor(session, [lot.id]).get(lot.id, 0) if lot and lot.state == "open" else 0,
         award=award,
         fills=trading.fills(session, lot.id) if lot and closed else [],
-        accept_quote=_awarded(lot, award, policy) if lot and award else None,
+        accept_quote=_awarded(lot, award) if lot and award else None,
         collection=collection,
         past_due_days=collection.days_past_due(today) if collection else 0,
         receipts=servicing.receipts(session, found.id) if collection else [],
@@ -210,11 +210,11 @@ def invoice(session: Session, receivable_id: UUID, today: date, policy: Policy) 
     )
 
 
-def _awarded(lot: Lot, award: Any, policy: Policy) -> Quote | None:
+def _awarded(lot: Lot, award: Any) -> Quote | None:
     """Return the award in money: what comes now, what it costs, what comes later."""
     if not award.awarded_minor:
         return None
-    fee = lot.face_minor * policy.fees.platform_bps // 10_000
+    fee = lot.face_minor * lot.fee_bps // 10_000
     later = max(lot.face_minor - award.awarded_minor - award.discount_minor - fee, 0)
     return Quote(lot.face_minor, award.awarded_minor, award.discount_minor, fee, later, award.stop_out_bps or 0,
                  lot.tenor_days)  # fmt: skip

@@ -65,6 +65,9 @@ def apply_debtor_payment(tx: Tx, command: ApplyDebtorPayment) -> Result:
     dues = dues_on(tx, row, received_on) if row.closed_at is None else known_dues(tx, row)
     demanded = queries.demanded(tx.session, [row.receivable_id]).get(row.receivable_id, 0)
     given = share_receipt(payment.amount_minor, dues, demanded)
+    if received_on < row.late_charged_to and row.closed_at is None:
+        dues = late_claims.forgo(tx, row, dues, given, received_on)
+        given = share_receipt(payment.amount_minor, dues, demanded)
     dues, given, late_minor = late_claims.take(tx, row, dues, given, received_on)
     entry_id = _post(tx, row, payment.amount_minor, given, payment.rail or Rail.PROVIDER)
     distribution_id = _keep(tx, row, payment.id, payment.amount_minor, given, entry_id)

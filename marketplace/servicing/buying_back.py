@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from marketplace.kernel.errors import Conflict, RuleBroken
 from marketplace.kernel.ids import new_id
-from marketplace.kernel.policy import Policy
 from marketplace.kernel.words import N_
 from marketplace.parties.rules import require_own, verb
 from marketplace.payments import queries as payments_queries
@@ -64,7 +63,7 @@ def shares_on(dues: Sequence[Due], lot: trading_queries.Lot, day: date) -> list[
     return buy_back_shares(dues, lot.tenor_days - (lot.expected_on - day).days, lot.tenor_days)
 
 
-def quote_buy_backs(session: Session, policy: Policy, receivable_ids: Sequence[UUID], day: date) -> dict[UUID, Price]:
+def quote_buy_backs(session: Session, receivable_ids: Sequence[UUID], day: date) -> dict[UUID, Price]:
     """Return the prices on a day of those receivables that were funded, late charge of that day included.
 
     Nothing is written; four statements, however many are asked for.
@@ -72,7 +71,7 @@ def quote_buy_backs(session: Session, policy: Policy, receivable_ids: Sequence[U
     known = queries.collections(session, receivable_ids)
     lots = trading_queries.lots(session, [one.lot_id for one in known.values()])
     return {
-        one.receivable_id: price_of(shares_on(late_to(policy, one, one.dues, day), lots[one.lot_id], day), day)
+        one.receivable_id: price_of(shares_on(late_to(one, one.dues, day), lots[one.lot_id], day), day)
         for one in known.values()
     }
 

@@ -8,7 +8,6 @@ from sqlalchemy import text
 
 from marketplace.db import array
 from marketplace.kernel.ids import new_texts
-from marketplace.kernel.policy import Policy
 from marketplace.perform import Tx
 from marketplace.servicing import queries
 from marketplace.servicing.states import CLOSED, COLLECTION, CollectionState
@@ -35,16 +34,16 @@ def known_dues(tx: Tx, row: CollectionRow) -> list[Due]:
 def dues_on(tx: Tx, row: CollectionRow, day: date) -> list[Due]:
     """Accrue the late charge to a day, write it into the dues, and return them."""
     known = known_dues(tx, row)
-    dues = late_to(tx.policy, row, known, day)
+    dues = late_to(row, known, day)
     write_dues(tx, row, known, dues)
     row.late_charged_to = max(row.late_charged_to, day)
     tx.session.flush()
     return dues
 
 
-def late_to(policy: Policy, row: CollectionRow | queries.Collection, dues: Sequence[Due], day: date) -> list[Due]:
+def late_to(row: CollectionRow | queries.Collection, dues: Sequence[Due], day: date) -> list[Due]:
     """Return the dues with the late charge accrued to a day; nothing is written."""
-    return accrue_late(dues, row.rate_bps + policy.fees.late_bps_over_award, row.late_charged_to, day)
+    return accrue_late(dues, row.late_rate_bps, row.late_charged_to, day)
 
 
 def write_dues(tx: Tx, row: CollectionRow, before: Sequence[Due], after: Sequence[Due]) -> None:

@@ -18,7 +18,7 @@ from marketplace.servicing.dues import write_dues
 from marketplace.servicing.late_interest import Claim, Terms
 from marketplace.servicing.states import OPEN, CollectionState
 from marketplace.servicing.tables import CollectionRow, LateClaimRow, LateReceiptRow
-from marketplace.servicing.waterfall import Distribution, Due, Step
+from marketplace.servicing.waterfall import Distribution, Due, Step, forgo_late
 
 CLAIMABLE = (*OPEN, CollectionState.SETTLED)  # a debt that was settled late still bears what came up until then
 DEBT = (
@@ -133,6 +133,16 @@ def take(
     return grown, replace(given, shares=both, excess_minor=given.excess_minor - minor), minor
 
 
+def forgo(tx: Tx, row: CollectionRow, dues: Sequence[Due], given: Distribution, day: date) -> list[Due]:
+    """Let holders forgo the late charge on what a receipt of an earlier day had paid of the principal already."""
+    days = (row.late_charged_to - max(day, row.expected_on)).days
+    borne = any(due.outstanding_minor for due in dues if due.step == Step.RESIDUAL)  # by a residual that had enough
+    short = 0 if borne else _short(tx, row, dues, row.late_charged_to)
+    after = forgo_late(dues, given.shares, row.late_rate_bps, days, short)
+    write_dues(tx, row, dues, after)
+    return after
+
+
 def note(tx: Tx, row: CollectionRow, distribution_id: UUID, minor: int) -> None:
     """Note what of a receipt was interest."""
     if minor:
@@ -145,7 +155,6 @@ def _short(tx: Tx, row: CollectionRow, dues: Sequence[Due], day: date) -> int:
     """Return what of the holders' late charge the residual could not bear through a day."""
     principal = sum(due.due_minor for due in dues if due.step == Step.PRINCIPAL)
     charged = sum(due.due_minor for due in dues if due.step == Step.LATE_CHARGE)
-    rate = row.rate_bps + tx.policy.fees.late_bps_over_award
-    award = Terms("", 0, rate, row.expected_on, 0)
+    award = Terms("", 0, row.late_rate_bps, row.expected_on, 0)
     paid = facts(tx.session, row.receivable_id).principal_paid
     return max(0, late_interest.claimed(award, principal, paid, day).interest_minor - charged)

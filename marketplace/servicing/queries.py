@@ -43,6 +43,7 @@ class Collection:
     currency: str
     face_minor: int
     rate_bps: int
+    late_rate_bps: int
     due_on: date
     expected_on: date
     late_charged_to: date
@@ -375,7 +376,7 @@ def _dues(session: Session, receivable_ids: Sequence[UUID]) -> dict[UUID, list[D
 def _collection(row: CollectionRow, dues: Sequence[Due], demanded_minor: int) -> Collection:
     return Collection(
         row.receivable_id, row.lot_id, row.seller_id, row.debtor_id, row.currency, row.face_minor, row.rate_bps,
-        row.due_on, row.expected_on, row.late_charged_to, CollectionState(row.state), row.opened_at,
+        row.late_rate_bps, row.due_on, row.expected_on, row.late_charged_to, CollectionState(row.state), row.opened_at,
         row.defaulted_at, row.closed_at, tuple(dues), demanded_minor,
     )  # fmt: skip
 

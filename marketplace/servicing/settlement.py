@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date
-from uuid import UUID
 
 from sqlalchemy import insert, text
 
@@ -23,7 +22,7 @@ from marketplace.servicing.waterfall import opening_dues
 from marketplace.title import actions as title
 from marketplace.trading import actions as trading
 from marketplace.trading import queries as trading_queries
-from marketplace.trading.queries import FillToSettle
+from marketplace.trading.queries import FillToSettle, Lot
 
 Owners = list[tuple[str, int, int]]  # investor, principal, discount: their ids are only passed on, so as texts
 
@@ -38,9 +37,8 @@ def settle_award(tx: Tx, command: SettleAward) -> Result:
     Raises: RuleBroken("wrong_state"), Conflict("stopped") while it waits.
     """
     against = trading.may_settle(tx, command.lot_id)
-    receivable = receivables_queries.lock_receivable(
-        tx.session, trading_queries.lot(tx.session, command.lot_id).receivable_id
-    )
+    lot = trading_queries.lot(tx.session, command.lot_id)
+    receivable = receivables_queries.lock_receivable(tx.session, lot.receivable_id)
     if against:
         return {"receivable_id": receivable.id, "stopped": against}
     trading.mark_settled(tx, command.lot_id)
@@ -58,7 +56,7 @@ def settle_award(tx: Tx, command: SettleAward) -> Result:
     award = trading_queries.award(tx.session, command.lot_id)
     if award is None:
         raise IntegrityBreach("no_award", "A lot was accepted without an award.")
-    _open_collection(tx, command.lot_id, receivable, owners, award.rate_bps)
+    _open_collection(tx, lot, receivable, owners, award.rate_bps)
     return {"receivable_id": receivable.id, "advance_minor": advance, "payout_id": payout_id}
 
 
@@ -78,21 +76,20 @@ def _by_investor(fills: Sequence[FillToSettle]) -> Owners:
     return [(investor, principal, discount) for investor, (principal, discount) in sums.items()]
 
 
-def _open_collection(tx: Tx, lot_id: UUID, receivable: Receivable, owners: Owners, rate_bps: int) -> None:
+def _open_collection(tx: Tx, lot: Lot, receivable: Receivable, owners: Owners, rate_bps: int) -> None:
+    """Begin to collect, by the terms that the lot was sold by: a policy of later changes no deal."""
     expected: date = receivable.expected_on
     tx.session.execute(
         insert(CollectionRow).values(
-            receivable_id=receivable.id, lot_id=lot_id, seller_id=receivable.seller_id,
+            receivable_id=receivable.id, lot_id=lot.id, seller_id=receivable.seller_id,
             debtor_id=receivable.debtor_id, currency=receivable.currency, face_minor=receivable.face_minor,
-            rate_bps=rate_bps, due_on=receivable.due_on, expected_on=expected, late_charged_to=expected,
-            policy_version=tx.policy.version,
+            rate_bps=rate_bps, late_rate_bps=rate_bps + lot.late_bps, due_on=receivable.due_on,
+            expected_on=expected, late_charged_to=expected, policy_version=lot.policy_version,
         )
     )  # fmt: skip
     dues = [
         (str(step), party, minor)
-        for step, party, minor in opening_dues(
-            receivable.face_minor, str(receivable.seller_id), owners, tx.policy.fees.platform_bps
-        )
+        for step, party, minor in opening_dues(receivable.face_minor, str(receivable.seller_id), owners, lot.fee_bps)
     ]
     steps, parties, minors = zip(*dues, strict=True)
     tx.session.execute(
@@ -107,6 +104,6 @@ def _open_collection(tx: Tx, lot_id: UUID, receivable: Receivable, owners: Owner
     )  # fmt: skip
     tx.record(
         "collection", receivable.id, verb="open_collection",
-        after={"lot_id": lot_id, "due_on": receivable.due_on, "expected_on": expected, "rate_bps": rate_bps,
-               "dues": dues},
+        after={"lot_id": lot.id, "due_on": receivable.due_on, "expected_on": expected, "rate_bps": rate_bps,
+               "late_rate_bps": rate_bps + lot.late_bps, "dues": dues},
     )  # fmt: skip

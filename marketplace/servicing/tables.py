@@ -12,7 +12,7 @@ from marketplace.db import Base, Created, Currency, Id, Instant, Minor
 
 
 class CollectionRow(Base):
-    """A funded receivable on its way home."""
+    """A funded receivable on its way home. The late charge's rate, like the award's, is of the day it was sold."""
 
     __tablename__ = "collection"
 
@@ -23,6 +23,7 @@ class CollectionRow(Base):
     currency: Mapped[Currency]
     face_minor: Mapped[Minor]
     rate_bps: Mapped[int] = mapped_column(Integer)
+    late_rate_bps: Mapped[int] = mapped_column(Integer)
     due_on: Mapped[date] = mapped_column(Date)
     expected_on: Mapped[date] = mapped_column(Date)
     late_charged_to: Mapped[date] = mapped_column(Date)

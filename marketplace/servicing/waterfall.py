@@ -119,6 +119,29 @@ def accrue_late(dues: Sequence[Due], rate_bps: int, since: date, until: date) ->
     return changed
 
 
+def forgo_late(
+    dues: Sequence[Due], paid: Sequence[Share], rate_bps: int, days: int, short_minor: int = 0
+) -> list[Due]:  # fmt: skip
+    """Return the dues without the late charge on principal that was paid so many days before it was charged to.
+
+    `paid`: what a receipt gives that is heard of late. Forgone is ⌊principal × rate × days / (10⁴ × 365)⌋ a holder, at
+    most what of its late charge is still to come, for nothing paid is taken back; it is the residual's again. Of what
+    the residual could never bear (`short_minor`) nothing was charged, so that much less is forgone: by largest
+    remainder. The sum of all dues does not change.
+    """
+    principal = {share.party: share.minor for share in paid if share.step == Step.PRINCIPAL}
+    charges = [due for due in dues if due.step == Step.LATE_CHARGE]
+    over = [
+        min(due.outstanding_minor, principal.get(due.party, 0) * rate_bps * max(days, 0) // (10_000 * 365))
+        for due in charges
+    ]
+    forgone = max(sum(over) - short_minor, 0)
+    if not forgone:
+        return list(dues)
+    less = dict(zip((due.party for due in charges), allocate(forgone, over), strict=True))
+    return [_grown(due, {party: -minor for party, minor in less.items()}) for due in dues]
+
+
 def hand_over(dues: Sequence[Due], giver: UUID, taker: UUID, units: int, held_units: int) -> list[Due]:
     """Return the dues after `units` of the giver's `held_units` went to the taker.
 

@@ -228,7 +228,7 @@ def _prices(market: list[Any]) -> list[tuple[Any, int, int]]:
     """Return the price of buying each deal back today, and the cash that its seller has."""
     policy = current_app.extensions["duebill"].policy
     today = business_date(market_now(db.session()), policy.zone)
-    quoted = quote_buy_backs(db.session(), policy, [row.receivable_id for row in market], today)
+    quoted = quote_buy_backs(db.session(), [row.receivable_id for row in market], today)
     return [(row, quoted[row.receivable_id].price_minor, row.cash_minor) for row in market]
 
 

@@ -46,6 +46,8 @@ class Lot:
     indicative_bps: int
     min_share_bps: int
     group_cap_bps: int
+    fee_bps: int
+    late_bps: int
     price_rule: str
     seller_default: str
     expected_on: date

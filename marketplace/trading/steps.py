@@ -48,6 +48,8 @@ def lot_row(
         **asdict(terms),
         **rules.answering(tx.policy, receivable.bidding, receivable.buy_now_bps, terms.reserve_bps),
         "group_cap_bps": tx.policy.auction.group_cap_bps,
+        "fee_bps": tx.policy.fees.platform_bps,
+        "late_bps": tx.policy.fees.late_bps_over_award,
         "related_groups": related_groups,
         "debtor_grade": rating.debtor.grade,
         "seller_grade": rating.seller.grade,

@@ -68,6 +68,8 @@ class LotRow(Base):
     indicative_bps: Mapped[Rate]
     min_share_bps: Mapped[Rate]
     group_cap_bps: Mapped[Rate]
+    fee_bps: Mapped[Rate]
+    late_bps: Mapped[Rate]
     price_rule: Mapped[Words]
     seller_default: Mapped[Words]
     expected_on: Mapped[date] = mapped_column(Date)

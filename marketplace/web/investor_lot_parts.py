@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app, request
+from flask import request
 from flask_babel import gettext
 
 from marketplace.kernel.errors import InvalidInput
@@ -127,10 +127,9 @@ def rate_to_earn(found: Lot, entry: Entry) -> int | None:
 
 def split_of(found: Lot, cash_minor: int, rate_bps: int) -> list[tuple[str, int, str]]:
     """Return where the debtor's money goes, in the order of the waterfall; the parts sum to the face."""
-    policy = current_app.extensions["duebill"].policy
     left = found.face_minor - cash_minor
     discount = min(rules.discount_minor(cash_minor, rate_bps, found.tenor_days), left)
-    fee = min(bps_of(found.face_minor, policy.fees.platform_bps), left - discount)
+    fee = min(bps_of(found.face_minor, found.fee_bps), left - discount)
     return [
         (gettext("Investors’ cash"), cash_minor, found.currency),
         (gettext("Discount"), discount, found.currency),

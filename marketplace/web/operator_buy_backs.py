@@ -21,7 +21,7 @@ from marketplace.servicing.schemas import DemandBuyBackSchema, WithdrawDemandSch
 from marketplace.servicing.second_voice import waiting, waiting_count
 from marketplace.web.forms import reasons, say, status_of
 from marketplace.web.navigation import count_with
-from marketplace.web.operator_door import blueprint, only_operators, policy, today
+from marketplace.web.operator_door import blueprint, only_operators, today
 from marketplace.web.seller_requests import REASONS
 from marketplace.web.session import require_actor
 
@@ -50,7 +50,7 @@ def _page(refusal: MarketplaceError | None = None) -> str:
     asked = [one.receivable_id for one in found if one.state == "asked"]
     return render_template(
         "operator/buy_backs.html", found=found, known=known, reasons=TOLD, today=today(),
-        prices=quote_buy_backs(session, policy(), asked, today()),
+        prices=quote_buy_backs(session, asked, today()),
         sellers=parties.organisations(session, {one.seller_id for one in known.values()}), owed=owed, told=told,
         refusal=refusal, problems=list(reasons(refusal)) if refusal else [], typed=request.form,
     )  # fmt: skip

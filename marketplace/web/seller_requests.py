@@ -30,7 +30,7 @@ from marketplace.web.downloads import plain
 from marketplace.web.forms import minor_of, reasons, say, status_of
 from marketplace.web.navigation import count_with
 from marketplace.web.paying import lead_on
-from marketplace.web.seller_door import blueprint, for_sellers, policy, seller, today
+from marketplace.web.seller_door import blueprint, for_sellers, seller, today
 from marketplace.web.session import current_actor
 
 REASONS = {
@@ -63,7 +63,7 @@ def requests() -> ResponseReturnValue:
     asked = [one.receivable_id for one in found if one.state == "asked"]
     return render_template(
         "seller/requests.html", found=found, known=receivables.receivables(db.session(), named), reasons=REASONS,
-        prices=quote_buy_backs(db.session(), policy(), asked, today()), owed=owed, today=today(),
+        prices=quote_buy_backs(db.session(), asked, today()), owed=owed, today=today(),
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _page(receivable_id: UUID, refusal: MarketplaceError | None = None) -> str:
     if collection is None:
         raise NotFound("not_found", N_("There is no such thing, or you may not see it."))
     asked = servicing.buy_back_of(session, receivable_id)
-    price = quote_buy_backs(session, policy(), [receivable_id], today())[receivable_id] if collection.open else None
+    price = quote_buy_backs(session, [receivable_id], today())[receivable_id] if collection.open else None
     money = {code: ledger.balance(session, code, seller_id, found.currency) for code in SOURCES}
     free = sum(max(one.free_minor, 0) for one in money.values())
     fundings = payment_queries.fundings_of(session, seller_id, 20)

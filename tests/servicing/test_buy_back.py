@@ -31,7 +31,6 @@ from marketplace.title import queries as title
 from tests import lives
 from tests.servicing.dues import opening_dues
 from tests.support import do
-from tests.trading.test_opening import POLICY
 from tests.trading.world import World
 
 
@@ -47,7 +46,7 @@ def put_in(world: World, minor: int, code: str = "seller_cash") -> None:
 def price(world: World, receivable: UUID) -> int:
     db.session.rollback()
     today = db.session.execute(text("SELECT (market_now() AT TIME ZONE 'Europe/London')::date")).scalar_one()
-    return quote_buy_backs(db.session(), POLICY, [receivable], today)[receivable].price_minor
+    return quote_buy_backs(db.session(), [receivable], today)[receivable].price_minor
 
 
 def cash(world: World, who: str, code: str = "investor_cash") -> int:

@@ -1,10 +1,12 @@
 """A debtor's money is shared out to the penny; lateness, default, recovery and write-off follow the calendar."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from flask import current_app
+from flask import Flask, current_app
 from sqlalchemy import text
 
 from marketplace.audit.sequencer import sequence_events
@@ -117,6 +119,54 @@ def test_two_late_payments_are_charged_each_day_once(world: World) -> None:
     charged = sum(due.due_minor for due in found.dues if due.step == Step.LATE_CHARGE)
     assert 7_922 + 7_671 - 4 <= charged <= 7_922 + 7_671  # ten days on £41,310, ten on £40,000, rounded down a holder
     assert found.state == "settled"
+    sound()
+
+
+def test_a_receipt_that_is_heard_of_late_bears_no_late_charge_for_the_days_it_was_there(world: World) -> None:
+    receivable_id = lives.funded(world)
+    lives.on_day(world, receivable_id, 22)  # twenty days beyond the expected one
+    expected_on = lives.collection(receivable_id).expected_on
+    lives.pays(world, receivable_id, 131_000)
+    charged = sum(due.due_minor for due in lives.collection(receivable_id).dues if due.step == Step.LATE_CHARGE)
+    assert charged == 2_000_000 * 700 * 20 // 3_650_000 + 2_131_000 * 700 * 20 // 3_650_000
+    lives.apply(lives.received(world, receivable_id, 1_000_000, on=expected_on + timedelta(days=5)))
+    parts = (484_144, 515_856)  # by what is left of bob's 2,000,000 and carol's 2,131,000
+    dues = lives.collection(receivable_id).dues
+    now = sum(due.due_minor for due in dues if due.step == Step.LATE_CHARGE)
+    assert charged - now == sum(part * 700 * 15 // 3_650_000 for part in parts)
+    assert sum(due.due_minor for due in dues) == FACE
+    sound()
+    lives.pays(world, receivable_id, FACE - 1_131_000)
+    assert (lives.collection(receivable_id).state, paid(receivable_id, Step.LATE_CHARGE)) == ("settled", now)
+    sound()
+
+
+def test_what_was_paid_of_a_late_charge_is_not_taken_back_for_a_receipt_heard_of_later(world: World) -> None:
+    receivable_id = lives.funded(world)
+    lives.on_day(world, receivable_id, 22)
+    expected_on = lives.collection(receivable_id).expected_on
+    lives.pays(world, receivable_id, FACE - 1)
+    late_paid = paid(receivable_id, Step.LATE_CHARGE)
+    assert late_paid > 0
+    lives.apply(lives.received(world, receivable_id, 1, on=expected_on))
+    assert (lives.collection(receivable_id).state, paid(receivable_id, Step.LATE_CHARGE)) == ("settled", late_paid)
+    sound()
+
+
+def test_a_policy_of_later_changes_no_deal(world: World, app: Flask) -> None:
+    lot = lives.accepted(world)
+    market = app.extensions["duebill"]
+    dearer = replace(market.policy.fees, platform_bps=900, late_bps_over_award=5_000)
+    app.extensions["duebill"] = replace(market, policy=replace(market.policy, version="later", fees=dearer))
+    try:
+        lives.settle(lot)
+        receivable_id = lives.collection_of_lot(lot).receivable_id
+        lives.on_day(world, receivable_id, 12)
+        lives.pays(world, receivable_id, FACE)
+    finally:
+        app.extensions["duebill"] = market
+    assert posted("platform_fees") == FEE
+    assert paid(receivable_id, Step.LATE_CHARGE) == 2_000_000 * 700 // 365_000 + 2_131_000 * 700 // 365_000
     sound()
 
 

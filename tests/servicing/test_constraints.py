@@ -188,8 +188,8 @@ def test_a_receipt_is_sealed(world: World, receivable_id: UUID) -> None:
 
 
 def test_a_receivable_is_collected_once_and_under_one_lot(world: World, receivable_id: UUID) -> None:
-    columns = "lot_id, seller_id, debtor_id, currency, face_minor, rate_bps, due_on, expected_on, late_charged_to, "
-    columns += "policy_version"
+    columns = "lot_id, seller_id, debtor_id, currency, face_minor, rate_bps, late_rate_bps, due_on, expected_on, "
+    columns += "late_charged_to, policy_version"
     again = f"INSERT INTO collection (receivable_id, {columns}) SELECT receivable_id, {columns} FROM collection"
     assert refused(world, (again, ())) == "pk_collection"
     other = world.receivable()

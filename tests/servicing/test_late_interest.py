@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from flask import Flask, current_app
+from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketplace.servicing.waterfall import Due, Share, Step, accrue_late, distribute
+from marketplace.servicing.waterfall import Due, Share, Step, accrue_late, distribute, forgo_late
 from tests.servicing.dues import opening_dues
 
 SELLER, BOB, CAROL = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -107,3 +107,30 @@ def test_a_late_charge_is_simple_interest_on_what_is_outstanding() -> None:
     late = accrue_late(dues, 735, date(2026, 10, 2), date(2026, 10, 12))
     # ⌊4 131 000 × 735 × 10 / 3 650 000⌋ = 8 318
     assert Due(Step.LATE_CHARGE, BOB, 8_318) in late
+
+
+@given(
+    st.lists(st.integers(1, 10**9), min_size=1, max_size=4), st.integers(0, 10**9), st.integers(0, 5_000),
+    st.integers(1, 400), st.integers(1, 400), st.integers(0, 4 * 10**9),
+)  # fmt: skip
+def test_whether_a_receipt_is_heard_of_in_time_or_late_the_late_charge_is_the_same_but_for_pennies(
+    principals: list[int], residual: int, rate: int, before: int, after: int, received: int
+) -> None:
+    dues = [Due(Step.PRINCIPAL, UUID(int=n + 2), one) for n, one in enumerate(principals)]
+    dues.append(Due(Step.RESIDUAL, UUID(int=1), sum(principals) * rate * (before + after) // 3_650_000 + residual))
+    first = date(2026, 1, 1)
+    came, heard = first + timedelta(days=before), first + timedelta(days=before + after)
+    on_the_day = accrue_late(dues, rate, first, came)
+    in_time = accrue_late(paid(on_the_day, distribute(received, on_the_day).shares), rate, came, heard)
+    charged = accrue_late(dues, rate, first, heard)
+    forgone = forgo_late(charged, distribute(received, charged).shares, rate, after)
+    late = paid(forgone, distribute(received, forgone).shares)
+    assert sum(due.due_minor for due in late) == sum(due.due_minor for due in dues)
+    assert all(0 <= due.paid_minor <= due.due_minor for due in late)
+    if received <= sum(principals):  # beyond it late charges are paid, and nothing paid is taken back
+        for party in {due.party for due in dues if due.step == Step.PRINCIPAL}:
+            assert abs(_charged(late, party) - _charged(in_time, party)) <= 2  # three roundings
+
+
+def _charged(dues: list[Due], party: UUID | None) -> int:
+    return sum(due.due_minor for due in dues if due.step == Step.LATE_CHARGE and due.party == party)

@@ -115,9 +115,9 @@ def test_a_receivable_has_one_live_lot(world: World) -> None:
     lot, _ = an_open_lot_with_a_bid(world)
     names = "receivable_id, seller_id, debtor_id, deal_type, recourse, currency, face_minor, advance_bps, "
     names += "target_minor, lot_size_minor, minimum_minor, reserve_bps, indicative_bps, min_share_bps, "
-    names += "group_cap_bps, price_rule, seller_default, expected_on, tenor_days, related_groups, debtor_grade, "
-    names += "seller_grade, expected_loss_ppm, expected_loss_recourse_ppm, model_version, policy_version, state, "
-    names += "opened_at, closes_at"
+    names += "group_cap_bps, fee_bps, late_bps, price_rule, seller_default, expected_on, tenor_days, related_groups, "
+    names += "debtor_grade, seller_grade, expected_loss_ppm, expected_loss_recourse_ppm, model_version, "
+    names += "policy_version, state, opened_at, closes_at"
     statement = f"INSERT INTO lot (id, number, {names}) SELECT %s, 2, {names} FROM lot WHERE id = %s"
     assert refuse(world, statement, new_id(), lot) == "uq_lot_receivable_id_live"
 

@@ -290,6 +290,8 @@ class World:
             "indicative_bps": 735,
             "min_share_bps": 8_000,
             "group_cap_bps": group_cap,
+            "fee_bps": 20,
+            "late_bps": 0,
             "price_rule": "uniform",
             "seller_default": "refuse",
             "tenor_days": 50,
