@@ -10,9 +10,10 @@ from uuid import UUID
 import psycopg
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ARRAY, CHAR, BigInteger, ColumnElement, DateTime, MetaData, Uuid, any_, literal, text
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+from sqlalchemy.pool import NullPool
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -98,6 +99,14 @@ def driver(engine: Engine, *, outright: bool = False) -> "Iterator[psycopg.Conne
         if outright and not lent.closed:
             lent.autocommit = False
         pooled.close()
+
+
+@contextmanager
+def reading(url: str) -> Iterator[Session]:
+    """Lend a session that can only read, on a connection of its own, which is closed afterwards."""
+    engine = create_engine(url, poolclass=NullPool)
+    with Session(engine.execution_options(postgresql_readonly=True)) as session:
+        yield session
 
 
 def among(column: Any, ids: Iterable[UUID]) -> ColumnElement[bool]:

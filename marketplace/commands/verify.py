@@ -16,9 +16,7 @@ def command(as_json: bool) -> None:
 
     The same is asked every five minutes by a job. It reads and writes nothing.
     """
-    from sqlalchemy import create_engine
-    from sqlalchemy.orm import Session
-
+    from marketplace.db import reading
     from marketplace.jobs.invariants import invariants
 
     environ = dict(os.environ)
@@ -32,10 +30,8 @@ def command(as_json: bool) -> None:
         postgres.start()
         url = place.database_url("duebill_reader", postgres=postgres)
     try:
-        engine = create_engine(url)
-        with Session(engine) as session:
+        with reading(url) as session:
             found = [{"name": one.name, "ok": one.ok} for one in invariants(session)]
-        engine.dispose()
     finally:
         if postgres is not None:
             postgres.stop()

@@ -1,13 +1,13 @@
 """The online verifier: what must be true of the books at every moment, told one by one."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from flask import current_app
-from sqlalchemy import create_engine, pool, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from marketplace.db import reading
 from marketplace.kernel.errors import IntegrityBreach
 from marketplace.ledger import queries as ledger
 from marketplace.title import queries as title
@@ -105,13 +105,10 @@ def invariants(session: Session) -> list[Invariant]:
     ]
 
 
-@contextlib.contextmanager
-def as_reader() -> Iterator[Session]:
+def as_reader() -> AbstractContextManager[Session]:
     """A session that can only read, with a role of its own where the installation has one: no fault of ours writes."""
     settings = current_app.extensions["duebill"].settings
-    engine = create_engine(settings.reader_database_url or settings.database_url, poolclass=pool.NullPool)
-    with Session(engine.execution_options(postgresql_readonly=True)) as session:
-        yield session
+    return reading(settings.reader_database_url or settings.database_url)
 
 
 def verify_invariants() -> int:
