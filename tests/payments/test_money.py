@@ -24,10 +24,10 @@ from tests.payments.playing import Market, pay
 from tests.support import do
 
 
-def states(table: str) -> list[str]:
-    """Return the states of a table's rows."""
+def states(table: str, by: str = "created_at") -> list[str]:
+    """Return the states of a table's rows, in the order of a column."""
     with db.engine.connect() as connection:
-        return list(connection.execute(text(f"SELECT state FROM {table} ORDER BY created_at")).scalars())
+        return list(connection.execute(text(f"SELECT state FROM {table} ORDER BY {by}")).scalars())
 
 
 def test_an_investor_puts_money_in_and_takes_it_out(market: Market) -> None:
@@ -216,22 +216,17 @@ def test_a_payout_of_another_amount_than_asked_is_named_and_moves_nothing(
     assert (states("payout"), market.alerts()) == (["in_transit"], ["payout_not_as_asked"])
 
 
-def chargebacks() -> list[str]:
-    with db.engine.connect() as connection:
-        return list(connection.execute(text("SELECT state FROM chargeback")).scalars())
-
-
 def test_a_bank_that_only_asks_takes_nothing_until_it_charges_back(market: Market) -> None:
     bob = market.organisation("investor", "Bob Capital")
     market.fund(bob)
     market.work()
     asked, paid = market.sandbox.knob("dispute", intent=_intent(), inquiry=True)["id"], market.sandbox.balance()
     market.work()
-    assert (chargebacks(), market.alerts()) == ([], [])
+    assert (states("chargeback", "seen_at"), market.alerts()) == ([], [])
     assert reconcile.run_reconciliation()["GBP"] == 0
     market.sandbox.knob("escalate_dispute", dispute=asked)
     market.work()
-    assert (chargebacks(), market.alerts()) == (["open"], ["chargeback_open"])
+    assert (states("chargeback", "seen_at"), market.alerts()) == (["open"], ["chargeback_open"])
     assert market.sandbox.balance() < paid
     assert reconcile.run_reconciliation()["GBP"] == 0
 
@@ -242,7 +237,7 @@ def test_an_inquiry_that_was_answered_leaves_nothing_behind(market: Market) -> N
     asked = market.sandbox.knob("dispute", intent=_intent(), inquiry=True)["id"]
     market.sandbox.knob("close_dispute", dispute=asked, won=True)
     market.work()
-    assert (chargebacks(), market.alerts()) == ([], [])
+    assert (states("chargeback", "seen_at"), market.alerts()) == ([], [])
     assert reconcile.run_reconciliation()["GBP"] == 0
 
 

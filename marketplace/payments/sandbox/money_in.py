@@ -9,6 +9,7 @@ Params = dict[str, Any]
 
 # Methods whose money arrives later, as banks send it.
 SLOW = {"bacs_debit", "sepa_debit", "customer_balance", "us_bank_account", "acss_debit", "au_becs_debit"}
+INQUIRY = "warning_needs_response"  # a dispute in which the payer's bank only asks
 DEFAULT_METHODS = ["card", "bacs_debit", "sepa_debit", "customer_balance"]
 
 
@@ -243,27 +244,20 @@ def open_dispute(
         "evidence_details": {"due_by": desk.at + 7 * DAY, "enhanced_eligibility": {}, "has_evidence": False,
                              "past_due": False, "submission_count": 0, "submission_method": "not_submitted"},
         "is_charge_refundable": False, "livemode": False, "metadata": {}, "network_reason_code": None,
-        "payment_intent": intent_id, "reason": reason, "status": "warning_needs_response",
+        "payment_intent": intent_id, "reason": reason, "status": INQUIRY,
     }  # fmt: skip
     if not inquiry:
         _withdraw(desk, dispute)
-    desk.save(dispute)
-    desk.tell("charge.dispute.created", dispute)
-    if not inquiry:
-        desk.tell("charge.dispute.funds_withdrawn", dispute)
-    return dispute
+    return _told(desk, dispute, "charge.dispute.created")
 
 
 def escalate_dispute(desk: Desk, dispute_id: str) -> Params:
     """Let an inquiry become a chargeback: now the money is taken."""
     dispute = desk.load("dispute", dispute_id)
-    if dispute["status"] != "warning_needs_response":
+    if dispute["status"] != INQUIRY:
         raise Refused(400, "Only an inquiry becomes a chargeback.", code="dispute_not_an_inquiry")
     _withdraw(desk, dispute)
-    desk.save(dispute)
-    desk.tell("charge.dispute.updated", dispute)
-    desk.tell("charge.dispute.funds_withdrawn", dispute)
-    return dispute
+    return _told(desk, dispute, "charge.dispute.updated")
 
 
 def _withdraw(desk: Desk, dispute: Params) -> None:
@@ -273,16 +267,20 @@ def _withdraw(desk: Desk, dispute: Params) -> None:
     dispute["status"] = "needs_response"
 
 
+def _told(desk: Desk, dispute: Params, event: str) -> Params:
+    desk.save(dispute)
+    desk.tell(event, dispute)
+    if dispute["balance_transactions"]:
+        desk.tell("charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
 def close_dispute(desk: Desk, dispute_id: str, won: bool) -> Params:
     """Decide a dispute; when won the money comes back. An inquiry took none, and only ends."""
     dispute = desk.load("dispute", dispute_id)
-    if dispute["status"] == "warning_needs_response":
-        dispute["status"] = "warning_closed"
-        desk.save(dispute)
-        desk.tell("charge.dispute.closed", dispute)
-        return dispute
-    dispute["status"] = "won" if won else "lost"
-    if won:
+    taken = dispute["status"] != INQUIRY
+    dispute["status"] = ("won" if won else "lost") if taken else "warning_closed"
+    if won and taken:
         line = desk.book("adjustment", dispute_id, dispute["amount"], dispute["currency"], words="Chargeback reversed")
         dispute["balance_transactions"].append(desk.load("balance_transaction", line))
         desk.tell("charge.dispute.funds_reinstated", dispute)
