@@ -13,15 +13,23 @@ import psycopg
 from psycopg import sql
 
 from bench.figures import middle
-from bench.settle_by_orm import TABLES
 from marketplace.embedded_postgres import EmbeddedPostgres
 
 TIMES = 3  # a COPY takes a tenth of a settlement, and swings more
 BLOCK = 1 << 16
+TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname"
 LATELY: LiteralString = "SELECT * FROM {} WHERE xmin::text::bigint > {}"
 
 Form = Literal["text", "binary"]
 Written = tuple[str, int, bytes]  # a table, how many of its rows, those rows as COPY reads them
+
+
+def last_transaction(postgres: EmbeddedPostgres, name: str) -> int:
+    """Return the number of a transaction: what is written afterwards bears higher ones."""
+    with postgres.connect(name) as connection:
+        row = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def written_since(postgres: EmbeddedPostgres, name: str, since: int, form: Form = "text") -> list[Written]:

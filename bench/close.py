@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from bench.by_copy import copied_as_written, written_since
+from bench.by_copy import copied_as_written, last_transaction, written_since
 from bench.figures import Figure, Say, middle, ratio
 from bench.lots import make
 from bench.server import FLUSHING, application, database, server
-from bench.settle_by_orm import last_transaction
 from marketplace.db import let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.jobs.runner import run_job

@@ -25,11 +25,11 @@ import psycopg
 from sqlalchemy import BigInteger, create_engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from bench.by_copy import copied_as_written, written_since
+from bench.by_copy import copied_as_written, last_transaction, written_since
 from bench.figures import Figure, Say, middle, ratio
 from bench.lots import FOLLOW, STEP, make
 from bench.server import application, database, server
-from bench.settle_by_orm import last_transaction, settled_by_orm
+from bench.settle_by_orm import settled_by_orm
 from marketplace.db import let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role

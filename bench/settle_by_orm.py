@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Table, create_engine, insert, inspect, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapper, Session
 
+from bench.by_copy import TABLES
 from marketplace.db import Base
 from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.stack.installation import APPLICATION
@@ -26,19 +27,10 @@ ORDER = ("lot", "account", "entry", "hold_resolution", "posting", "holding", "re
 IN_SETS = "posting"
 # What triggers stamp with their own transaction and clock; all else is the same, what triggers write as well.
 STAMPS = {"entry": {"xact"}, "event": {"xact"}, "exchange_watch": {"wanted_since", "next_at"}}
-TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname"
 COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
 
 Row = dict[str, Any]
 Batch = tuple[type[DeclarativeBase], list[tuple[Any, Row]]]  # a class; its rows, by primary key where one changes
-
-
-def last_transaction(postgres: EmbeddedPostgres, name: str) -> int:
-    """Return the number of a transaction: what is written afterwards bears higher ones."""
-    with postgres.connect(name) as connection:
-        row = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def settled_by_orm(postgres: EmbeddedPostgres, settled: str, before: str, since: int) -> tuple[float, int]:
