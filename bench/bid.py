@@ -38,6 +38,7 @@ import psycopg
 from flask import Flask
 from sqlalchemy import text
 
+from bench.bid_http import TURNS as HTTP_TURNS
 from bench.bid_http import Served, rates_over_http
 from bench.figures import Figure, Say, middle, ratio
 from bench.lots import STEP, make
@@ -70,7 +71,7 @@ class Given:
 
 
 def measure(size: int | None, runs: int, say: Say) -> Iterator[Figure]:
-    """Yield P1 to P4. `size` is how many milliseconds a client works each time, 4,000 by default."""
+    """Yield P1 to P4. `size` is how many milliseconds a client works on each kind in a run, 4,000 by default."""
     seconds = size / 1000 if size else SECONDS
     with server(500_000_000, say, FLUSHING) as postgres:
         url = database(postgres, "bids")
@@ -186,7 +187,7 @@ def _figures(
 ) -> Iterator[Figure]:
     rates = {f"{kind}_per_second": middle(found) for kind, found in told.items()}
     rates |= {f"apart_{kind}_per_second": middle(found) for kind, found in apart.items()}
-    parts = {"clients": CLIENTS, "processes": WORKERS, "seconds_each": seconds, "flush_ms": 1, **rates}
+    parts = {"clients": CLIENTS, "processes": WORKERS, **_timed(TURNS, seconds), **rates}
     parts |= {"ratio_to_bare": _ratio(told, "spread", "bare"), "apart_ratio": _ratio(apart, "spread", "raw")}
     placed = _ratio(told, "spread", "raw")
     yield Figure("P1", placed, PLACE_LEAST, placed >= PLACE_LEAST, runs, parts)
@@ -196,7 +197,7 @@ def _figures(
 
 def _of_wallets(told: dict[str, list[float]], seconds: float, runs: int) -> Figure:
     rates = {f"{kind}_per_second": middle(found) for kind, found in told.items()}
-    parts = {"clients": CROWD, "processes": WORKERS, "seconds_each": seconds, "flush_ms": 1,
+    parts = {"clients": CROWD, "processes": WORKERS, **_timed(TURNS, seconds),
              "remedy": "bids that meet share a transaction; one row, no stripes", **rates,
              "hot_to_spread": _ratio(told, "wallet", "spread"),
              "alone_ratio": _ratio(told, "wallet_alone", "alone")}  # fmt: skip
@@ -205,13 +206,18 @@ def _of_wallets(told: dict[str, list[float]], seconds: float, runs: int) -> Figu
 
 
 def _of_posts(crowd: list[tuple[float, float]], few: list[tuple[float, float]], seconds: float) -> Figure:
-    parts: dict[str, Any] = {"processes": WORKERS, "seconds_each": seconds, "flush_ms": 1}
+    parts: dict[str, Any] = {"processes": WORKERS, **_timed(HTTP_TURNS, seconds)}
     for name, clients, rates in (("", CROWD, crowd), ("few_", CLIENTS, few)):
         parts |= {f"{name}clients": clients, f"{name}bids_per_second": middle([bid for bid, _ in rates]),
                   f"{name}bare_per_second": middle([bare for _, bare in rates]),
                   f"{name}ratio": middle([bid / bare for bid, bare in rates])}  # fmt: skip
     value = parts.pop("ratio")
     return Figure("P4", value, HTTP_LEAST, value >= HTTP_LEAST, len(crowd), parts)
+
+
+def _timed(turns: int, seconds: float) -> dict[str, Any]:
+    """Tell how long each kind was worked on in a run, in how many turns."""
+    return {"turns": turns, "seconds_a_turn": seconds / turns, "flush_ms": 1}
 
 
 def _ratio(told: dict[str, list[float]], one: str, other: str) -> float:

@@ -40,7 +40,7 @@ TURNS = 8
 
 @dataclass(frozen=True)
 class Served:
-    """What is served, to how many clients, for how long each time."""
+    """What is served, to how many clients, for how many seconds of each kind."""
 
     postgres: EmbeddedPostgres
     url: str
