@@ -90,7 +90,7 @@ def _paid(postgres: EmbeddedPostgres, name: str, holdings: int) -> UUID:
     assert row is not None
 
     def arrives(tx: Tx, _: None) -> Result:
-        payment, _ = chargebacks.arrives(tx, row[0], lot, "GBP", face * 6 // 10, "bench")
+        payment, _ = chargebacks.arrives(tx, row[0], lot, "GBP", face * 6 // 10, "bench", received_on=tx.today)
         return {"payment_id": payment}
 
     made = perform(Verb("bench", arrives, frozenset({SYSTEM.role})), None, SYSTEM)
