@@ -28,7 +28,7 @@ from psycopg import sql
 
 from marketplace.kernel.files import sync_directory, write_whole
 from marketplace.stack import guardian
-from marketplace.stack.files import locked, make_directory, opened, try_lock
+from marketplace.stack.locks import locked, make_directory, opened, try_lock
 from marketplace.stack.postgres_binaries import (
     PostgresFailed,
     RunAs,

@@ -25,7 +25,7 @@ from config.settings import Settings, read_policy, sqlalchemy_url
 from marketplace.app import create_app
 from marketplace.db import db, let_go
 from marketplace.embedded_postgres import EmbeddedPostgres
-from marketplace.stack.files import locked
+from marketplace.stack.locks import locked
 from marketplace.stack.migration import migrate
 from tests.people import KEPT, register
 
