@@ -33,17 +33,13 @@ class Quote:
         return (2 * self.cost_minor * YEAR_DAYS * 10_000 + held) // (2 * held)
 
 
-def quote(face_minor: int, deal_type: str, rate_bps: int, advance_bps: int, days: int, fee_bps: int) -> Quote:
-    """Return what the seller would get now and later at `rate_bps` for `days` days.
+def quote(face_minor: int, target_minor: int, rate_bps: int, days: int, fee_bps: int) -> Quote:
+    """Return what the seller would get now and later if all that a lot seeks is paid at `rate_bps` for `days` days.
 
-    An advance pays ⌊face × advance⌋ now and the rest, less discount and fee, when the debtor has paid.
-    Outright pays now what the face less the fee is worth at the rate, and nothing later. All are rounded down.
+    The target comes now; the rest, less discount and fee, when the debtor has paid. Discount and fee are rounded down.
+    At no rate above the lot's reserve do they exceed the face, for the target was set by it.
     """
     fee = bps_of(face_minor, fee_bps)
-    if deal_type == "outright":
-        year = 10_000 * YEAR_DAYS
-        now = (face_minor - fee) * year // (year + rate_bps * days)
-        return Quote(face_minor, now, face_minor - fee - now, fee, 0, rate_bps, days)
-    now = bps_of(face_minor, advance_bps)
-    discount = min(now * rate_bps * days // (10_000 * YEAR_DAYS), face_minor - now - fee)
-    return Quote(face_minor, now, discount, fee, face_minor - now - discount - fee, rate_bps, days)
+    discount = target_minor * rate_bps * days // (10_000 * YEAR_DAYS)
+    later = face_minor - target_minor - discount - fee
+    return Quote(face_minor, target_minor, discount, fee, later, rate_bps, days)

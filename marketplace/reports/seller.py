@@ -27,6 +27,7 @@ from marketplace.servicing.queries import Collection
 from marketplace.servicing.waterfall import Step
 from marketplace.trading import queries as trading
 from marketplace.trading.queries import Lot
+from marketplace.trading.rules import terms_of
 
 CASH_CODES = ("seller_advance", "advance_in_transit", "seller_residual", "residual_in_transit", "seller_cash")
 UNFINISHED = ("held_for_review", "awaiting_confirmation", "confirmed", "rated", "on_auction", "awarded", "funded")
@@ -229,6 +230,7 @@ class Cost:
 
     quote: Quote
     indicative: bool
+    indicative_bps: int
     debtor_grade: str | None
     seller_grade: str | None
     funded_on: date
@@ -238,6 +240,7 @@ class Cost:
 def cost_of(session: Session, considered: Considered, terms: Terms, today: date, policy: Policy) -> Cost | None:
     """Return what the draft would bring now and later: at the indicative rate, or at a stated example's.
 
+    It seeks what its lot will seek. Nobody may bid above the reserve: where that is the lower rate, it is quoted.
     None while amount or due date is missing or has passed.
     """
     facts = considered.facts
@@ -253,10 +256,12 @@ def cost_of(session: Session, considered: Considered, terms: Terms, today: date,
     seller = ratings.party_rating(session, considered.seller.id)
     known = debtor.pd_ppm if debtor else None
     priced = pricing.price(known or policy.rating.pd_prior_ppm, seller.pd_ppm if seller else None, days, policy.rating)
-    made = quote(facts.face_minor, terms.deal_type, priced.indicative_bps, priced.advance_bps, days,
+    sought = terms_of(policy, facts.face_minor, terms.deal_type, priced.advance_bps, priced.indicative_bps,
+                      terms.reserve_bps, funded_on, expected_on)  # fmt: skip
+    made = quote(facts.face_minor, sought.target_minor, min(priced.indicative_bps, sought.reserve_bps), days,
                  policy.fees.platform_bps)  # fmt: skip
-    return Cost(made, known is not None, debtor.grade if debtor else None, seller.grade if seller else None,
-                funded_on, expected_on)  # fmt: skip
+    return Cost(made, known is not None, priced.indicative_bps, debtor.grade if debtor else None,
+                seller.grade if seller else None, funded_on, expected_on)  # fmt: skip
 
 
 # -- money ------------------------------------------------------------------------------------------------------

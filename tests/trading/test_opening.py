@@ -13,6 +13,7 @@ from marketplace.kernel.errors import NotPermitted, RuleBroken
 from marketplace.kernel.policy import parse
 from marketplace.perform import perform
 from marketplace.receivables import queries as receivables
+from marketplace.receivables.quote import quote
 from marketplace.trading import queries, rules
 from marketplace.trading.actions import open_lot
 from marketplace.trading.schemas import OpenLot
@@ -90,6 +91,8 @@ def test_cash_discount_at_the_reserve_and_fee_never_exceed_the_face(
     assert terms.target_minor + discount + face * POLICY.fees.platform_bps // 10_000 <= face
     if deal == "advance":
         assert terms.target_minor <= face * advance // 10_000
+    told = quote(face, terms.target_minor, min(indicative, terms.reserve_bps), days, POLICY.fees.platform_bps)
+    assert min(told.discount_minor, told.fee_minor, told.later_minor) >= 0
 
 
 @given(st.integers(1, 10**12), st.integers(0, 10**9), st.integers(1, 180))

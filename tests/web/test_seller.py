@@ -13,6 +13,7 @@ from sqlalchemy import text
 from marketplace.db import db
 from marketplace.kernel.clock import business_date
 from marketplace.receivables import queries
+from marketplace.receivables.listing import expected_day
 from tests.people import PersonOfTheTests, register, sign_in
 from tests.receivables.invoices import Paper, paper, ubl
 
@@ -71,6 +72,28 @@ def test_a_dropped_file_is_read_and_shown_with_checks_and_cost(alice: FlaskClien
     page = alice.get(address).get_data(as_text=True)
     for said in ("TPC-20418", "Kestrel Aerospace UK Ltd", "48,600.00", "Can it be listed?", "It costs you", "UBL 2.1"):
         assert said in page
+
+
+@pytest.mark.parametrize(("how", "reserve"), [({"deal_type": "outright", "recourse": "none"}, 1_200), ({}, 5_000)])
+def test_what_comes_now_is_what_the_lot_will_seek(
+    app: Flask, alice: FlaskClient, today: date, how: dict[str, str], reserve: int
+) -> None:
+    """What the face less 0.20 % fee is worth at the highest rate; an advance beyond that seeks no more."""
+    far = paper(today, due=today + timedelta(days=165))
+    _, address, _ = drop(alice, ubl(far))
+    page = alice.post(address, data={"do": "check", "reserve_bps": str(reserve / 100), **how}).get_data(as_text=True)
+    expected = expected_day(far.due, app.extensions["duebill"].policy, "GB")
+    days = (expected - today - timedelta(days=1)).days
+    sought = (4_860_000 - 9_720) * 3_650_000 // (3_650_000 + reserve * days)
+    assert f"{sought // 100:,}.{sought % 100:02}" in page
+
+
+def test_a_highest_rate_below_the_indicative_is_the_rate_that_is_quoted(alice: FlaskClient, invoice: Paper) -> None:
+    _, address, _ = drop(alice, ubl(invoice))
+    asked = "Bidders may ask 0.01% at most: the sums are at that rate."
+    for reserve, told in (("0.01", True), ("40", False)):
+        page = alice.post(address, data={"do": "check", "reserve_bps": reserve}).get_data(as_text=True)
+        assert (asked in page) is told
 
 
 def test_submitting_lists_it_and_the_page_never_shows_the_link(alice: FlaskClient, invoice: Paper) -> None:
