@@ -1,6 +1,5 @@
 """Bids over the API: whose key it is decides, each is answered in its place, a list sent twice is placed once."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -13,7 +12,6 @@ from werkzeug.test import TestResponse
 
 from marketplace.api.v1 import FIELDS
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor, Role
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
@@ -26,12 +24,6 @@ from marketplace.trading.schemas import CloseLot
 from tests.support import SYSTEM
 from tests.trading.world import World
 from tests.web.test_investor import visitor
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def key_of(app: Flask, world: World, who: str, client: FlaskClient | None = None) -> str:

@@ -1,7 +1,6 @@
 """Bids from a file: all rows are judged, each refused one explained, and the same file places nothing twice."""
 
 import contextlib
-from collections.abc import Iterator
 
 import pytest
 from flask import Flask
@@ -12,18 +11,11 @@ from lxml.html import fromstring
 from sqlalchemy import text
 
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.errors import InvalidInput
 from marketplace.trading.bid_file import BYTES_MAX, ROWS_MAX, read_rows
 from tests.trading.test_placing_many import fails_at
 from tests.trading.world import World
 from tests.web.test_investor import visitor
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def send(client: FlaskClient, content: str, once: str = "one", step: str = "place"):  # type: ignore[no-untyped-def]

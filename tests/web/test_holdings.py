@@ -1,7 +1,6 @@
 """Holdings that change hands, as people see it: offering, buying, buying back, the chain of title."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
 from typing import Any
@@ -14,7 +13,6 @@ from sqlalchemy import event, text
 from werkzeug.serving import make_server
 
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.actors import Actor
 from marketplace.parties.actions import register_user
 from marketplace.parties.schemas import RegisterUser
@@ -37,14 +35,12 @@ LONG = "The Honourable Company of Very Long Winded Aerospace Subassemblies and P
 
 
 @pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
+def world(world: World) -> World:
     """A market with a funded receivable's people, each of whom can sign in."""
-    with app.app_context():
-        made = World(postgres, database)
-        for who in ("alice", "bob", "carol", "dave", "olga"):
-            perform(register_user, RegisterUser(made.id(who), f"{who}@example.com", who.title(), PASSWORD),
-                    Actor.system("tests"))  # fmt: skip
-        yield made
+    for who in ("alice", "bob", "carol", "dave", "olga"):
+        perform(register_user, RegisterUser(world.id(who), f"{who}@example.com", who.title(), PASSWORD),
+                Actor.system("tests"))  # fmt: skip
+    return world
 
 
 def visit(app: Flask, who: str) -> FlaskClient:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,7 +12,6 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from auction.replay import replay
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.parties.actions import register_user
 from marketplace.parties.schemas import RegisterUser
 from marketplace.perform import perform
@@ -24,12 +22,6 @@ from tests.support import SYSTEM
 from tests.trading.world import World
 
 SAID = "Your sealed bid of £10,000.00 at 710 bp is in"
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def visitor(app: Flask, world: World, who: str) -> FlaskClient:

@@ -1,14 +1,11 @@
 """Live figures: what each reader is told, that a rival's bid changes none of it, and that streams are bounded."""
 
 import re
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
-import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.perform import perform
 from marketplace.trading.actions import place_bid
 from marketplace.trading.schemas import PlaceBid
@@ -17,12 +14,6 @@ from tests.trading.world import World
 from tests.web.test_investor import bid, visitor
 
 STREAM = {"Accept": "text/event-stream"}
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def told(client: FlaskClient, path: str) -> dict[str, object]:

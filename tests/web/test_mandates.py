@@ -1,12 +1,9 @@
 """The mandates' pages: written by a form that answers beside its fields, told lot by lot, tested on what has closed."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
-import pytest
 from flask import Flask
 
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.perform import perform
 from marketplace.trading.batches import close_lots
 from marketplace.trading.schemas import CloseLots
@@ -17,12 +14,6 @@ from tests.web.test_investor import visitor
 TERMS = {"name": "Good <debtors>", "currency": "GBP", "grade_worst": "B+", "spread_bps": "20",
          "lot_minor_max": "20,000", "budget_minor": "1,000,000", "budget_days": "30",
          "lot_share_percent": "50"}  # fmt: skip
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def test_a_mandate_s_life_on_its_pages(app: Flask, world: World) -> None:

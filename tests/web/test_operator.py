@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,7 +13,6 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.jobs.runner import run_job
 from marketplace.jobs.schedule import job
 from marketplace.kernel.ids import new_id
@@ -38,12 +36,6 @@ PAGES = (
     "/operator/ratings?kind=debtor", "/operator/model", "/operator/defaults/ageing.csv", "/operator/defaults/queue.csv",
 )  # fmt: skip
 REASON = "Compared with the earlier one, line by line: another delivery."
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def visitor(app: Flask, world: World, who: str, of: str = "") -> FlaskClient:

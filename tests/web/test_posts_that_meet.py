@@ -1,7 +1,7 @@
 """Posts of several people at one moment: looked up by one statement, each still its own person's."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,12 +19,6 @@ from tests.web.test_investor import answer_to_bid, bid, visitor
 
 COOKIE = "duebill"
 POSTS = 8
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def cookie_of(client: FlaskClient) -> str:

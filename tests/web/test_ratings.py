@@ -1,6 +1,5 @@
 """The operators' pages of ratings: alarms and charts, one party, and a grade that two people change."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -8,7 +7,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.kernel.ids import new_id
 from marketplace.perform import perform
 from marketplace.rating import queries
@@ -23,12 +21,6 @@ from tests.rating.test_watching import POLICY, WHY
 from tests.support import SYSTEM
 from tests.trading.world import World
 from tests.web.test_operator import visitor
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 @pytest.fixture

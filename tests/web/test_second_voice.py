@@ -1,6 +1,5 @@
 """Credit notes that wait for a second voice, as people see them: told, asked about, said yes and no to."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +8,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.receivables.debtor import links
 from marketplace.servicing.second_voice import waiting
 from tests import lives
@@ -19,12 +17,6 @@ from tests.web.browsing import clean, sign_in
 from tests.web.test_operator import visitor
 
 WHY = "The debtor’s statement of account was seen."
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 @pytest.fixture

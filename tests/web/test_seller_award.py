@@ -1,14 +1,11 @@
 """The seller's decision on an award: what the page offers is what the market takes, to the penny and once."""
 
 import re
-from collections.abc import Iterator
 from uuid import UUID
 
-import pytest
 from flask import Flask
 
 from marketplace.db import db
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.receivables import queries as receivables
 from marketplace.trading import queries
 from tests.trading.test_closing import a_covered_lot, close
@@ -16,12 +13,6 @@ from tests.trading.test_sessions import bid, gathered
 from tests.trading.test_sessions import close as close_session
 from tests.trading.world import World
 from tests.web.test_operator import visitor
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def state(lot: UUID) -> str:

@@ -1,14 +1,11 @@
 """A session on its pages: an operator opens it, an investor caps himself, and reads why each bid ended so."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
-import pytest
 from flask import Flask
 
 from auction.replay import replay
-from marketplace.embedded_postgres import EmbeddedPostgres
 from marketplace.perform import perform
 from marketplace.trading.actions import place_bid
 from marketplace.trading.schemas import PlaceBid
@@ -17,12 +14,6 @@ from tests.support import SYSTEM
 from tests.trading.test_sessions import gathered
 from tests.trading.world import World
 from tests.web.test_investor import visitor
-
-
-@pytest.fixture
-def world(app: Flask, postgres: EmbeddedPostgres, database: str) -> Iterator[World]:
-    with app.app_context():
-        yield World(postgres, database)
 
 
 def test_an_operator_opens_a_session_and_no_second_one(app: Flask, world: World) -> None:
