@@ -19,7 +19,7 @@ from marketplace.receivables import queries as receivables_queries
 from marketplace.servicing import queries
 from marketplace.servicing.dues import dues_on, late_to, move, write_dues
 from marketplace.servicing.offer_ends import void_offers
-from marketplace.servicing.schemas import BuyBackReceivable
+from marketplace.servicing.schemas import PRICE_CHANGED, BuyBackReceivable
 from marketplace.servicing.seller_money import pay_out
 from marketplace.servicing.states import BuyBackState, CollectionState
 from marketplace.servicing.tables import BuyBackRow, BuyBackShareRow, CollectionRow
@@ -129,9 +129,7 @@ def _as_shown(price: Price, shown_minor: int) -> None:
     if price.price_minor == 0:
         raise RuleBroken("nothing_to_buy_back", N_("The holders have been paid in full."))
     if price.price_minor != shown_minor:
-        raise RuleBroken.about(
-            "price_minor", "price_changed", N_("The price has changed since it was shown: look at it again.")
-        )
+        raise RuleBroken.about("price_minor", "price_changed", PRICE_CHANGED)
 
 
 def _keep(

@@ -28,7 +28,7 @@ from marketplace.servicing.ageing import days_past_due
 from marketplace.servicing.dues import known_dues, write_dues
 from marketplace.servicing.offer_ends import lock_offer, missing
 from marketplace.servicing.offer_rules import Standing
-from marketplace.servicing.schemas import AcceptOffer, OfferHolding
+from marketplace.servicing.schemas import PRICE_CHANGED, AcceptOffer, OfferHolding
 from marketplace.servicing.states import OFFER, OfferState
 from marketplace.servicing.tables import CollectionRow, HoldingOfferRow
 from marketplace.servicing.waterfall import Due, Step, hand_over, to_come_minor
@@ -177,9 +177,7 @@ def _still_open(offer: HoldingOfferRow, command: AcceptOffer, now: datetime, buy
         raise RuleBroken("offer_over", N_("The offer ran out at %(closes_at)s."),
                          {"closes_at": offer.closes_at.strftime("%Y-%m-%d %H:%M:%S UTC")})  # fmt: skip
     if command.price_minor != offer.price_minor:
-        raise RuleBroken.about(
-            "price_minor", "price_changed", N_("The price has changed since it was shown: look at it again.")
-        )
+        raise RuleBroken.about("price_minor", "price_changed", PRICE_CHANGED)
 
 
 def _check_buyer(

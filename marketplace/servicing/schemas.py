@@ -8,6 +8,8 @@ from marshmallow import Schema, fields, post_load, validate
 
 from marketplace.kernel.words import N_
 
+PRICE_CHANGED = N_("The price has changed since it was shown: look at it again.")
+
 MONEY = validate.Range(min=1, max=10**15)
 REASONS = ("recourse", "dispute", "dilution", "warranty", "voluntary")
 
