@@ -105,9 +105,11 @@ def receivable_ref(reference: str | None) -> str | None:
 def read_camt(content: bytes) -> BankMessage:
     """Read a statement or notification file.
 
-    Raises: InvalidInput naming the rule: what the XML guard refuses, "not_a_bank_file", "missing", "bad_value",
-    "no_reference", "does_not_add_up", "too_many_entries".
+    Raises: InvalidInput naming the rule: "empty", what the XML guard refuses, "not_a_bank_file", "missing",
+    "bad_value", "no_reference", "does_not_add_up", "too_many_entries".
     """
+    if not content.strip():
+        raise refusal("empty", N_("The file is empty."))
     root = parse_guarded(content)
     space = NAMESPACE.fullmatch(etree.QName(root).namespace or "")
     if space is None or etree.QName(root).localname != "Document":

@@ -55,6 +55,7 @@ def test_a_reference_is_found_in_free_text(text: str) -> None:
 WRONG = {
     "not_a_bank_file": b"<Document xmlns='urn:iso:std:iso:20022:tech:xsd:pain.001.001.09'/>",
     "not_well_formed": b"<Document",
+    "empty": b" \n",
     "forbidden_doctype": b"<!DOCTYPE Document [<!ENTITY a 'b'>]><Document>&a;</Document>",
     "too_deep": b"<a>" * 100 + b"</a>" * 100,
     "missing": camt(entry("A", "1.00")).replace(b"<MsgId>M-1</MsgId>", b""),
@@ -88,6 +89,7 @@ BAD = {
     "reversal": camt(entry("A", "1.00", reversal=True)).replace(b"true", b"perhaps"),
     "day": camt(entry("A", "1.00", on="2026-02-30")),
     "no day": camt(entry("A", "1.00")).replace(b"BookgDt", b"Other"),
+    "a number without a day": camt(entry("", "1.00", number="7")).replace(b"BookgDt", b"ValDt"),
     "iban": camt(entry("A", "1.00"), iban="GB33BUKB20201555555556"),
     "long id": camt(entry("A", "1.00"), message="M" * 36),
     "a batch that does not add up": camt(entry("A", "3.00", parts=part("1.00", RF) + part("1.00", RF))),
