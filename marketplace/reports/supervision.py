@@ -179,11 +179,11 @@ class Outcome:
     expected_loss_ppm: int
     lost_minor: int
 
-    @property
-    def default_ppm(self) -> int | None:
-        """Defaulted of those that ended or defaulted; None when none has."""
-        ended = self.paid + self.defaulted
-        return self.defaulted * 1_000_000 // ended if ended else None
+
+def default_ppm(paid: int, defaulted: int) -> int | None:
+    """Return how many in a million defaulted of those that were paid or defaulted; None when none was either."""
+    ended = paid + defaulted
+    return defaulted * 1_000_000 // ended if ended else None
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ def outcomes() -> ResponseReturnValue:
     looked("outcomes")
     session = db.session()
     return render_template("regulator/outcomes.html", outcomes=supervision.outcomes(session),
-                           watch=rating_watch.latest(session))  # fmt: skip
+                           default_ppm=supervision.default_ppm, watch=rating_watch.latest(session))  # fmt: skip
 
 
 @blueprint.get("/defaults")

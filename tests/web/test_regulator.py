@@ -21,6 +21,7 @@ from marketplace.audit.checkpoint import SignerPlace, ensure_key, sign_once
 from marketplace.audit.sequencer import sequence_events
 from marketplace.db import db
 from marketplace.embedded_postgres import EmbeddedPostgres
+from tests import lives
 from tests.people import PASSWORD, PersonOfTheTests, register, sign_in
 from tests.trading.test_closing import a_covered_lot, close
 from tests.trading.world import World
@@ -96,6 +97,17 @@ def test_nobody_else_may_look(watched: Watched, client: FlaskClient, page: str) 
     for name in ("operator_olga", "stranger_mallory"):
         sign_in(client, watched.people[name])
         assert client.get(page).status_code == 403
+
+
+def test_outcomes_have_a_default_rate_of_each_grade_and_of_all(app: Flask, world: World) -> None:
+    rex = sign_in(app.test_client(), register(app, "regulator_rex")["regulator_rex"])
+    lives.funded(world)
+    db.session.rollback()
+    assert '<td class="num">–</td>' in words(rex, "/regulator/outcomes").split("<tfoot>")[1]
+    with world.superuser() as owner:
+        owner.execute("UPDATE collection SET state = 'defaulted', defaulted_at = market_now()")
+    page = words(rex, "/regulator/outcomes")
+    assert page.count('<td class="num">100.00%<span class="sub">1 / 1</span></td>') == 2
 
 
 def test_a_bundle_is_ordered_built_verified_and_downloaded(watched: Watched, rex: FlaskClient, tmp_path: Path) -> None:
