@@ -104,8 +104,7 @@ def _foreseen(command: OfferHolding) -> RuleBroken | None:
     """Return the refusal that an offer would meet now, with every reason; None when nothing speaks against it."""
     session, owner_id = db.session(), house().id
     found = servicing.collection(session, command.receivable_id)
-    lot, free = trading.lot(session, found.lot_id), _free(command.receivable_id, owner_id)
-    units = sum(b - a for owner, a, b in title.held_now(session, command.receivable_id) if owner == owner_id)
+    lot, (units, free) = trading.lot(session, found.lot_id), _held(command.receivable_id, owner_id)
     _, to_come = part_of(found.dues, owner_id, min(command.units, units), units) if units else (0, 0)
     secondary = policy().secondary
     problems = rules.offering_problems(
@@ -115,12 +114,13 @@ def _foreseen(command: OfferHolding) -> RuleBroken | None:
     return RuleBroken("offer_refused", N_("The holding was not offered."), problems=problems) if problems else None
 
 
-def _free(receivable_id: UUID, owner_id: UUID) -> list[tuple[int, int]]:
-    """Return the ranges of units that one holds and has not on offer."""
+def _held(receivable_id: UUID, owner_id: UUID) -> tuple[int, list[tuple[int, int]]]:
+    """Return how many units one holds, and the ranges of those that he has not on offer."""
     session = db.session()
     held = [(a, b) for owner, a, b in title.held_now(session, receivable_id) if owner == owner_id]
     offers_ = servicing.offers_of(session, receivable_id, owner_id)
-    return without(held, [(one.first_unit, one.beyond_unit) for one in offers_ if one.state == "open"])
+    free = without(held, [(one.first_unit, one.beyond_unit) for one in offers_ if one.state == "open"])
+    return sum(b - a for a, b in held), free
 
 
 def _in_money(problem: Problem, currency: str) -> Problem:
@@ -172,10 +172,8 @@ def _page(
         raise NotFound("not_found", MISSING)
     found = servicing.collection(session, receivable_id)
     lot = trading.lot(session, found.lot_id)
-    held = [(a, b) for owner, a, b in title.held_now(session, receivable_id) if owner == investor.id]
     mine = servicing.offers_of(session, receivable_id, investor.id)
-    free = _free(receivable_id, investor.id)
-    units = sum(b - a for a, b in held)
+    units, free = _held(receivable_id, investor.id)
     owed = {due.step: due.outstanding_minor for due in found.dues if due.party == investor.id}
     to_come = sum(owed.get(step, 0) for step in TO_INVESTORS)
     flows = report.cash_lines(session, investor.id, receivable_id)
@@ -207,7 +205,7 @@ def _entry(
     """Return the form's values and, when they can be read, what they would mean."""
     largest = max((b - a for a, b in free), default=0)
     text = {"units": request.form.get("units", plain(largest, found.currency)), "price": request.form.get("price", ""),
-            "hours": request.form.get("hours", str(policy().secondary.open_hours))}  # fmt: skip
+            "hours": request.form.get("hours", "").strip() or str(policy().secondary.open_hours)}  # fmt: skip
     entry: dict[str, Any] = {"text": text, "largest": largest, "told": None}
     try:
         count = minor_of(text["units"], found.currency, "units") if text["units"] else 0

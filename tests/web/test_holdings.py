@@ -103,6 +103,14 @@ def test_what_could_not_be_offered_is_said_when_it_is_shown(
     assert "Offer it at" not in shown
 
 
+def test_hours_left_empty_are_said_before_the_offer_is_made(app: Flask, world: World) -> None:
+    receivable = lives.funded(world)
+    form = {"units": "10,000.00", "price": "80.00", "hours": " ", "step": "show"}
+    shown = visit(app, "bob").post(f"/investor/holdings/{receivable}/offers", data=form).text
+    assert re.search(r'name="hours"[^>]* value="72"', shown)
+    assert "Empty: 72 hours." in shown
+
+
 def test_an_offer_taken_back_twice_is_told_that_it_has_ended(app: Flask, world: World) -> None:
     receivable = lives.funded(world)
     offer, bob = on_offer(world, receivable), visit(app, "bob")
