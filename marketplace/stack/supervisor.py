@@ -21,6 +21,7 @@ from marketplace.stack.preparing import Preparation
 GUNICORN_SETTINGS = Path(__file__).with_name("gunicorn.conf.py")
 WEB_SECONDS_MAX = 120.0
 TICK_SECONDS = 0.2
+FOLDERS = ("log", "bank", "bank/in")  # what people look into, and where they put the bank's files
 
 
 class Stopped(BaseException):
@@ -82,7 +83,8 @@ def supervise(
     place: Installation, postgres: EmbeddedPostgres | None, children: list[Child], say: Say, opened: Callable[[], None]
 ) -> None:
     """Start the children, tell when the market answers, and look after everything for ever."""
-    (place.home / "log").mkdir(mode=0o700, exist_ok=True)
+    for folder in FOLDERS:
+        (place.home / folder).mkdir(mode=0o700, exist_ok=True)
     began = time.monotonic()
     web = next(child for child in children if child.program.name == "web")
     web.start()  # people wait for the web server: the others are started behind it

@@ -98,9 +98,17 @@ def test_what_it_keeps_is_private(market: RunningMarket) -> None:
         market.home / "secrets",
         market.home / "signer",
         market.home / "log",
+        market.home / "bank" / "in",  # where people are told to put the bank's files
         market.home / "postgres" / "data",
     ):
         assert stat.S_IMODE(place.stat().st_mode) == 0o700, place
+
+
+def test_the_folder_for_the_banks_files_is_there_and_looked_into(market: RunningMarket) -> None:
+    bank = market.home / "bank"
+    (bank / "in" / "statement.xml").touch()
+    assert until((bank / "refused" / "statement.xml.txt").exists)
+    assert until(lambda: "The file is empty." in (bank / "refused" / "statement.xml.txt").read_text())
 
 
 def test_the_stack_is_small(market: RunningMarket) -> None:
