@@ -20,7 +20,7 @@ from marketplace.jobs import wishes
 from marketplace.kernel import failpoints, policy
 from marketplace.kernel.errors import IntegrityBreach, MarketplaceError
 from marketplace.web import format as formats
-from marketplace.web import forms, frame, languages, metrics, navigation, refusals, security, session
+from marketplace.web import forms, frame, languages, metrics, navigation, refusals, security, session, spool
 
 log = structlog.get_logger("duebill")
 
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["run_job_again"] = wishes.again  # doors and clock are neighbours: neither imports the other
     db.init_app(app)
     Bootstrap5(app)
-    for part in (security, metrics, session, languages, frame, formats, forms, navigation):
+    for part in (spool, security, metrics, session, languages, frame, formats, forms, navigation):
         part.install(app)
     for blueprint in doors():
         app.register_blueprint(blueprint)

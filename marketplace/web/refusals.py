@@ -64,6 +64,11 @@ REFUSALS = {
         N_("Its database does not answer. Nothing was changed. Try again in a minute."),
         "plug",
     ),
+    507: Refusal(
+        N_("There is no room for what you sent"),
+        N_("The disk on which files are put aside to be read is full. Yours was not read. Nothing was changed."),
+        "device-hdd",
+    ),
 }
 
 
