@@ -141,7 +141,6 @@ def answer_many(token: str) -> ResponseReturnValue:
         made = perform(actions.answer_many, _command(token, debtor_id, given), actor_of(link, debtor_id),
                        idempotency_key=_key(given))  # fmt: skip
     except MarketplaceError as error:
-        db.session.rollback()
         if error.code in ("unknown_link", "link_expired"):
             return closed(error, token)
         return page_of_all(token, open_link(token), given, error), status_of(error)

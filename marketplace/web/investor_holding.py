@@ -93,7 +93,6 @@ def offer_holding(receivable_id: UUID) -> ResponseReturnValue:
             return _page(receivable_id, _foreseen(command), changed=shown != told)
         perform(put_up, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(receivable_id, refusal), status_of(refusal)
     say(gettext("It is on offer at %(price)s. Whoever takes it first has it.",
                 price=money_text(command.price_minor, currency)))  # fmt: skip
@@ -157,7 +156,6 @@ def withdraw_offer(offer_id: UUID) -> ResponseReturnValue:
     try:
         perform(take_back, WithdrawOffer(offer_id), require_actor())
     except (RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(receivable_id, refusal, gettext("Nothing changed.")), status_of(refusal)
     say(gettext("The offer is taken back."))
     return redirect(url_for("investor.holding", receivable_id=receivable_id), 303)
@@ -274,7 +272,6 @@ def accept_offer(offer_id: UUID) -> ResponseReturnValue:
         command = load(AcceptOfferSchema, request.form, offer_id=str(offer_id))
         done = perform(accept, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _offer_page(offer_id, refusal), status_of(refusal)
     say(gettext("It is yours. What the debtor pays from now on for these units is paid to you."))
     return redirect(url_for("investor.holding", receivable_id=done["receivable_id"]), 303)

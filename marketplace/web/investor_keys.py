@@ -56,7 +56,6 @@ def create_api_key() -> ResponseReturnValue:
         token = api_keys.PREFIX + new_token()
         perform(api_keys.create_api_key, CreateApiKey(name, token_hash(token)), require_actor())
     except (InvalidInput, Conflict) as refusal:
-        db.session.rollback()
         return _page(refusal, name=name), status_of(refusal)
     return _page(token=token)
 
@@ -68,7 +67,6 @@ def end_api_key(key_id: UUID) -> ResponseReturnValue:
     try:
         perform(api_keys.end_api_key, EndApiKey(key_id), require_actor())
     except Conflict as refusal:
-        db.session.rollback()
         return _page(refusal), status_of(refusal)
     say(gettext("The key has ended. Nothing is taken with it any more."))
     return redirect(url_for("investor.keys"), 303)

@@ -102,7 +102,6 @@ def withdraw_bid(bid_id: UUID) -> ResponseReturnValue:
     try:
         perform(actions.withdraw_bid, WithdrawBid(bid_id), require_actor())
     except (RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(lot_id, refusal), status_of(refusal)
     say(gettext("The bid is taken back and its cash is free again."))
     return redirect(url_for("investor.lot", lot_id=lot_id), 303)

@@ -61,7 +61,6 @@ def create_mandate() -> ResponseReturnValue:
             return _page(tried=_tried(command))
         made = perform(verbs.create_mandate, command, require_actor(), idempotency_key=request.form.get("once") or None)
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(refusal), status_of(refusal)
     say(gettext("The mandate is active. It bids in every lot that fits, from the next close on."))
     return redirect(url_for("investor.mandate", mandate_id=made["mandate_id"]), 303)
@@ -99,7 +98,6 @@ def _moved(mandate_id: UUID, verb: Verb, words: str) -> ResponseReturnValue:
     try:
         perform(verb, NameMandate(mandate_id), require_actor())
     except (RuleBroken, Conflict) as refused:
-        db.session.rollback()
         refusal = Conflict("wrong_state", CHANGED) if refused.code == "wrong_state" else refused
         return _one(mandate_id, refusal), status_of(refusal)
     say(words)

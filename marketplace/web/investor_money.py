@@ -169,7 +169,6 @@ def top_up() -> ResponseReturnValue:
             payments.fund_account, command, require_actor(), idempotency_key=request.form.get("once") or None
         )
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _cash_page(refusal, "top_up"), status_of(refusal)
     funding_id = UUID(made["funding_id"])
     return lead_on(funding_id, url_for("investor.top_up_state", funding_id=funding_id))
@@ -194,7 +193,6 @@ def withdraw() -> ResponseReturnValue:
         perform(payments.withdraw_cash, WithdrawCash(amount, currency), require_actor(),
                 idempotency_key=request.form.get("once") or None)  # fmt: skip
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _cash_page(refusal, "withdraw"), status_of(refusal)
     say(gettext("The money is on its way to your bank."))
     return redirect(url_for("investor.cash", currency=currency), 303)

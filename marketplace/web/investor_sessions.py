@@ -59,7 +59,6 @@ def set_session_caps(session_id: UUID) -> ResponseReturnValue:
     try:
         perform(verbs.set_session_caps, _typed(session_id), require_actor())
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(session_id, refusal), status_of(refusal)
     say(gettext("Your caps are set. Nobody sees them before the close."))
     return redirect(url_for("investor.session", session_id=session_id), 303)

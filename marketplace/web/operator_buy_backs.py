@@ -68,7 +68,6 @@ def demand() -> ResponseReturnValue:
     try:
         perform(demand_buy_back, load(DemandBuyBackSchema, request.form, receivable_id=str(found.id)), require_actor())
     except (InvalidInput, RuleBroken, Conflict, NotFound) as refusal:
-        db.session.rollback()
         return _page(refusal), status_of(refusal)
     say(gettext("The seller is asked to buy %(ref)s back.", ref=found.ref))
     return redirect(url_for("operator.buy_backs"), 303)
@@ -82,7 +81,6 @@ def withdraw_buy_back(buy_back_id: UUID) -> ResponseReturnValue:
         command = load(WithdrawDemandSchema, request.form, buy_back_id=str(buy_back_id))
         perform(withdraw_demand, command, require_actor())
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(refusal), status_of(refusal)
     say(gettext("The seller is asked no longer."))
     return redirect(url_for("operator.buy_backs"), 303)

@@ -108,7 +108,6 @@ def record_credit_note(receivable_id: UUID) -> ResponseReturnValue:
     try:
         made = perform(record_dilution, dilution_command(request.form.to_dict(), found), require_actor())
     except MarketplaceError as error:
-        db.session.rollback()
         return credit_note(receivable_id, error)
     say(outcome_words(made))
     return redirect(url_for("operator.receivable", receivable_id=receivable_id), 303)

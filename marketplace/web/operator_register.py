@@ -63,7 +63,6 @@ def ask_register(organisation_id: UUID) -> ResponseReturnValue:
     try:
         perform(ask_register_again, AskRegisterAgain(organisation_id), require_actor())
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(error), status_of(error)
     say(gettext("The companies register is asked again within a minute."))
     return redirect(url_for("operator.register"), 303)

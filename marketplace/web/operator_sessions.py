@@ -34,7 +34,6 @@ def open_session() -> ResponseReturnValue:
             raise InvalidInput.about("open_minutes", "invalid_fields", N_("Enter whole minutes."), rule="number")
         perform(verb, OpenSession(request.form.get("currency", ""), int(minutes)), require_actor())
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(refusal), status_of(refusal)
     say(gettext("The session is open. Lots of its currency that open from now on clear together."))
     return redirect(url_for("operator.sessions"), 303)

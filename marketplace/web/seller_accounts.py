@@ -90,7 +90,6 @@ def file_accounts() -> ResponseReturnValue:
                        content=chosen.stream.read())  # fmt: skip
         perform(actions.file_accounts, command, actor)
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(error), status_of(error)
     say(gettext("The accounts are on file. A grade follows within minutes."))
     return redirect(url_for("seller.accounts"), 303)

@@ -82,7 +82,6 @@ def upload_many() -> ResponseReturnValue:
             perform(bulk.keep_bulk_pieces, KeepBulkPieces(upload_id, pieces), actor)
         perform(bulk.seal_bulk_upload, OfBulkUpload(upload_id), actor)
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(error), status_of(error)
     return redirect(url_for("seller.bulk", bulk_id=upload_id), 303)
 

@@ -141,7 +141,6 @@ def correct_bulk_row(bulk_id: UUID, position: int) -> ResponseReturnValue:
         values = _typed(request.form, _currency_of(upload, position))
         perform(verbs.correct_bulk_rows, CorrectBulkRows(bulk_id, (Correction(position, values),)), actor)
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(upload, error, position if error.problems else None), status_of(error)
     say(gettext("Row %(row)s is being checked again.", row=position), "info")
     return redirect(_back(bulk_id), 303)
@@ -176,7 +175,6 @@ def list_bulk_rows(bulk_id: UUID) -> ResponseReturnValue:
         command = ListBulkRows(bulk_id, terms["terms"], terms["debtor_email"])
         perform(verbs.list_bulk_rows, command, actor)
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(upload, error), status_of(error)
     return redirect(url_for("seller.bulk", bulk_id=bulk_id), 303)
 
@@ -260,7 +258,6 @@ def correct_bulk_rows(bulk_id: UUID) -> ResponseReturnValue:
             say(ngettext("%(num)s row is being checked again.", "%(num)s rows are being checked again.",
                          made["corrected"]), "info")  # fmt: skip
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(upload, error), status_of(error)
     if unfit:
         return _page(own(bulk_id)[1], taken=unfit), 422

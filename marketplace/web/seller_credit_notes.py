@@ -70,7 +70,6 @@ def keep_credit_note_file(receivable_id: UUID) -> ResponseReturnValue:
             raise InvalidInput.about("document", "no_file", N_("Choose the credit note’s file first."))
         made = perform(keep_credit_note, KeepCreditNote(chosen.filename, chosen.stream.read()), actor)
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(receivable_id, {}, error), status_of(error)
     return redirect(url_for("seller.read_credit_note_file", receivable_id=receivable_id,
                             document_id=made["document_id"]), 303)  # fmt: skip
@@ -94,7 +93,6 @@ def record_credit_note(receivable_id: UUID) -> ResponseReturnValue:
     try:
         made = perform(record_dilution, dilution_command(given, found), actor)
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(receivable_id, given, error), status_of(error)
     say(outcome_words(made))
     return redirect(url_for("seller.receivable", receivable_id=receivable_id), 303)
@@ -108,7 +106,6 @@ def take_back_credit_note(receivable_id: UUID, proposal_id: UUID) -> ResponseRet
     try:
         perform(refuse_dilution, RefuseDilution(proposal_id, TAKEN_BACK), actor)
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(receivable_id, {}, error), status_of(error)
     say(gettext("Taken back. Nothing has changed."))
     return redirect(url_for("seller.receivable", receivable_id=receivable_id), 303)
@@ -122,7 +119,6 @@ def cover_credit_note(receivable_id: UUID, dilution_id: UUID) -> ResponseReturnV
     try:
         perform(cover_dilution, CoverDilution(dilution_id), actor, idempotency_key=request.form.get("once") or None)
     except MarketplaceError as error:
-        db.session.rollback()
         return _page(receivable_id, {}, error), status_of(error)
     say(gettext("Paid. The holders have what the credit note took."))
     return redirect(url_for("seller.receivable", receivable_id=receivable_id), 303)
@@ -134,7 +130,6 @@ def offer(filename: str, content: bytes) -> ResponseReturnValue | None:
     try:
         made = perform(keep_credit_note, KeepCreditNote(filename, content), actor)
     except MarketplaceError:
-        db.session.rollback()
         return None
     for receivable_id in made["receivable_ids"]:
         say(gettext("This is a credit note for an invoice that you listed. Record it here."), "info")

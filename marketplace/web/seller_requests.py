@@ -84,7 +84,6 @@ def buy_back_now(receivable_id: UUID) -> ResponseReturnValue:
                        receivable_id=str(receivable_id))  # fmt: skip
         perform(buy_back_receivable, command, actor, idempotency_key=request.form.get("once") or None)
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(receivable_id, refusal), status_of(refusal)
     say(gettext("Bought back. The holders are paid, the receivable is yours, and the debtor is told."))
     return redirect(url_for("seller.receivable", receivable_id=receivable_id), 303)
@@ -109,7 +108,6 @@ def buy_back_money(receivable_id: UUID) -> ResponseReturnValue:
         made = perform(payments.fund_account, FundAccount(amount, found.currency, back), actor,
                        idempotency_key=request.form.get("once") or None)  # fmt: skip
     except (InvalidInput, RuleBroken, Conflict) as refusal:
-        db.session.rollback()
         return _page(receivable_id, refusal), status_of(refusal)
     return lead_on(UUID(made["funding_id"]), url_for("seller.buy_back", receivable_id=receivable_id))
 
