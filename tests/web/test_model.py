@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from marketplace.rating.model import read_card
 from tests.rating.test_learning import LEARNT, learnt
 from tests.trading.world import World
-from tests.web.test_operator import olga, visitor, world
+from tests.web.test_operator import olga, visitor
 
-__all__ = ["olga", "world"]
+__all__ = ["olga"]
 PAGE = "/operator/model"
 WHY = {"reason": "It did better on the newest months."}
 

@@ -14,11 +14,9 @@ from marketplace.kernel.clock import utc_now
 from marketplace.ledger.queries import balance
 from marketplace.web.forms import field_id
 from tests import lives
-from tests.jobs.conftest import world
 from tests.trading.world import World
 from tests.web.test_operator import visitor
 
-__all__ = ["world"]
 WHY = "As the bank's letter of Monday says."
 ENTRY = {"debit_code": "platform_fees", "debit_owner": "platform", "credit_code": "platform_reserve",
          "credit_owner": "platform", "amount": "50.00", "currency": "GBP", "reason": WHY}  # fmt: skip
