@@ -1,11 +1,13 @@
 """The market opens with one command, survives what is done to it, and leaves nothing behind."""
 
+import json
 import os
 import re
 import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack.running import RunningMarket, free_port, until
+from tests.stack.running import HOUSE, RunningMarket, free_port, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("stack")]
 
@@ -109,6 +111,17 @@ def test_the_folder_for_the_banks_files_is_there_and_looked_into(market: Running
     (bank / "in" / "statement.xml").touch()
     assert until((bank / "refused" / "statement.xml.txt").exists)
     assert until(lambda: "The file is empty." in (bank / "refused" / "statement.xml.txt").read_text())
+
+
+def test_the_books_can_be_checked_while_it_is_open(market: RunningMarket) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("DUEBILL_", "DATABASE_"))}
+    done = subprocess.run([sys.executable, "-m", "marketplace", "verify", "--json"], cwd=HOUSE, capture_output=True,
+                          env=environ | {"DUEBILL_HOME": str(market.home)}, timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"name": "entries_balance", "ok": True} in told
+    assert all(one["ok"] for one in told)
+    assert market.status() == 200, "the server that was looked into goes on"
 
 
 def test_the_stack_is_small(market: RunningMarket) -> None:
